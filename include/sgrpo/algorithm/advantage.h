@@ -1,0 +1,42 @@
+// Rewards -> group-relative advantages.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/algorithm/options.h"
+#include "sgrpo/core/registry.h"
+#include "sgrpo/types/rollout_group.h"
+
+namespace sgrpo::algorithm {
+
+/// An advantage estimator: fills `advantage` of every member; invalid members get 0 and take no
+/// part.
+class Estimator {
+ public:
+  virtual ~Estimator() = default;
+  virtual std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const = 0;
+  /// Whether a group of one member is legal.
+  virtual bool allows_single() const { return false; }
+};
+
+using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
+struct EstimatorTag {};
+using EstimatorRegistry = core::Registry<EstimatorFactory, EstimatorTag>;
+
+/// Advantages of all groups by `options.estimator`, then injection's fail_weight on the negative
+/// advantages of injected groups (this breaks the zero sum on purpose).
+std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
+                                             const AlgorithmOptions& options,
+                                             const InjectionOptions& injection);
+
+}  // namespace sgrpo::algorithm
+
+#define SGRPO_REGISTER_ADVANTAGE(name, Class)                                        \
+  static const bool registered_##Class = ::sgrpo::algorithm::EstimatorRegistry::add( \
+      name,                                                                          \
+      [](const ::sgrpo::algorithm::AlgorithmOptions& options)                        \
+          -> std::unique_ptr<::sgrpo::algorithm::Estimator> {                        \
+        return std::make_unique<Class>(options);                                     \
+      })

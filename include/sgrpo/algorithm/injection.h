@@ -1,0 +1,37 @@
+// Conditional ground-truth injection (CGI): a re-implementation from the abstract of arXiv
+// 2604.16557, and ViSurf's append and smoothing (arXiv 2510.10606).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sgrpo/algorithm/options.h"
+#include "sgrpo/types/rollout_group.h"
+
+namespace sgrpo::algorithm {
+
+/// Sets `kind` and `has_valid_members` of every group from its sampled members' verdicts (valid
+/// members only). all_pass: every valid member kCorrect; all_fail: none; else mixed. A reward of
+/// recorded rollouts counts through its status.
+std::vector<RolloutGroup> classify(std::vector<RolloutGroup> groups);
+
+/// What the injection of one step needs besides the groups.
+struct InjectionContext {
+  uint64_t seed = 0;
+  int64_t step = 1;  // from 1; injection.warmup_steps counts these
+};
+
+/// Injects the ground truth where `options.when` says so: trigger, cap (groups picked by key),
+/// victim, replace or append, reward, smoothing. Groups without ground truth are marked and left
+/// alone. The victim is chosen by the sum of its sampler log-probs (missing ones are a
+/// ContractError), an invalid member goes first, ties to the lowest index. Source: arXiv 2604.16557
+/// (abstract); smoothing: arXiv 2510.10606.
+std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
+                                              const InjectionOptions& options,
+                                              const InjectionContext& context);
+
+/// Throws core::UserError for combinations that have no meaning (gt_shape with another
+/// gt_old_logprob than current_detached; replace with group_size 1).
+void validate(const InjectionOptions& options, int64_t group_size);
+
+}  // namespace sgrpo::algorithm

@@ -1,0 +1,58 @@
+// PromptRecord -> EncodedPrompt: one pass over text and images for sampling and training alike.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sgrpo/data/rows.h"
+#include "sgrpo/image/processor.h"
+#include "sgrpo/tokenizer/chat_template.h"
+#include "sgrpo/tokenizer/tokenizer.h"
+#include "sgrpo/types/encoded_prompt.h"
+
+namespace sgrpo::data {
+
+/// What the encoder must know of a checkpoint.
+struct EncoderSpec {
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
+  std::optional<tokenizer::ChatTemplate> chat;
+  std::optional<image::ProcessorConfig> processor;  // nothing for a text model
+  int64_t image_token_id = -1;                      // -1: the model takes no images
+  int64_t video_token_id = -1;
+  int64_t turn_end_id = -1;  // <|im_end|>
+  int64_t max_prompt_tokens = 4096;
+  int64_t max_ground_truth_tokens = 0;  // longer ground truth: bad row; 0 = no limit
+};
+
+/// Builds model inputs from rows; safe to call from several threads.
+class PromptEncoder {
+ public:
+  explicit PromptEncoder(EncoderSpec spec);
+
+  /// Chat template with generation prompt, tokens, images, expanded placeholders, positions,
+  /// ground-truth ids, stream hash. Throws RecordError: image unreadable, placeholder token inside
+  /// a text part, prompt too long (with both numbers), ground truth too long, image in a text-only
+  /// model.
+  EncodedPrompt encode(const std::shared_ptr<const PromptRecord>& record) const;
+
+  /// Ids of a completion given as text, `<|im_end|>` appended.
+  std::vector<int64_t> completion_ids(const std::string& text) const;
+  /// Text of completion ids without a trailing end token.
+  std::string completion_text(const std::vector<int64_t>& ids) const;
+  const EncoderSpec& spec() const { return spec_; }
+
+ private:
+  EncoderSpec spec_;
+};
+
+/// M-RoPE positions [3, S]: text advances all rows; an image of h x w merged patches keeps its
+/// start in the temporal row and adds row and column to the others; the next text starts at start +
+/// max(h, w).
+at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,
+                           int64_t image_token_id,
+                           const at::Tensor& grid_thw,
+                           int64_t merge_size);
+
+}  // namespace sgrpo::data

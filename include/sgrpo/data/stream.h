@@ -1,0 +1,59 @@
+// The training stream: which prompts a step takes; a pure function of (seed, files, step).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/core/json.h"
+#include "sgrpo/data/encoder.h"
+#include "sgrpo/data/options.h"
+
+namespace sgrpo::data {
+
+/// Rows of one or several weighted files, shuffled per epoch by key, encoded ahead of use on worker
+/// threads.
+class PromptStream {
+ public:
+  /// Reads and parses the files (not the images). Throws core::UserError for unreadable files or a
+  /// wrong `data.train`. Several lists: each position draws its list by weight (key: seed,
+  /// position), then takes that list's next row.
+  PromptStream(const DataOptions& options,
+               std::shared_ptr<const PromptEncoder> encoder,
+               uint64_t seed,
+               int64_t prompts_per_step);
+  ~PromptStream();
+
+  /// The batch of step `step` (from 1). A bad row is reported once with file, line, id and reason,
+  /// and replaced by the next good row of the same order (a pure function of seed and position).
+  /// Prefetches the next step. Throws core::UserError when more than max_bad_fraction of the rows
+  /// read so far (at least 1 row of 100) is bad.
+  PromptBatch batch(int64_t step);
+
+  int64_t num_rows() const;
+  /// Rows rejected so far.
+  int64_t num_rejected() const;
+  /// SHA-256 over the files' bytes: a changed data set is noticed on resume.
+  std::string fingerprint() const;
+  /// Every parsed record, by id (for replay).
+  std::shared_ptr<const PromptRecord> find(const std::string& id) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Encodes a whole evaluation file in order; bad rows are reported and left out, and counted in
+/// `num_rejected`.
+struct EvalSet {
+  std::string name;
+  std::vector<std::shared_ptr<const PromptRecord>> records;
+  int64_t num_rejected = 0;
+};
+EvalSet load_eval_set(const std::string& name, const std::string& path, const DataOptions& options);
+
+/// RowOptions of a data section.
+RowOptions row_options(const DataOptions& options);
+
+}  // namespace sgrpo::data

@@ -1,0 +1,114 @@
+// A policy: packed tokens and pixels -> hidden states -> log-probs. One interface for training,
+// scoring and sampling.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "sgrpo/core/json.h"
+#include "sgrpo/core/registry.h"
+#include "sgrpo/model/options.h"
+#include "sgrpo/types/train_batch.h"
+
+namespace sgrpo::model {
+
+/// One parameter under its checkpoint name.
+struct Parameter {
+  std::string name;    // as in the checkpoint file
+  std::string module;  // vision, merger or language: the unit of freezing
+  at::Tensor tensor;   // leaf
+};
+
+/// Facts about a checkpoint that other rooms need.
+struct ModelSpec {
+  std::string model_type;
+  int64_t vocab_size = 0;  // embedding rows
+  int64_t hidden_size = 0;
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t max_positions = 0;
+  bool has_vision = false;
+  int64_t image_token_id = -1;
+  int64_t video_token_id = -1;
+  int64_t merge_size = 2;
+  int64_t patch_size = 14;
+  int64_t temporal_patch_size = 2;
+};
+
+/// Keys and values of everything the decoder has seen, one preallocated buffer per layer.
+struct KvCache {
+  std::vector<at::Tensor> keys;    // per layer [slots, K, E]
+  std::vector<at::Tensor> values;  // per layer [slots, K, E]
+  int64_t num_slots = 0;
+};
+
+/// A loaded policy.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelSpec& spec() const = 0;
+  /// Every parameter exactly once (a tied head is the embedding), in checkpoint order.
+  virtual const std::vector<Parameter>& parameters() const = 0;
+
+  /// Hidden states after the final norm, with gradient unless under NoGradGuard: [T, D].
+  virtual at::Tensor forward(const PackedTokens& input) const = 0;
+
+  /// The matrix that turns hidden states into logits: [V, D].
+  virtual at::Tensor output_weight() const = 0;
+
+  /// An empty cache of `num_slots` token slots.
+  virtual KvCache make_cache(int64_t num_slots) const = 0;
+
+  /// As forward, without gradient, writing keys and values of row t of `input` to slot `slots[t]`
+  /// and attending as `input.segments` says, whose key ranges are slots of the cache. Serves
+  /// prefill (with pixels) and decoding.
+  virtual at::Tensor forward_cached(const PackedTokens& input,
+                                    const at::Tensor& slots,
+                                    KvCache& cache) const = 0;
+
+  at::Device device() const { return parameters().front().tensor.device(); }
+};
+
+/// Reads one tensor of a checkpoint by name.
+using TensorReader = std::function<at::Tensor(const std::string& name)>;
+
+/// What a family needs to build itself.
+struct ModelSource {
+  core::Json config;               // config.json
+  std::string where;               // path of config.json, for messages
+  std::vector<std::string> names;  // tensor names of the checkpoint, in order
+  TensorReader read;               // throws checkpoint errors
+};
+
+/// A family: builds a model from a source; and lists tensor names and shapes for `init`.
+struct Family {
+  std::unique_ptr<Model> (*load)(const ModelSource& source, const ModelOptions& options);
+  /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order.
+  std::vector<std::pair<std::string, std::vector<int64_t>>> (*layout)(const core::Json& config,
+                                                                      const std::string& where);
+};
+using FamilyFactory = Family (*)();
+struct FamilyTag {};
+using FamilyRegistry = core::Registry<FamilyFactory, FamilyTag>;
+
+/// Loads by config.json's model_type. Throws core::UserError: unknown architecture (known ones
+/// listed), quantised checkpoints by name, tensors missing, extra or of the wrong shape (file,
+/// tensor, found, expected).
+std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options);
+
+/// Facts of config.json alone (no weights read).
+ModelSpec read_spec(const core::Json& config, const std::string& where);
+
+}  // namespace sgrpo::model
+
+#define SGRPO_REGISTER_MODEL(name, function)       \
+  static const bool registered_family_##function = \
+      ::sgrpo::model::FamilyRegistry::add(name, function)

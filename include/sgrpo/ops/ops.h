@@ -1,0 +1,62 @@
+// Typed wrappers of our operators: all that other rooms see of kernels.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+
+#include "sgrpo/types/train_batch.h"
+
+namespace sgrpo::ops {
+
+/// Attention of packed segments: every query row sees its segment's prefix keys and its own keys
+/// (see SegmentTable). Serves training (prompt tries), the vision tower (windows, not causal) and
+/// decoding (caches) alike. Shapes:  q [Tq,H,E], k [Tk,K,E], v [Tk,K,E] (H multiple of K; rows may
+/// be strided) -> [Tq,H,E] Formula: softmax(scale q k^T) v over the visible keys, accumulated in
+/// f32 Edge:    no visible key is impossible by construction (self range is never empty) Throws:
+/// c10::ValueError for shapes, c10::IndexError for ranges beyond Tq or Tk
+at::Tensor segment_attention(const at::Tensor& q,
+                             const at::Tensor& k,
+                             const at::Tensor& v,
+                             const at::Tensor& segments,
+                             double scale,
+                             bool causal);
+
+/// Log-probabilities and entropies of labels under softmax(hidden weight^T / temperature), the full
+/// distribution. Shapes:  hidden [M,D], weight [V,D], labels [M] i64, masked_ids [Z] i64 (ids that
+/// get -inf; may be empty)
+///          -> logprobs [M] f32, entropy [M] f32 (nats)
+/// Memory:  logits exist for one chunk of rows at a time, in forward and backward
+/// Backward: gradients to hidden and weight from both outputs
+std::tuple<at::Tensor, at::Tensor> linear_logprob(const at::Tensor& hidden,
+                                                  const at::Tensor& weight,
+                                                  const at::Tensor& labels,
+                                                  const at::Tensor& masked_ids,
+                                                  double temperature);
+
+/// Group-relative advantages.
+/// Shapes:  rewards [P,G] f64, valid [P,G] bool -> [P,G] f64 (0 for invalid members)
+/// Formula: (r - mean) / (s + eps); std "sample" divides by n-1, "population" by n, "none" leaves r
+/// - mean;
+///          equal rewards give zeros; n counts valid members
+at::Tensor group_advantage(const at::Tensor& rewards,
+                           const at::Tensor& valid,
+                           const std::string& std,
+                           double eps);
+
+/// Samples one token per row and gives its log-probability under the full (masked, tempered)
+/// distribution. Shapes:  logits [B,V] f32, uniform [B] f64 in [0,1), masked_ids [Z] i64 -> ids [B]
+/// i64, logprobs [B] f32 Formula: temperature divides the logits; top_k, then top_p restrict the
+/// choice (ties at the border stay), never the
+///          reported log-probability; greedy takes the largest logit (lowest id on ties)
+std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
+                                                 const at::Tensor& uniform,
+                                                 const at::Tensor& masked_ids,
+                                                 double temperature,
+                                                 double top_p,
+                                                 int64_t top_k,
+                                                 bool greedy);
+
+}  // namespace sgrpo::ops

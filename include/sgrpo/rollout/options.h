@@ -1,0 +1,53 @@
+// Section `rollout` of the configuration.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sgrpo/config/fields.h"
+
+namespace sgrpo::rollout {
+
+struct RolloutOptions {
+  int64_t group_size = 8;
+  int64_t max_new_tokens = 256;
+  double temperature = 1.0;
+  double top_p = 1.0;
+  int64_t top_k = 0;
+  bool sampling_mask = true;
+  std::optional<std::string> replay;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("group_size",
+          group_size,
+          FieldInfo{.help = "completions sampled per prompt (G)",
+                    .unit = "completions",
+                    .low = 1,
+                    .high = 65536});
+    visit("max_new_tokens",
+          max_new_tokens,
+          FieldInfo{.help = "longest completion", .unit = "tokens", .low = 1, .high = 1e6});
+    visit(
+        "temperature",
+        temperature,
+        FieldInfo{
+            .help = "divides the logits, in sampling and scoring alike", .low = 1e-3, .high = 1e3});
+    visit("top_p", top_p, FieldInfo{.help = "nucleus sampling; 1 = off", .low = 1e-6, .high = 1});
+    visit("top_k",
+          top_k,
+          FieldInfo{.help = "keep the k likeliest tokens; 0 = off", .low = 0, .high = 1e9});
+    visit("sampling_mask",
+          sampling_mask,
+          FieldInfo{.help = "placeholders and ids beyond the tokenizer get -inf, in sampling and "
+                            "scoring alike"});
+    visit(
+        "replay",
+        replay,
+        FieldInfo{.help = "train on recorded completions: a JSONL file or a completions/ folder"});
+  }
+};
+
+}  // namespace sgrpo::rollout

@@ -1,0 +1,143 @@
+// The whole configuration: what a YAML file and the command line may set.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sgrpo/algorithm/options.h"
+#include "sgrpo/config/fields.h"
+#include "sgrpo/data/options.h"
+#include "sgrpo/eval/options.h"
+#include "sgrpo/model/options.h"
+#include "sgrpo/optim/options.h"
+#include "sgrpo/rollout/options.h"
+#include "sgrpo/verifier/options.h"
+
+namespace sgrpo::trainer {
+
+struct TrainerOptions {
+  int64_t steps = 100;
+  int64_t prompts_per_step = 32;
+  int64_t micro_batch_tokens = 8192;
+  int64_t sft_steps = 0;
+  int64_t save_every = 0;
+  int64_t keep_last = 2;
+  std::optional<std::string> keep_best;
+  std::string resume = "auto";
+  bool deterministic = true;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("steps",
+          steps,
+          FieldInfo{.help = "rollouts, each with all its updates",
+                    .unit = "steps",
+                    .low = 0,
+                    .high = 1e12});
+    visit("prompts_per_step",
+          prompts_per_step,
+          FieldInfo{.help = "prompts of one step, over all ranks",
+                    .unit = "prompts",
+                    .low = 1,
+                    .high = 1e7});
+    visit("micro_batch_tokens",
+          micro_batch_tokens,
+          FieldInfo{.help = "token budget of one forward and backward pass",
+                    .unit = "tokens",
+                    .low = 1,
+                    .high = 1e9});
+    visit("sft_steps",
+          sft_steps,
+          FieldInfo{.help = "the first steps take the SFT loss on the ground truth",
+                    .unit = "steps",
+                    .low = 0,
+                    .high = 1e12});
+    visit("save_every",
+          save_every,
+          FieldInfo{.help = "checkpoint after every so many steps; 0 = only the last",
+                    .unit = "steps",
+                    .low = 0,
+                    .high = 1e12});
+    visit("keep_last",
+          keep_last,
+          FieldInfo{.help = "checkpoints kept; 0 = all", .low = 0, .high = 1e6});
+    visit("keep_best",
+          keep_best,
+          FieldInfo{.help = "metric whose best checkpoint is kept and linked as best"});
+    visit("resume",
+          resume,
+          FieldInfo{.help = "auto continues a run found in output_dir; never starts anew",
+                    .choices = {"auto", "never"}});
+    visit("deterministic", deterministic, FieldInfo{.help = "same seed, same bits"});
+  }
+};
+
+struct DistributedOptions {
+  std::string backend = "auto";
+  double timeout_s = 600;
+  int64_t zero_stage = 0;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("backend",
+          backend,
+          FieldInfo{.help = "collectives", .choices = {"auto", "local", "gloo", "nccl"}});
+    visit("timeout_s",
+          timeout_s,
+          FieldInfo{.help = "limit of one collective", .unit = "s", .low = 1, .high = 1e6});
+    visit("zero_stage",
+          zero_stage,
+          FieldInfo{.help = "what is sharded over ranks", .low = 0, .high = 3});
+  }
+};
+
+/// Everything. Sections are visited with `visit.section(name, member)`.
+struct RunConfig {
+  int64_t seed = 0;
+  std::string output_dir;
+  model::ModelOptions model;
+  data::DataOptions data;
+  rollout::RolloutOptions rollout;
+  verifier::VerifierOptions verifier;
+  core::Json verifiers =
+      core::Json::object();  // named instances: {name: {name: keywords, params: {...}}}
+  core::Json rewards = core::Json::array();  // [{verifier: name, weight: 1.0}, ...]
+  algorithm::InjectionOptions injection;
+  algorithm::AlgorithmOptions algorithm;
+  optim::OptimOptions optim;
+  TrainerOptions trainer;
+  eval::EvalOptions eval;
+  DistributedOptions distributed;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("seed",
+          seed,
+          FieldInfo{.help = "of every random number in the run", .low = 0, .high = 9e15});
+    visit("output_dir", output_dir, FieldInfo{.help = "folder of the run", .required = true});
+    visit.section("model", model);
+    visit.section("data", data);
+    visit.section("rollout", rollout);
+    visit.section("verifier", verifier);
+    visit("verifiers", verifiers, FieldInfo{.help = "named verifier instances: {name, params}"});
+    visit("rewards",
+          rewards,
+          FieldInfo{.help = "several rewards: [{verifier, weight}]; empty = the row's verifier"});
+    visit.section("injection", injection);
+    visit.section("algorithm", algorithm);
+    visit.section("optim", optim);
+    visit.section("trainer", trainer);
+    visit.section("eval", eval);
+    visit.section("distributed", distributed);
+  }
+
+  /// Checks across sections. Throws config::ConfigError naming the key path, what was found and
+  /// what is expected.
+  void validate() const;
+};
+
+}  // namespace sgrpo::trainer

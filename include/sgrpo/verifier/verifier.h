@@ -1,0 +1,79 @@
+// Completion + ground truth -> Verdict. Text in, verdict out; no model, no tokens.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/core/json.h"
+#include "sgrpo/core/registry.h"
+#include "sgrpo/types/prompt_record.h"
+#include "sgrpo/types/verdict.h"
+#include "sgrpo/verifier/options.h"
+
+namespace sgrpo::verifier {
+
+/// What a verifier sees of one completion.
+struct Sample {
+  std::string completion;               // decoded text without the end token
+  std::string ground_truth;             // "" if the row has none
+  const core::Json* columns = nullptr;  // the whole row, extra columns included; may be null
+  bool is_truncated = false;            // cut at the length limit
+};
+
+/// A verifier: pure, thread-safe, never throws on bad text.
+class Verifier {
+ public:
+  virtual ~Verifier() = default;
+  virtual Verdict verify(const Sample& sample) const = 0;
+  /// Many at once; the default loops. `command` sends all rows to one process. Order is kept.
+  virtual std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
+                                          double timeout_s) const;
+};
+
+/// Builds a verifier from its `params`; throws config-style core::UserError for unknown or wrong
+/// parameters.
+using VerifierFactory = std::unique_ptr<Verifier> (*)(const core::Json& params,
+                                                      const std::string& where);
+struct VerifierTag {};
+using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
+
+/// All verifiers of a run: the default one, named instances, and a weighted combination where
+/// `rewards` asks for it.
+class VerifierSet {
+ public:
+  /// Throws core::UserError naming the key (verifiers.caption.params.slots) and what was expected.
+  VerifierSet(const VerifierOptions& options,
+              const core::Json& instances,
+              const core::Json& rewards);
+  ~VerifierSet();
+  VerifierSet(VerifierSet&&) noexcept;
+
+  /// One job: which row, which completion.
+  struct Job {
+    std::string verifier;  // the row's choice; "" = default
+    Sample sample;
+  };
+
+  /// Verdicts in order; runs in parallel, each with the time limit; late or failing verifiers give
+  /// kTimeout / kError. Truncated samples are kIncorrect without judging unless
+  /// `verifier.truncated` is judge.
+  std::vector<Verdict> judge(const std::vector<Job>& jobs) const;
+
+  /// Throws core::UserError if the row names an unknown verifier.
+  void check_name(const std::string& verifier, const std::string& where) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sgrpo::verifier
+
+#define SGRPO_REGISTER_VERIFIER(name, Class)                                         \
+  static const bool registered_##Class = ::sgrpo::verifier::VerifierRegistry::add(   \
+      name,                                                                          \
+      [](const ::sgrpo::core::Json& params,                                          \
+         const std::string& where) -> std::unique_ptr<::sgrpo::verifier::Verifier> { \
+        return std::make_unique<Class>(params, where);                               \
+      })

@@ -1,0 +1,161 @@
+#include "sgrpo/core/text.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
+#include "sgrpo/core/error.h"
+
+namespace sgrpo::core {
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+    }
+  }
+  return row[b.size()];
+}
+
+/// Length of the well-formed sequence at `text`, or 0; `bad` receives the length of the maximal
+/// ill-formed subpart.
+size_t sequence_length(std::string_view text, size_t& bad) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  bad = 1;
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  size_t length = 0;
+  uint8_t low = 0x80, high = 0xBF;
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    length = 2;
+  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    length = 3;
+    if (lead == 0xE0) low = 0xA0;
+    if (lead == 0xED) high = 0x9F;
+  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    length = 4;
+    if (lead == 0xF0) low = 0x90;
+    if (lead == 0xF4) high = 0x8F;
+  } else {
+    return 0;
+  }
+  for (size_t i = 1; i < length; ++i) {
+    if (i >= text.size() || byte(i) < low || byte(i) > high) {
+      bad = i;
+      return 0;
+    }
+    low = 0x80;
+    high = 0xBF;
+  }
+  return length;
+}
+
+}  // namespace
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string result;
+  for (const std::string& part : parts) {
+    if (&part != &parts.front()) result += separator;
+    result += part;
+  }
+  return result;
+}
+
+std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(name.size() / 2, 2) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
+  const std::string best = nearest(name, candidates);
+  return best.empty() ? "" : str(" (did you mean '", best, "'?)");
+}
+
+bool is_valid_utf8(std::string_view bytes) {
+  size_t bad = 0;
+  while (!bytes.empty()) {
+    const size_t length = sequence_length(bytes, bad);
+    if (length == 0) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string to_valid_utf8(std::string_view bytes) {
+  std::string result;
+  result.reserve(bytes.size());
+  while (!bytes.empty()) {
+    size_t bad = 0;
+    const size_t length = sequence_length(bytes, bad);
+    if (length == 0) {
+      result += "\xEF\xBF\xBD";
+      bytes.remove_prefix(std::min(bad, bytes.size()));
+    } else {
+      result += bytes.substr(0, length);
+      bytes.remove_prefix(length);
+    }
+  }
+  return result;
+}
+
+std::string printable(std::string_view text, size_t limit) {
+  const std::string valid = to_valid_utf8(text);
+  std::string result;
+  for (size_t i = 0; i < valid.size();) {
+    size_t bad = 0;
+    const size_t length = sequence_length(std::string_view(valid).substr(i), bad);
+    if (result.size() + length > limit) return result + "...";
+    const char c = valid[i];
+    if (c == '\n') {
+      result += "\\n";
+    } else if (c == '\t') {
+      result += "\\t";
+    } else if (c == '\r') {
+      result += "\\r";
+    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) {
+      constexpr std::string_view kHex = "0123456789abcdef";
+      result += "\\x";
+      result += kHex[static_cast<size_t>(c) >> 4 & 15];
+      result += kHex[static_cast<size_t>(c) & 15];
+    } else {
+      result.append(valid, i, length);
+    }
+    i += length;
+  }
+  return result;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\v\f";
+  const size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> result;
+  size_t begin = 0;
+  while (true) {
+    const size_t end = text.find(separator, begin);
+    result.emplace_back(text.substr(begin, end - begin));
+    if (end == std::string_view::npos) return result;
+    begin = end + 1;
+  }
+}
+
+}  // namespace sgrpo::core
