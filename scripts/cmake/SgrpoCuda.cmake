@@ -1,0 +1,28 @@
+# CUDA link mode: nvcc 13 and the CUDA libraries of the torch wheel. Needs no GPU to configure or build.
+# A toolkit made of wheels (scripts/setup.sh --cuda) is used where no nvcc >= 13 is on PATH or in CUDA_HOME.
+set(SGRPO_WHEEL_TOOLKIT ${SGRPO_TORCH_PREFIX}/nvidia/cu13)
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(CMAKE_CUDA_COMPILER nvcc
+               HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin ${SGRPO_WHEEL_TOOLKIT}/bin)
+  if(NOT CMAKE_CUDA_COMPILER)
+    message(FATAL_ERROR "nvcc not found on PATH, in CUDA_HOME or among the wheels: run scripts/setup.sh --cuda")
+  endif()
+endif()
+
+# CMake's own architecture list is replaced by torch's; it only has to be set without a GPU to detect.
+set(CMAKE_CUDA_ARCHITECTURES 90a)
+enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
+  message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old for torch ${SGRPO_TORCH_VERSION}, need 13.0")
+endif()
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know CUDA20 for nvcc 13
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+set(TORCH_CUDA_ARCH_LIST "9.0a" CACHE STRING "Architectures of device code, in torch's words")
+set(CUDAToolkit_ROOT ${CMAKE_CUDA_COMPILER}/../.. CACHE PATH "Toolkit of the chosen nvcc")
+list(APPEND CMAKE_PREFIX_PATH ${SGRPO_TORCH_PREFIX}/torch)
+find_package(Torch REQUIRED)
+set(CMAKE_BUILD_RPATH ${SGRPO_TORCH_PREFIX}/torch/lib)
