@@ -19,16 +19,16 @@ namespace sgrpo::telemetry {
 void install_logging(bool quiet = false);
 
 /// A progress bar with ETA on a terminal, a plain line at least every 30 s (and at 0 %, 10 %, ... )
-/// elsewhere. Writes to stderr. Thread-safe.
+/// elsewhere. Writes to stderr. Thread-safe. Of nested displays the innermost speaks.
 class Progress {
  public:
   /// `label` is the phase ("train", "eval val"); `done` lets a resumed bar start at the right
-  /// place.
-  Progress(std::string label, int64_t total, int64_t done = 0);
+  /// place. Without a terminal a line appears after `heartbeat_s` seconds even if nothing advances.
+  Progress(std::string label, int64_t total, int64_t done = 0, double heartbeat_s = 30.0);
   ~Progress();
   /// `note` is shown behind the bar ("reward 0.41 injected 0.25").
   void advance(int64_t by = 1, const std::string& note = "");
-  /// Ends the bar's line early.
+  /// Ends the bar's line early; reaching the total ends it too.
   void finish();
 
  private:
