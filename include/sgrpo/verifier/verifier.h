@@ -25,10 +25,16 @@ struct Sample {
 class Verifier {
  public:
   virtual ~Verifier() = default;
+  /// The verdict on one sample, without limits: callers that judge model output use verify_all.
   virtual Verdict verify(const Sample& sample) const = 0;
-  /// Many at once; the default loops. `command` sends all rows to one process. Order is kept.
+  /// Many at once; order is kept. The default loops and guards each call: a text above 1 MiB is
+  /// kUnparsed, a thrown exception kError, and more than `timeout_s` of processor time kTimeout
+  /// (an in-process verifier bounds its own work, so it always comes back). `command` overrides it.
+  /// Throws core::Interrupted if a stop was asked for and samples are left.
   virtual std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
                                           double timeout_s) const;
+  /// Whether all samples should arrive in one verify_all call (one process serves them).
+  virtual bool is_batched() const { return false; }
 };
 
 /// Builds a verifier from its `params`; throws config-style core::UserError for unknown or wrong
@@ -40,6 +46,10 @@ using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
 
 /// All verifiers of a run: the default one, named instances, and a weighted combination where
 /// `rewards` asks for it.
+///
+/// A name is looked up as an instance, then as the default, then as a built-in without parameters.
+/// Combination: reward = sum of weight * reward / sum of weights; kCorrect if every component is,
+/// kTimeout or kError if any component is, kUnparsed if every failed component is, else kIncorrect.
 class VerifierSet {
  public:
   /// Throws core::UserError naming the key (verifiers.caption.params.slots) and what was expected.
@@ -47,7 +57,7 @@ class VerifierSet {
               const core::Json& instances,
               const core::Json& rewards);
   ~VerifierSet();
-  VerifierSet(VerifierSet&&) noexcept;
+  VerifierSet(VerifierSet&& other) noexcept;
 
   /// One job: which row, which completion.
   struct Job {
@@ -57,7 +67,8 @@ class VerifierSet {
 
   /// Verdicts in order; runs in parallel, each with the time limit; late or failing verifiers give
   /// kTimeout / kError. Truncated samples are kIncorrect without judging unless
-  /// `verifier.truncated` is judge.
+  /// `verifier.truncated` is judge. Every valid verdict's `breakdown` names its verifiers.
+  /// Throws core::Interrupted if a stop was asked for before the last verdict.
   std::vector<Verdict> judge(const std::vector<Job>& jobs) const;
 
   /// Throws core::UserError if the row names an unknown verifier.
