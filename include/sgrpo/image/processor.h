@@ -43,7 +43,7 @@ struct ProcessorConfig {
   int64_t patch_dim() const { return 3 * temporal_patch_size * patch_size * patch_size; }
 };
 
-/// Reads preprocessor_config.json, else processor_config.json's image_processor (hub and v5
+/// Reads processor_config.json's image_processor (v5), else preprocessor_config.json (hub
 /// layouts). Nothing if the folder has neither (a text model). Throws core::UserError naming file
 /// and key.
 std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder);

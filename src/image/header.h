@@ -1,0 +1,45 @@
+// What a file says about itself, read by us before any decoder sees it: container, size,
+// completeness, orientation, kind of transparency. Free of OpenCV and torch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "image/bytes.h"
+
+namespace sgrpo::image {
+
+enum class Container { kJpeg, kPng, kWebp, kBmp };
+
+/// JPEG, PNG, WebP or BMP.
+std::string_view to_string(Container container);
+
+/// The facts that decide how a file is decoded.
+struct ImageHeader {
+  Container container = Container::kPng;
+  int64_t width = 0;
+  int64_t height = 0;
+  bool has_alpha = false;                            // the decoder delivers an alpha channel
+  bool is_gray16 = false;                            // 16 bits a pixel, one channel
+  std::optional<std::array<int, 3>> color_key = {};  // this RGB colour is transparent (PNG tRNS)
+  std::string_view exif = {};                        // a TIFF structure; empty = none
+  std::string_view xmp = {};                         // an XML packet; empty = none
+};
+
+/// Recognises the container by its magic bytes, reads the header and checks that the file is
+/// complete. Throws core::UserError "<where>: ..." for empty, foreign, truncated or damaged files.
+ImageHeader read_header(std::string_view bytes, const std::string& where);
+
+// One container each; the magic bytes are already checked.
+ImageHeader read_jpeg_header(const Bytes& file);
+ImageHeader read_png_header(const Bytes& file);
+ImageHeader read_webp_header(const Bytes& file);
+ImageHeader read_bmp_header(const Bytes& file);
+
+/// EXIF orientation 1..8 as Pillow finds it: the EXIF tag, else the XMP attribute, else 1.
+int read_orientation(const ImageHeader& header);
+
+}  // namespace sgrpo::image

@@ -1,0 +1,106 @@
+// PNG (ISO 15948): every chunk's length and checksum, IHDR first, IDAT present, IEND last.
+#include "image/header.h"
+
+#include <array>
+
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::image {
+namespace {
+
+using std::string_view_literals::operator""sv;
+
+/// CRC-32 of ISO 3309, reflected polynomial 0xEDB88320.
+uint32_t crc32(std::string_view bytes) {
+  static const auto kTable = [] {
+    std::array<uint32_t, 256> table{};
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xEDB88320U : 0);
+      table[i] = value;
+    }
+    return table;
+  }();
+  uint32_t crc = 0xFFFFFFFFU;
+  for (const char c : bytes) crc = kTable[(crc ^ static_cast<uint8_t>(c)) & 0xFF] ^ crc >> 8;
+  return ~crc;
+}
+
+struct Depth {
+  uint32_t bits = 0;
+  uint32_t color = 0;  // 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGB + alpha
+};
+
+Depth read_ihdr(const Bytes& file, uint64_t data, ImageHeader& header) {
+  header.width = file.be32(data);
+  header.height = file.be32(data + 4);
+  const Depth depth{.bits = file.u8(data + 8), .color = file.u8(data + 9)};
+  header.is_gray16 = depth.color == 0 && depth.bits == 16;
+  header.has_alpha = depth.color == 4 || depth.color == 6;
+  return depth;
+}
+
+/// tRNS of a palette becomes an alpha channel in the decoder; of gray and RGB it names one colour.
+/// Pillow compares its 8-bit samples with the key's raw value: gray of 2 and 4 bits is already
+/// stretched to 0..255 then, and a 16-bit key above 255 matches nothing. We follow it.
+void read_trns(const Bytes& file, uint64_t data, uint64_t length, Depth depth, ImageHeader& out) {
+  if (depth.color == 3) {
+    out.has_alpha = true;
+  } else if (depth.color == 0 && length >= 2) {
+    int gray = static_cast<int>(file.be16(data));
+    if (depth.bits == 1) gray = gray != 0 ? 255 : 0;
+    out.color_key = {gray, gray, gray};
+  } else if (depth.color == 2 && length >= 6) {
+    const auto key = [&](uint64_t i) { return static_cast<int>(file.be16(data + 2 * i)); };
+    out.color_key = {key(0), key(1), key(2)};
+  }
+}
+
+/// An uncompressed iTXt chunk with the keyword that XMP packets have.
+std::string_view xmp_of_itxt(std::string_view text) {
+  constexpr auto kKeyword = "XML:com.adobe.xmp\0\0\0"sv;  // keyword, not compressed, method 0
+  if (!core::starts_with(text, kKeyword)) return {};
+  text.remove_prefix(kKeyword.size());
+  for (int i = 0; i < 2; ++i) {  // language tag, translated keyword
+    const size_t end = text.find('\0');
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
+  return text;
+}
+
+}  // namespace
+
+ImageHeader read_png_header(const Bytes& file) {
+  ImageHeader header{.container = Container::kPng};
+  Depth depth;
+  bool has_data = false;
+  std::string_view name;
+  for (uint64_t at = 8; name != "IEND"; at += 12) {
+    const uint64_t length = file.be32(at);
+    name = file.slice(at + 4, 4);
+    if (at == 8 && (name != "IHDR" || length != 13))
+      file.fail("is damaged: a PNG whose first chunk is not its header");
+    const std::string_view checked = file.slice(at + 4, length + 4);
+    if (crc32(checked) != file.be32(at + 8 + length)) {
+      file.fail("is damaged: PNG chunk '",
+                core::printable(name),
+                "' at byte ",
+                at,
+                " fails its checksum; copy or download the file again");
+    }
+    const uint64_t data = at + 8;
+    if (at == 8) depth = read_ihdr(file, data, header);
+    if (name == "IDAT") has_data = true;
+    if (name == "tRNS") read_trns(file, data, length, depth, header);
+    if (name == "eXIf") header.exif = checked.substr(4);
+    if (name == "iTXt") {
+      if (const auto xmp = xmp_of_itxt(checked.substr(4)); !xmp.empty()) header.xmp = xmp;
+    }
+    at += length;
+  }
+  if (!has_data) file.fail("is damaged: a PNG without image data");
+  return header;
+}
+
+}  // namespace sgrpo::image

@@ -1,0 +1,131 @@
+// Pixels -> patches, as transformers' Qwen2VLImageProcessor (torchvision backend) computes them.
+#include "sgrpo/image/processor.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "sgrpo/core/error.h"
+#include "sgrpo/core/file.h"
+
+namespace sgrpo::image {
+namespace {
+
+/// Python's round(a / b) for positive integers: halves go to the even neighbour.
+int64_t round_ratio(int64_t a, int64_t b) {
+  return std::llrint(static_cast<double>(a) / static_cast<double>(b));
+}
+
+int64_t scaled(double length, int64_t factor, double (*round)(double)) {
+  return static_cast<int64_t>(round(length / static_cast<double>(factor))) * factor;
+}
+
+/// Normalised value of every byte, per channel: (x - mean / f) / (std / f) with f the rescale
+/// factor, in the order and precision (f32) of transformers' fused rescale-and-normalise.
+std::array<std::array<float, 256>, 3> normalised_bytes(const ProcessorConfig& config) {
+  std::array<std::array<float, 256>, 3> table{};
+  const auto scale = static_cast<float>(1.0 / config.rescale_factor);
+  for (size_t c = 0; c < 3; ++c) {
+    const float mean = static_cast<float>(config.mean[c]) * scale;
+    const float std = static_cast<float>(config.std[c]) * scale;
+    for (size_t x = 0; x < 256; ++x) table[c][x] = (static_cast<float>(x) - mean) / std;
+  }
+  return table;
+}
+
+}  // namespace
+
+std::array<int64_t, 2> smart_resize(
+    int64_t height, int64_t width, int64_t factor, int64_t min_pixels, int64_t max_pixels) {
+  constexpr int64_t kMaxAspect = 200;
+  const int64_t longest = std::max(height, width), shortest = std::min(height, width);
+  if (shortest < 1 || longest > kMaxAspect * shortest) {
+    throw core::UserError(core::str("image of ",
+                                    width,
+                                    "x",
+                                    height,
+                                    " pixels has an aspect ratio above ",
+                                    kMaxAspect,
+                                    "; crop it or remove the row"));
+  }
+  int64_t new_height = round_ratio(height, factor) * factor;
+  int64_t new_width = round_ratio(width, factor) * factor;
+  const auto area = static_cast<double>(height * width);
+  const auto h = static_cast<double>(height), w = static_cast<double>(width);
+  if (new_height * new_width > max_pixels) {
+    const double beta = std::sqrt(area / static_cast<double>(max_pixels));
+    new_height = std::max(factor, scaled(h / beta, factor, std::floor));
+    new_width = std::max(factor, scaled(w / beta, factor, std::floor));
+  } else if (new_height * new_width < min_pixels) {
+    const double beta = std::sqrt(static_cast<double>(min_pixels) / area);
+    new_height = scaled(h * beta, factor, std::ceil);
+    new_width = scaled(w * beta, factor, std::ceil);
+  }
+  return {new_height, new_width};
+}
+
+at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config) {
+  const auto [height, width] = smart_resize(image.height,
+                                            image.width,
+                                            config.patch_size * config.merge_size,
+                                            config.min_pixels,
+                                            config.max_pixels);
+  at::Tensor pixels = at::empty({1, image.height, image.width, 3}, at::kByte);
+  std::copy(image.rgb.begin(), image.rgb.end(), pixels.mutable_data_ptr<uint8_t>());
+  pixels = pixels.permute({0, 3, 1, 2});  // [1,3,H,W], channels last in memory
+  // On uint8 the operator rounds between its two passes, as the reference does; floats would not.
+  if (height != image.height || width != image.width)
+    pixels = at::_upsample_bicubic2d_aa(pixels, {height, width}, /*align_corners=*/false);
+  return pixels.select(0, 0).contiguous();
+}
+
+PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
+  const at::Tensor resized = resize_image(image, config);
+  const int64_t height = resized.size(1), width = resized.size(2);
+  const int64_t patch = config.patch_size, merge = config.merge_size;
+  const int64_t rows = height / patch, columns = width / patch;
+  PixelPatches result;
+  result.pixel_values = at::empty({rows * columns, config.patch_dim()}, at::kFloat);
+  result.grid_thw = at::empty({1, 3}, at::kLong);
+  auto* grid = result.grid_thw.mutable_data_ptr<int64_t>();
+  grid[0] = 1, grid[1] = rows, grid[2] = columns;
+
+  const auto table = normalised_bytes(config);
+  const auto* source = resized.const_data_ptr<uint8_t>();
+  auto* target = result.pixel_values.mutable_data_ptr<float>();
+  // One patch: channels x temporal x patch x patch, the single frame repeated.
+  const auto write_patch = [&](int64_t row, int64_t column) {
+    for (int64_t c = 0; c < 3; ++c) {
+      const uint8_t* corner = source + (c * height + row * patch) * width + column * patch;
+      const float* first_frame = target;
+      for (int64_t y = 0; y < patch; ++y)
+        for (int64_t x = 0; x < patch; ++x)
+          *target++ = table[static_cast<size_t>(c)][corner[y * width + x]];
+      for (int64_t t = 1; t < config.temporal_patch_size; ++t)
+        target = std::copy_n(first_frame, patch * patch, target);
+    }
+  };
+  // Patches that are merged later stand next to each other: blocks of merge x merge, row by row.
+  const int64_t blocks = rows / merge * (columns / merge);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t top = block / (columns / merge) * merge, left = block % (columns / merge) * merge;
+    for (int64_t i = 0; i < merge * merge; ++i) write_patch(top + i / merge, left + i % merge);
+  }
+  return result;
+}
+
+PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config) {
+  constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
+  const RgbImage image = decode_image(core::read_file(path, kMaxFileBytes), path.string());
+  try {
+    return preprocess(image, config);
+  } catch (const core::UserError& error) {
+    throw core::UserError(core::str(path.string(), ": ", error.what()));
+  }
+}
+
+int64_t num_image_tokens(int64_t t, int64_t h, int64_t w, int64_t merge_size) {
+  return t * h * w / (merge_size * merge_size);
+}
+
+}  // namespace sgrpo::image

@@ -1,0 +1,102 @@
+#include <cmath>
+
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/json.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/image/processor.h"
+
+namespace sgrpo::image {
+namespace {
+
+using core::Json;
+
+constexpr int64_t kMaxEdge = 1024;              // of a patch, in pixels
+constexpr int64_t kMaxArea = int64_t{1} << 40;  // "no limit" is sometimes written as a huge number
+
+std::array<double, 3> read_triple(const Json& json,
+                                  const std::string& key,
+                                  std::array<double, 3> fallback,
+                                  const std::string& where) {
+  const Json* value = core::find(json, key);
+  if (value == nullptr) return fallback;
+  const bool is_list = value->is_array() && value->size() == 3;
+  for (size_t i = 0; is_list && i < 3; ++i) {
+    if (!(*value)[i].is_number()) break;
+    fallback[i] = (*value)[i].get<double>();
+    if (i == 2) return fallback;
+  }
+  throw core::UserError(core::str(where, ": '", key, "' must be a list of three numbers"));
+}
+
+/// transformers would skip the step; the model never saw such pixels, so the file is wrong.
+void require_step(const Json& json, const std::string& key, const std::string& where) {
+  if (!core::get_bool_or(json, key, true, where)) {
+    throw core::UserError(core::str(
+        where, ": '", key, "' is false; only processors that do this step are supported"));
+  }
+}
+
+void read_size(const Json& json, const std::string& where, ProcessorConfig& config) {
+  const auto area = [&](const Json& object, const std::string& key, int64_t& target) {
+    target = core::get_int_or(object, key, target, where, 1, kMaxArea);
+  };
+  if (const Json* size = core::find(json, "size"); size != nullptr) {
+    area(*size, "shortest_edge", config.min_pixels);
+    area(*size, "longest_edge", config.max_pixels);
+    area(*size, "min_pixels", config.min_pixels);
+    area(*size, "max_pixels", config.max_pixels);
+  }
+  area(json, "min_pixels", config.min_pixels);
+  area(json, "max_pixels", config.max_pixels);
+  if (config.min_pixels > config.max_pixels) {
+    throw core::UserError(core::str(where,
+                                    ": min_pixels is ",
+                                    config.min_pixels,
+                                    ", larger than max_pixels = ",
+                                    config.max_pixels));
+  }
+}
+
+ProcessorConfig read_config(const Json& json, const std::string& where) {
+  const std::string type = core::get_string_or(json, "image_processor_type", "Qwen", where);
+  if (!core::starts_with(type, "Qwen")) {
+    throw core::UserError(core::str(
+        where, ": 'image_processor_type' is '", type, "', expected a Qwen image processor"));
+  }
+  for (const char* step : {"do_resize", "do_rescale", "do_normalize"})
+    require_step(json, step, where);
+  constexpr int64_t kBicubic = 3;
+  core::get_int_or(json, "resample", kBicubic, where, kBicubic, kBicubic);
+  ProcessorConfig config;
+  config.patch_size = core::get_int_or(json, "patch_size", config.patch_size, where, 1, kMaxEdge);
+  config.temporal_patch_size =
+      core::get_int_or(json, "temporal_patch_size", config.temporal_patch_size, where, 1, kMaxEdge);
+  config.merge_size = core::get_int_or(json, "merge_size", config.merge_size, where, 1, kMaxEdge);
+  read_size(json, where, config);
+  config.mean = read_triple(json, "image_mean", config.mean, where);
+  config.std = read_triple(json, "image_std", config.std, where);
+  config.rescale_factor = core::get_double_or(json, "rescale_factor", config.rescale_factor, where);
+  if (!(config.rescale_factor > 0) || !std::isfinite(config.rescale_factor))
+    throw core::UserError(core::str(where, ": 'rescale_factor' must be a positive number"));
+  for (const double value : config.std) {
+    if (!(value > 0)) throw core::UserError(core::str(where, ": 'image_std' must be positive"));
+  }
+  return config;
+}
+
+}  // namespace
+
+std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder) {
+  // transformers 5 writes the nested form and prefers it where both files exist.
+  if (const auto path = folder / "processor_config.json"; std::filesystem::exists(path)) {
+    const std::string where = path.string();
+    const Json json = core::parse_json(core::read_file(path), where);
+    if (const Json* nested = core::find(json, "image_processor"); nested != nullptr)
+      return read_config(*nested, where + ": image_processor");
+  }
+  if (const auto path = folder / "preprocessor_config.json"; std::filesystem::exists(path))
+    return read_config(core::parse_json(core::read_file(path), path.string()), path.string());
+  return std::nullopt;
+}
+
+}  // namespace sgrpo::image

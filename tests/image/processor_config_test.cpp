@@ -1,0 +1,70 @@
+#include <gtest/gtest.h>
+
+#include "image_files.h"
+#include "sgrpo/image/processor.h"
+
+namespace sgrpo::image {
+namespace {
+
+/// A folder that vanishes with the test.
+class ProcessorFolder : public testing::Test {
+ protected:
+  ProcessorFolder() : folder_(testing::TempDir() + "processor_folder") {
+    std::filesystem::create_directories(folder_);
+  }
+  ~ProcessorFolder() override { std::filesystem::remove_all(folder_); }
+  void write(const std::string& file, const std::string& text) {
+    core::write_file_atomic(folder_ / file, text);
+  }
+  std::string error() {
+    const std::string text = error_of([&] { load_processor(folder_); });
+    return text.substr(std::min(text.size(), folder_.string().size() + 1));
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(ProcessorFolder, load_hub_layout_reads_min_and_max_pixels) {
+  write("preprocessor_config.json",
+        R"({"min_pixels": 3136, "max_pixels": 37632, "patch_size": 16, "merge_size": 2,
+            "temporal_patch_size": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [1, 2, 3],
+            "image_processor_type": "Qwen2VLImageProcessor"})");
+  const auto config = load_processor(folder_);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->max_pixels, 37632);
+  EXPECT_EQ(config->patch_size, 16);
+  EXPECT_EQ(config->std, (std::array<double, 3>{1, 2, 3}));
+}
+
+TEST_F(ProcessorFolder, load_v5_layout_reads_edges_and_wins) {
+  write("processor_config.json",
+        R"({"image_processor": {"size": {"shortest_edge": 4096, "longest_edge": 40960}}})");
+  write("preprocessor_config.json", R"({"min_pixels": 1, "max_pixels": 2})");
+  const auto config = load_processor(folder_);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->min_pixels, 4096);
+  EXPECT_EQ(config->max_pixels, 40960);
+}
+
+TEST_F(ProcessorFolder, load_text_folder_gives_nothing) { EXPECT_FALSE(load_processor(folder_)); }
+
+TEST_F(ProcessorFolder, load_wrong_values_name_file_and_key) {
+  write("preprocessor_config.json", R"({"patch_size": "14"})");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'patch_size' is a string, expected an integer");
+  write("preprocessor_config.json", R"({"image_mean": [0.5, 0.5]})");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'image_mean' must be a list of three numbers");
+  write("preprocessor_config.json", R"({"min_pixels": 50, "max_pixels": 40})");
+  EXPECT_EQ(error(), "preprocessor_config.json: min_pixels is 50, larger than max_pixels = 40");
+  write("preprocessor_config.json", R"({"do_normalize": false})");
+  EXPECT_EQ(error(),
+            "preprocessor_config.json: 'do_normalize' is false; only processors that do this step "
+            "are supported");
+  write("preprocessor_config.json", R"({"resample": 2})");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'resample' is 2, expected 3..3");
+  write("preprocessor_config.json", R"({"image_processor_type": "CLIPImageProcessor"})");
+  EXPECT_EQ(error(),
+            "preprocessor_config.json: 'image_processor_type' is 'CLIPImageProcessor', expected a "
+            "Qwen image processor");
+}
+
+}  // namespace
+}  // namespace sgrpo::image
