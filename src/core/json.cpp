@@ -9,7 +9,8 @@ namespace {
 constexpr int kMaxDepth = 64;
 
 std::string kind(const Json& value) {
-  return value.is_number_integer() ? "an integer" : str("a ", value.type_name());
+  if (value.is_number_integer()) return "an integer";
+  return str(value.is_structured() ? "an " : "a ", value.type_name());
 }
 
 const Json& member(const Json& object, const std::string& key, const std::string& where) {
@@ -71,7 +72,7 @@ Json parse_json(std::string_view text, const std::string& where) {
   };
   try {
     return Json::parse(text.begin(), text.end(), guard);
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // parse_error, or out_of_range for 1e999
     std::string reason =
         error.what();  // "[json.exception.parse_error.101] parse error at ...: ..."
     if (const size_t bracket = reason.find("] "); bracket != std::string::npos)

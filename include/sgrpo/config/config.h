@@ -36,35 +36,38 @@ struct Node {
   core::Json to_json() const;
 };
 
-/// Reads a YAML file. Refuses duplicate keys, cycles, more than 100 aliases, nesting beyond 64.
-/// Throws ConfigError.
+/// Reads a YAML file whose root is a map (an empty file is an empty map). Refuses duplicate keys,
+/// cycles, more than 100 aliases, nesting beyond 64, custom tags, ill-formed UTF-8 and a second
+/// document. Throws ConfigError "run.yaml:12: ...".
 Node load_yaml(const std::filesystem::path& path);
+/// The same for text; `name` stands for the file in messages.
 Node parse_yaml(const std::string& text, const std::string& name);
 
-/// Sets `path` ("rollout.group_size") in the tree to the YAML value `text`; later values win.
+/// Sets `path` ("rollout.group_size") in the tree to `text`; later values win. Text that begins
+/// with a bracket, brace or quote is YAML; anything else is one scalar as it stands, so that
+/// "a: b # c" needs no quoting beyond the shell's.
 void override_value(Node& root, const std::string& path, const std::string& text);
 
 /// Alias -> real key path ("num_generations" -> "rollout.group_size"); and keys that are refused
-/// with an explanation.
+/// with an explanation wherever they appear, free-form `params` excepted.
 struct Aliases {
   std::map<std::string, std::string> renamed;
   std::map<std::string, std::string>
-      refused;  // key -> message (batch words print the batch equation)
+      refused;  // last part of a key path -> message (batch words print the batch equation)
 };
 
+/// The real name of one dotted path. Throws ConfigError "<where>: ..." for a refused key.
+std::string resolve_alias(const std::string& path,
+                          const Aliases& aliases,
+                          const std::string& where);
+
 /// Rewrites aliases in the tree (whole dotted paths, and bare top-level names). Throws ConfigError
-/// for refused keys.
+/// for refused keys, and where one key is given under two names.
 void apply_aliases(Node& root, const Aliases& aliases);
 
 /// One line of `print-config --help`.
 struct FieldLine {
   std::string path, type, default_value, range, unit, help;
 };
-
-// Defined in config/binder.h for any struct with visit_fields; explicit here is what callers use:
-//   bind(root, config)            tree -> struct; unknown keys, wrong types, out-of-range values
-//   throw ConfigError to_yaml(config)               effective configuration as YAML (parses back to
-//   the same struct) differences(config)           lines "rollout.group_size: 4 (default 8)"
-//   list_fields<Config>()         every key with default, range, unit, help
 
 }  // namespace sgrpo::config

@@ -1,0 +1,257 @@
+// Node tree -> the fields of a struct.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "config/describe.h"
+#include "config/scalar.h"
+#include "sgrpo/config/binder.h"
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::config {
+namespace {
+
+using core::str;
+
+constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
+
+/// What was found, for a message.
+std::string show(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::kNull: return "null";
+    case Node::Kind::kList: return "a list";
+    case Node::Kind::kMap: return "a map";
+    case Node::Kind::kScalar: break;
+  }
+  const std::string text = core::printable(node.scalar);
+  return node.quoted ? "the text '" + text + "'" : text;
+}
+
+/// Reads one field; every failure ends in `fail`.
+class FieldReader {
+ public:
+  explicit FieldReader(const Field& field) : field_(field) {}
+
+  [[noreturn]] void fail(const Node& node, const std::string& expected) const {
+    // "command line: optim.lr=x: expected ..." has named path and value already.
+    if (core::starts_with(node.where, str("command line: ", field_.path, "=")) &&
+        node.kind == Node::Kind::kScalar) {
+      throw ConfigError(str(node.where, ": expected ", expected));
+    }
+    throw ConfigError(
+        str(node.where, ": ", field_.path, " is ", show(node), ", expected ", expected));
+  }
+
+  void read(const Node& node, bool& value) const {
+    const auto flag = is_plain(node) ? read_bool(node.scalar) : std::nullopt;
+    if (!flag) fail(node, "true or false");
+    value = *flag;
+  }
+
+  void read(const Node& node, int64_t& value) const {
+    auto integer = is_plain(node) ? read_int(node.scalar) : std::nullopt;
+    if (!integer && is_plain(node)) integer = integral(read_double(node.scalar));
+    if (!integer) fail(node, "an integer" + unit());
+    check_range(node, static_cast<double>(*integer));
+    value = *integer;
+  }
+
+  void read(const Node& node, double& value) const {
+    const auto number = is_plain(node) ? read_double(node.scalar) : std::nullopt;
+    if (!number) fail(node, "a number" + unit());
+    if (!std::isfinite(*number)) fail(node, "a finite number" + unit());
+    check_range(node, *number);
+    value = *number;
+  }
+
+  void read(const Node& node, std::string& value) const {
+    // A required key that is null counts as not given.
+    if (node.kind == Node::Kind::kNull && field_.info.required) return value.clear();
+    if (node.kind != Node::Kind::kScalar) fail(node, choices_or("text"));
+    const std::vector<std::string>& choices = field_.info.choices;
+    if (!choices.empty() && std::find(choices.begin(), choices.end(), node.scalar) == choices.end())
+      fail(node, choices_or("") + core::did_you_mean(node.scalar, choices));
+    value = node.scalar;
+  }
+
+  template <class T>
+  void read(const Node& node, std::optional<T>& value) const {
+    if (node.kind == Node::Kind::kNull) return value.reset();
+    T inner{};
+    read(node, inner);
+    value = std::move(inner);
+  }
+
+  template <class T>
+  void read(const Node& node, std::vector<T>& value) const {
+    if (node.kind == Node::Kind::kMap) fail(node, type_name(field_));
+    std::vector<T> result;
+    const auto append = [&](const Node& item) {
+      T element{};
+      read(item, element);
+      result.push_back(std::move(element));
+    };
+    if (node.kind == Node::Kind::kScalar) append(node);
+    for (const Node& item : node.items) append(item);
+    value = std::move(result);
+  }
+
+  void read(const Node& node, std::map<std::string, std::string>& value) const {
+    if (node.kind != Node::Kind::kMap && node.kind != Node::Kind::kNull)
+      fail(node, "a map of names to texts");
+    std::map<std::string, std::string> result;
+    for (const auto& [key, member] : node.members) {
+      if (member.kind != Node::Kind::kScalar) {
+        throw ConfigError(str(
+            member.where, ": ", field_.path, ".", key, " is ", show(member), ", expected text"));
+      }
+      result[key] = member.scalar;
+    }
+    value = std::move(result);
+  }
+
+  void read(const Node& node, core::Json& value) const {
+    // `params:` with nothing behind it keeps the default, {} rather than null.
+    if (node.kind != Node::Kind::kNull) value = node.to_json();
+  }
+
+ private:
+  static bool is_plain(const Node& node) {
+    return node.kind == Node::Kind::kScalar && !node.quoted;
+  }
+
+  static std::optional<int64_t> integral(std::optional<double> number) {
+    if (!number || std::floor(*number) != *number) return std::nullopt;
+    if (std::abs(*number) > kMaxExactInteger) return std::nullopt;
+    return static_cast<int64_t>(*number);
+  }
+
+  std::string unit() const {
+    return *field_.info.unit == '\0' ? "" : str(" (", field_.info.unit, ")");
+  }
+
+  std::string choices_or(const std::string& otherwise) const {
+    return field_.info.choices.empty() ? otherwise : core::join(field_.info.choices, " | ");
+  }
+
+  void check_range(const Node& node, double number) const {
+    if (number < field_.info.low || number > field_.info.high)
+      fail(node, range_text(field_.info) + unit());
+  }
+
+  const Field& field_;
+};
+
+/// Walks the tree along the known paths.
+class Binder {
+ public:
+  explicit Binder(const std::vector<Field>& fields) : fields_(fields) {
+    for (const Field& field : fields) {
+      by_path_[field.path] = &field;
+      for (size_t dot = field.path.find('.'); dot != std::string::npos;
+           dot = field.path.find('.', dot + 1)) {
+        sections_.insert(field.path.substr(0, dot));
+      }
+    }
+  }
+
+  void walk(const Node& node, const std::string& prefix) {
+    for (const auto& [key, value] : node.members) {
+      const std::string path = prefix + key;
+      if (const auto field = by_path_.find(path); field != by_path_.end()) {
+        set(*field->second, value);
+      } else if (sections_.count(path) != 0) {
+        enter(value, path);
+      } else {
+        throw ConfigError(str(value.where, ": unknown key '", path, "'", suggestion(path)));
+      }
+    }
+  }
+
+ private:
+  void set(const Field& field, const Node& node) {
+    const auto [first, inserted] = places_.emplace(field.path, node.where);
+    if (!inserted) {
+      throw ConfigError(
+          str(node.where, ": ", field.path, " is given twice (first at ", first->second, ")"));
+    }
+    std::visit([&](auto* member) { FieldReader(field).read(node, *member); }, field.member);
+  }
+
+  void enter(const Node& node, const std::string& path) {
+    if (node.kind == Node::Kind::kMap) return walk(node, path + ".");
+    if (node.kind == Node::Kind::kNull) return;
+    throw ConfigError(str(node.where,
+                          ": ",
+                          path,
+                          " is ",
+                          show(node),
+                          ", expected a section with keys such as ",
+                          example(path)));
+  }
+
+  std::string example(const std::string& section) const {
+    for (const Field& field : fields_) {
+      if (core::starts_with(field.path, section + ".")) return field.path;
+    }
+    return "";
+  }
+
+  /// The nearest key of the same section, else a key of that name, or nearly, elsewhere.
+  std::string suggestion(const std::string& path) const {
+    const size_t dot = path.rfind('.');
+    const std::string section = dot == std::string::npos ? "" : path.substr(0, dot + 1);
+    const std::string leaf = path.substr(section.size());
+    std::vector<std::string> siblings, leaves;
+    for (const Field& field : fields_) {
+      leaves.push_back(field.path.substr(field.path.rfind('.') + 1));
+      if (leaves.back() == leaf) return str(" (did you mean '", field.path, "'?)");
+      if (!core::starts_with(field.path, section)) continue;
+      const std::string rest = field.path.substr(section.size());
+      siblings.push_back(rest.substr(0, rest.find('.')));
+    }
+    if (const std::string best = core::nearest(leaf, siblings); !best.empty())
+      return str(" (did you mean '", section, best, "'?)");
+    const std::string best = core::nearest(leaf, leaves);
+    for (size_t i = 0; i < leaves.size() && !best.empty(); ++i) {
+      if (leaves[i] == best) return str(" (did you mean '", fields_[i].path, "'?)");
+    }
+    return "; print-config --help lists the keys";
+  }
+
+  const std::vector<Field>& fields_;
+  std::map<std::string, const Field*> by_path_;
+  std::set<std::string> sections_;
+  std::map<std::string, std::string> places_;
+};
+
+bool is_missing(const Field& field) {
+  if (const auto* text = std::get_if<std::string*>(&field.member)) return (*text)->empty();
+  if (const auto* json = std::get_if<core::Json*>(&field.member)) return (*json)->is_null();
+  return false;
+}
+
+}  // namespace
+
+void bind_fields(const Node& root, const std::vector<Field>& fields) {
+  Binder(fields).walk(root, "");
+}
+
+void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    for (const Field& field : fields) {
+      if (field.path == path && is_missing(field)) {
+        throw ConfigError(str(path,
+                              " is required: ",
+                              field.info.help,
+                              "; set it in the YAML file or as ",
+                              path,
+                              "=... on the command line"));
+      }
+    }
+  }
+}
+
+}  // namespace sgrpo::config

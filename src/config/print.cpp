@@ -1,0 +1,142 @@
+// The fields of a struct -> YAML, JSON, differences, help.
+#include <cmath>
+
+#include "config/describe.h"
+#include "config/scalar.h"
+#include "sgrpo/config/binder.h"
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::config {
+namespace {
+
+using core::str;
+
+std::string name_of(const bool&) { return "true or false"; }
+std::string name_of(const int64_t&) { return "integer"; }
+std::string name_of(const double&) { return "number"; }
+std::string name_of(const std::string&) { return "text"; }
+std::string name_of(const core::Json&) { return "free form"; }
+std::string name_of(const std::map<std::string, std::string>&) { return "map of texts"; }
+template <class T>
+std::string name_of(const std::optional<T>&) {
+  return name_of(T{}) + " or null";
+}
+template <class T>
+std::string name_of(const std::vector<T>&) {
+  return "list of " + name_of(T{}) + "s";
+}
+
+core::Json json_of(bool value) { return value; }
+core::Json json_of(int64_t value) { return value; }
+core::Json json_of(double value) { return value; }
+core::Json json_of(const std::string& value) { return value; }
+core::Json json_of(const core::Json& value) { return value; }
+core::Json json_of(const std::map<std::string, std::string>& value) {
+  core::Json result = core::Json::object();
+  for (const auto& [key, text] : value) result[key] = text;
+  return result;
+}
+template <class T>
+core::Json json_of(const std::optional<T>& value) {
+  return value ? json_of(*value) : core::Json(nullptr);
+}
+template <class T>
+core::Json json_of(const std::vector<T>& value) {
+  core::Json result = core::Json::array();
+  for (const T& item : value) result.push_back(json_of(item));
+  return result;
+}
+
+core::Json json_of(const Field& field) {
+  const auto* text = std::get_if<std::string*>(&field.member);
+  if (text != nullptr && field.info.required && (*text)->empty()) return nullptr;  // not given
+  return std::visit([](const auto* member) { return json_of(*member); }, field.member);
+}
+
+/// The comment behind a line of the annotated form, or "".
+std::string remark(const Field& field, const Field& fresh) {
+  if (field.info.required) return value_text(field) == "null" ? "  # REQUIRED" : "";
+  const std::string standard = value_text(fresh);
+  return value_text(field) == standard ? "" : "  # default " + standard;
+}
+
+}  // namespace
+
+std::string type_name(const Field& field) {
+  return std::visit([](const auto* member) { return name_of(*member); }, field.member);
+}
+
+std::string range_text(const FieldInfo& info) {
+  if (!info.choices.empty()) return core::join(info.choices, " | ");
+  if (std::isinf(info.low) && std::isinf(info.high)) return "";
+  if (std::isinf(info.high)) return ">= " + write_double(info.low);
+  if (std::isinf(info.low)) return "<= " + write_double(info.high);
+  return write_double(info.low) + ".." + write_double(info.high);
+}
+
+std::string value_text(const Field& field) {
+  // A double reads back from "1" as well; free-form members keep "1.0".
+  if (const auto* number = std::get_if<double*>(&field.member)) return write_double(**number);
+  if (const auto* number = std::get_if<std::optional<double>*>(&field.member)) {
+    return (*number)->has_value() ? write_double(***number) : "null";
+  }
+  return write_json(json_of(field));
+}
+
+std::string print_yaml(const std::vector<Field>& fields, const std::vector<Field>* defaults) {
+  std::string result, open_section;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const Field& field = fields[i];
+    const std::vector<std::string> parts = core::split(field.path, '.');
+    SGRPO_INTERNAL(parts.size() <= 2, field.path, " is nested deeper than sections are printed");
+    const std::string section = parts.size() == 2 ? parts[0] : "";
+    if (section != open_section && !section.empty()) result += section + ":\n";
+    open_section = section;
+    result += str(section.empty() ? "" : "  ", parts.back(), ": ", value_text(field));
+    if (defaults != nullptr) result += remark(field, (*defaults)[i]);
+    result += "\n";
+  }
+  return result;
+}
+
+core::Json print_json(const std::vector<Field>& fields) {
+  core::Json result = core::Json::object();
+  for (const Field& field : fields) {
+    core::Json* place = &result;
+    for (const std::string& part : core::split(field.path, '.')) place = &(*place)[part];
+    *place = json_of(field);
+  }
+  return result;
+}
+
+std::vector<std::string> list_differences(const std::vector<Field>& fields,
+                                          const std::vector<Field>& defaults) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const std::string value = value_text(fields[i]), standard = value_text(defaults[i]);
+    if (value == standard) continue;
+    lines.push_back(str(fields[i].path,
+                        ": ",
+                        value,
+                        " (",
+                        fields[i].info.required ? "required" : "default " + standard,
+                        ")"));
+  }
+  return lines;
+}
+
+std::vector<FieldLine> describe_fields(const std::vector<Field>& fields) {
+  std::vector<FieldLine> lines;
+  for (const Field& field : fields) {
+    lines.push_back({field.path,
+                     type_name(field),
+                     field.info.required ? "REQUIRED" : value_text(field),
+                     range_text(field.info),
+                     field.info.unit,
+                     field.info.help});
+  }
+  return lines;
+}
+
+}  // namespace sgrpo::config

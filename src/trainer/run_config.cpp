@@ -1,0 +1,274 @@
+// Aliases, loading and the checks that no single section can make.
+#include "sgrpo/trainer/run_config.h"
+
+#include <algorithm>
+
+#include "sgrpo/config/binder.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/trainer/load_config.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+using config::ConfigError;
+using core::Json;
+using core::str;
+
+constexpr const char* kBatchEquation =
+    "batch sizes have one meaning here. A step samples trainer.prompts_per_step x "
+    "rollout.group_size completions over all ranks; it makes algorithm.epochs_per_rollout x "
+    "algorithm.minibatches_per_rollout optimizer steps, each on prompts_per_step / "
+    "minibatches_per_rollout prompts; trainer.micro_batch_tokens bounds the memory of one pass and "
+    "never changes the result. Set these instead";
+
+config::Aliases make_aliases() {
+  config::Aliases aliases;
+  aliases.renamed = {
+      {"num_generations", "rollout.group_size"},
+      {"rollout.num_generations", "rollout.group_size"},
+      {"rollout.n", "rollout.group_size"},
+      {"max_completion_length", "rollout.max_new_tokens"},
+      {"rollout.max_completion_length", "rollout.max_new_tokens"},
+      {"max_response_length", "rollout.max_new_tokens"},
+      {"data.max_response_length", "rollout.max_new_tokens"},
+      {"rollout.max_response_length", "rollout.max_new_tokens"},
+      {"beta", "algorithm.kl_coef"},
+      {"algorithm.beta", "algorithm.kl_coef"},
+      {"epsilon", "algorithm.clip_low"},
+      {"algorithm.epsilon", "algorithm.clip_low"},
+      {"epsilon_high", "algorithm.clip_high"},
+      {"algorithm.epsilon_high", "algorithm.clip_high"},
+      {"num_iterations", "algorithm.epochs_per_rollout"},
+      {"algorithm.num_iterations", "algorithm.epochs_per_rollout"},
+      {"save_steps", "trainer.save_every"},
+      {"save_freq", "trainer.save_every"},
+      {"trainer.save_steps", "trainer.save_every"},
+      {"trainer.save_freq", "trainer.save_every"},
+      {"model_name_or_path", "model.path"},
+      {"model.model_name_or_path", "model.path"},
+  };
+  for (const char* word : {"batch_size",
+                           "train_batch_size",
+                           "eval_batch_size",
+                           "val_batch_size",
+                           "global_batch_size",
+                           "micro_batch_size",
+                           "mini_batch_size",
+                           "gen_batch_size",
+                           "generation_batch_size",
+                           "rollout_batch_size",
+                           "per_device_train_batch_size",
+                           "per_device_eval_batch_size",
+                           "per_gpu_train_batch_size",
+                           "train_micro_batch_size_per_gpu",
+                           "micro_batch_size_per_device_for_update",
+                           "micro_batch_size_per_device_for_experience",
+                           "ppo_mini_batch_size",
+                           "ppo_micro_batch_size",
+                           "ppo_micro_batch_size_per_gpu",
+                           "log_prob_micro_batch_size",
+                           "log_prob_micro_batch_size_per_gpu",
+                           "gradient_accumulation_steps",
+                           "steps_per_generation",
+                           "num_mini_batches"}) {
+    aliases.refused[word] = kBatchEquation;
+  }
+  return aliases;
+}
+
+/// Adds one "key.sub=value" to the tree, under its real name.
+void apply_override(config::Node& root, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw ConfigError(str("command line: ", core::printable(text), ": expected key.sub=value"));
+  }
+  const std::string path(core::trim(text.substr(0, equals)));
+  const std::string real = config::resolve_alias(
+      path, run_config_aliases(), str("command line: ", core::printable(text)));
+  config::override_value(root, real, text.substr(equals + 1));
+}
+
+[[noreturn]] void refuse(const std::string& message) { throw ConfigError(message); }
+
+/// Values that the keys allow and this version does not implement.
+void check_supported(const RunConfig& config) {
+  if (!config.model.lora.is_null()) {
+    refuse("model.lora is set: this version trains full weights only; leave model.lora null");
+  }
+  if (config.distributed.zero_stage > 0) {
+    refuse(str("distributed.zero_stage is ",
+               config.distributed.zero_stage,
+               ": this version shards nothing; expected 0"));
+  }
+  if (config.distributed.backend == "nccl" || config.distributed.backend == "gloo") {
+    refuse(str("distributed.backend is ",
+               config.distributed.backend,
+               ": this version runs in one process; expected auto or local"));
+  }
+}
+
+void check_data(const Json& train) {
+  if (train.is_null() || train.is_string()) return;
+  if (!train.is_array() || train.empty()) {
+    refuse(str("data.train is ", train.dump(), ", expected a file or a list of {path, weight}"));
+  }
+  for (size_t i = 0; i < train.size(); ++i) {
+    const std::string where = str("data.train[", i, "]");
+    const Json& source = train[i];
+    if (source.is_string()) continue;
+    if (!source.is_object()) {
+      refuse(str(where, " is ", source.dump(), ", expected {path: FILE, weight: 1.0}"));
+    }
+    for (const auto& [key, value] : source.items()) {
+      if (key != "path" && key != "weight")
+        refuse(str(where, ": unknown key '", key, "', expected path and weight"));
+    }
+    core::get_string(source, "path", where);
+    if (core::get_double_or(source, "weight", 1.0, where) <= 0) {
+      refuse(str(where, ".weight is ", source["weight"].dump(), ", expected a number above 0"));
+    }
+  }
+}
+
+/// `rewards: [{verifier, weight}]` and `verifiers: {name: {name, params}}`.
+void check_verifiers(const RunConfig& config) {
+  if (!config.rewards.is_array()) {
+    refuse(str("rewards is ", config.rewards.dump(), ", expected a list of {verifier, weight}"));
+  }
+  for (size_t i = 0; i < config.rewards.size(); ++i) {
+    const std::string where = str("rewards[", i, "]");
+    const Json& reward = config.rewards[i];
+    if (!reward.is_object()) {
+      refuse(str(where, " is ", reward.dump(), ", expected {verifier: NAME, weight: 1.0}"));
+    }
+    for (const auto& [key, value] : reward.items()) {
+      if (key != "verifier" && key != "weight")
+        refuse(str(where, ": unknown key '", key, "', expected verifier and weight"));
+    }
+    core::get_string(reward, "verifier", where);
+    core::get_double_or(reward, "weight", 1.0, where);
+  }
+  if (!config.verifiers.is_object()) {
+    refuse(str("verifiers is ", config.verifiers.dump(), ", expected named {name, params}"));
+  }
+  for (const auto& [name, instance] : config.verifiers.items()) {
+    const std::string where = "verifiers." + name;
+    if (!instance.is_object()) {
+      refuse(str(where, " is ", instance.dump(), ", expected {name: VERIFIER, params: {...}}"));
+    }
+    for (const auto& [key, value] : instance.items()) {
+      if (key != "name" && key != "params")
+        refuse(str(where, ": unknown key '", key, "', expected name and params"));
+    }
+    core::get_string(instance, "name", where);
+  }
+}
+
+void check_injection(const RunConfig& config) {
+  const algorithm::InjectionOptions& injection = config.injection;
+  if (injection.when == "never") return;
+  if (injection.gt_shape != "none" && injection.gt_old_logprob != "current_detached") {
+    refuse(str("injection.gt_shape is ",
+               injection.gt_shape,
+               " and injection.gt_old_logprob is ",
+               injection.gt_old_logprob,
+               ": shaping weighs the gradient itself, so it needs current_detached (ratio 1); "
+               "change one of the two"));
+  }
+  if (config.rollout.group_size == 1 && injection.mode == "replace") {
+    refuse(
+        "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand "
+        "alone and carry no signal; raise rollout.group_size, or set injection.mode: append or "
+        "injection.when: never");
+  }
+}
+
+/// A group's mean and deviation need two members.
+void check_group(const RunConfig& config) {
+  const algorithm::AlgorithmOptions& algorithm = config.algorithm;
+  const bool divides = algorithm.estimator == "grpo" && algorithm.std != "none";
+  if (config.rollout.group_size == 1 && divides &&
+      config.trainer.sft_steps < config.trainer.steps) {
+    refuse(str("rollout.group_size is 1, and estimator grpo with std ",
+               algorithm.std,
+               " compares the members of a group: every advantage would be 0; expected "
+               "group_size of 2 or more, or another algorithm.estimator"));
+  }
+  if (algorithm.minibatches_per_rollout > config.trainer.prompts_per_step) {
+    refuse(str("algorithm.minibatches_per_rollout is ",
+               algorithm.minibatches_per_rollout,
+               ", expected at most trainer.prompts_per_step (",
+               config.trainer.prompts_per_step,
+               "): a minibatch holds whole groups"));
+  }
+}
+
+void check_optim(const RunConfig& config) {
+  if (config.optim.betas.size() != 2) {
+    refuse(str("optim.betas has ", config.optim.betas.size(), " entries, expected 2: [b1, b2]"));
+  }
+}
+
+void check_eval(const eval::EvalOptions& eval) {
+  if (eval.k.empty()) refuse("eval.k is empty, expected at least one k, such as [1]");
+  const int64_t largest = *std::max_element(eval.k.begin(), eval.k.end());
+  if (largest > eval.samples) {
+    refuse(str("eval.k has ",
+               largest,
+               ", expected at most eval.samples (",
+               eval.samples,
+               "): pass@k needs k completions of a row"));
+  }
+  if (eval.samples > 1 && eval.temperature == 0) {
+    core::warn("eval.samples is ",
+               eval.samples,
+               " and eval.temperature is 0: greedy completions of a row are all the same");
+  }
+}
+
+void check_pixels(const data::DataOptions& data) {
+  if (data.min_pixels && data.max_pixels && *data.min_pixels > *data.max_pixels) {
+    refuse(str("data.min_pixels is ",
+               *data.min_pixels,
+               ", expected at most data.max_pixels (",
+               *data.max_pixels,
+               ")"));
+  }
+}
+
+}  // namespace
+
+void RunConfig::validate() const {
+  check_supported(*this);
+  check_data(data.train);
+  check_pixels(data);
+  check_verifiers(*this);
+  check_injection(*this);
+  check_group(*this);
+  check_optim(*this);
+  check_eval(eval);
+}
+
+const config::Aliases& run_config_aliases() {
+  static const config::Aliases aliases = make_aliases();
+  return aliases;
+}
+
+RunConfig load_run_config(const std::optional<std::filesystem::path>& yaml,
+                          const std::vector<std::string>& overrides) {
+  config::Node root;
+  root.kind = config::Node::Kind::kMap;
+  if (yaml) {
+    root = config::load_yaml(*yaml);
+    config::apply_aliases(root, run_config_aliases());
+  }
+  for (const std::string& text : overrides) apply_override(root, text);
+  config::apply_aliases(root, run_config_aliases());  // keys inside `rollout={n: 4}`
+  RunConfig config;
+  config::bind(root, config);
+  config.validate();
+  return config;
+}
+
+}  // namespace sgrpo::trainer
