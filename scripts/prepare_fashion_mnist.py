@@ -214,7 +214,9 @@ def write_target(writer, train, test, task, seed):
     draws = Draw(seed, task, 'train')
     writer.write(f'{task}_train', 10000,
                  lambda index, row_id: target_row(draws, train, 50000 + index, task, row_id, 'train'))
-    splits = {'choose': (500, 500), 'target': (1000, 4000), 'other_phrasing': (1000, 4000), 'shifted': (1000, 4000)}
+    splits = {'choose': (500, 500), 'target': (1000, 4000), 'other_phrasing': (1000, 4000),
+              'shifted': (1000, 4000),
+              'base_rate': (500, 100)}  # 16 samples of each tell how often the base succeeds
     if task == 'code':
         splits['bright'] = (1000, 4000)
     for split, (start, count) in splits.items():
