@@ -2,9 +2,11 @@
 // it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sgrpo/checkpoint/safetensors.h"
@@ -12,13 +14,15 @@
 
 namespace sgrpo::checkpoint {
 
-/// A folder opened for reading. `path` may be a model folder or one of our checkpoints (its model/
-/// is taken), or a run folder's checkpoints/latest link.
+/// A folder opened for reading. `path` may be a model folder, one of our checkpoints (its model/ is
+/// taken after the checksums were verified) or a run folder (its newest intact checkpoint), or a
+/// link to one of them.
 class ModelFolder {
  public:
-  /// Throws core::NoCheckpointError if the path does not exist or holds no checkpoint (what was
-  /// looked for is listed); FormatError for pickles only (with a conversion hint), a bad index, a
-  /// missing shard, an index that points at absent tensors, tensors in two shards.
+  /// Throws core::UserError if the path does not exist or is none of these (what was looked for is
+  /// listed); FormatError for pickles only (with a conversion hint), a bad index, a missing shard,
+  /// an index that points at absent tensors, tensors in two shards, a damaged checkpoint of ours;
+  /// core::NoCheckpointError for a run folder without an intact checkpoint.
   explicit ModelFolder(const std::filesystem::path& path);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -28,6 +32,8 @@ class ModelFolder {
   bool has(const std::string& name) const;
   const TensorEntry& entry(const std::string& name) const;
   at::Tensor read(const std::string& name) const;
+  /// Bytes that write_like writes.
+  uint64_t bytes() const;
   /// End ids of generation_config.json (a number or a list), else config.json's eos_token_id, else
   /// empty.
   std::vector<int64_t> end_token_ids() const;
@@ -35,8 +41,9 @@ class ModelFolder {
   /// Writes the folder anew under `destination`: same files, shards, key order and metadata;
   /// `updated(name)` returns the new value of a tensor (cast to the file's dtype) or an undefined
   /// tensor to copy the input's bytes. Every other file (config, tokenizer, template, ...) is
-  /// copied byte for byte. The folder appears whole or not at all. Returns {relative file name,
-  /// size, sha256} of what was written.
+  /// copied byte for byte, but for weights in other formats, which would be stale. The folder
+  /// appears whole or not at all; an existing `destination` must be an empty folder. Returns
+  /// {relative file name, size, sha256} of what was written.
   struct Written {
     std::string file;
     uint64_t bytes = 0;
@@ -47,6 +54,14 @@ class ModelFolder {
       const std::function<at::Tensor(const std::string&)>& updated) const;
 
  private:
+  void open_files();
+  void index_tensors();
+  size_t find_file(const std::string& name) const;  // files_.size() if there is none
+  std::vector<std::filesystem::path> other_files() const;
+  Written write_weights(const SafetensorsFile& file,
+                        const std::filesystem::path& destination,
+                        const std::function<at::Tensor(const std::string&)>& updated) const;
+
   std::filesystem::path folder_;
   core::Json config_;
   std::vector<SafetensorsFile> files_;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -24,7 +25,7 @@ class FormatError : public core::UserError {
 /// One tensor's entry in a header.
 struct TensorEntry {
   std::string name;
-  std::string dtype;  // as written: F32, BF16, F16, F64, I64, I32, U8, BOOL
+  std::string dtype;  // as written: F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL
   std::vector<int64_t> shape;
   uint64_t begin = 0;  // byte offsets relative to the data section
   uint64_t end = 0;
@@ -40,6 +41,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
   ~SafetensorsFile();
   SafetensorsFile(SafetensorsFile&&) noexcept;
+  SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
 
   const std::filesystem::path& path() const;
   const std::vector<TensorEntry>& entries() const;  // in the file's data order
