@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -88,12 +89,15 @@ struct ModelSource {
   TensorReader read;               // throws checkpoint errors
 };
 
+/// Names and shapes of tensors, in writing order.
+using TensorLayout = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
 /// A family: builds a model from a source; and lists tensor names and shapes for `init`.
 struct Family {
   std::unique_ptr<Model> (*load)(const ModelSource& source, const ModelOptions& options);
+  ModelSpec (*spec)(const core::Json& config, const std::string& where);
   /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order.
-  std::vector<std::pair<std::string, std::vector<int64_t>>> (*layout)(const core::Json& config,
-                                                                      const std::string& where);
+  TensorLayout (*layout)(const core::Json& config, const std::string& where);
 };
 using FamilyFactory = Family (*)();
 struct FamilyTag {};
@@ -106,6 +110,9 @@ std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions&
 
 /// Facts of config.json alone (no weights read).
 ModelSpec read_spec(const core::Json& config, const std::string& where);
+
+/// Names and shapes of every tensor of a new checkpoint (for `init` and `plan`).
+TensorLayout read_layout(const core::Json& config, const std::string& where);
 
 }  // namespace sgrpo::model
 

@@ -1,0 +1,139 @@
+#include "model/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::model {
+namespace {
+
+const char* const kModule = "language";
+
+/// Which position row (0 temporal, 1 height, 2 width) turns each of the E/2 frequencies.
+at::Tensor section_rows(const DecoderConfig& config) {
+  const int64_t half = config.head_dim / 2;
+  std::vector<int64_t> rows(static_cast<size_t>(half), 0);
+  if (config.mrope_section.empty()) return at::tensor(rows, at::kLong);
+  if (!config.mrope_interleaved) {
+    size_t next = 0;
+    for (size_t part = 0; part < 3; ++part) {
+      for (int64_t i = 0; i < config.mrope_section[part]; ++i)
+        rows[next++] = static_cast<int64_t>(part);
+    }
+    return at::tensor(rows, at::kLong);
+  }
+  for (int64_t part = 1; part < 3;
+       ++part) {  // H at 1, 4, 7, ..., W at 2, 5, 8, ..., up to three times the section
+    const int64_t end = std::min(half, 3 * config.mrope_section[static_cast<size_t>(part)]);
+    for (int64_t i = part; i < end; i += 3) rows[static_cast<size_t>(i)] = part;
+  }
+  return at::tensor(rows, at::kLong);
+}
+
+}  // namespace
+
+Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(config) {
+  const std::string root = weights.find_prefix(
+      {"model.", "model.language_model.", "language_model.model."}, "embed_tokens.weight");
+  const int64_t hidden = config.hidden_size, q = config.num_heads * config.head_dim;
+  const int64_t kv = config.num_kv_heads * config.head_dim;
+  embedding_ = weights.take(root + "embed_tokens.weight", {config.vocab_size, hidden}, kModule);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const std::string prefix = core::str(root, "layers.", i, ".");
+    Layer layer;
+    layer.input_norm = weights.take(prefix + "input_layernorm.weight", {hidden}, kModule);
+    layer.qkv = take_linear_stack(weights,
+                                  {.prefix = prefix + "self_attn.",
+                                   .names = {"q_proj", "k_proj", "v_proj"},
+                                   .sizes = {q, kv, kv},
+                                   .has_bias = config.has_qkv_bias},
+                                  hidden,
+                                  kModule);
+    if (config.has_qk_norm) {
+      layer.q_norm = weights.take(prefix + "self_attn.q_norm.weight", {config.head_dim}, kModule);
+      layer.k_norm = weights.take(prefix + "self_attn.k_norm.weight", {config.head_dim}, kModule);
+    }
+    layer.o_proj = take_linear(weights, prefix + "self_attn.o_proj", q, hidden, false, kModule);
+    layer.post_attention_norm =
+        weights.take(prefix + "post_attention_layernorm.weight", {hidden}, kModule);
+    layer.gate_up =
+        take_linear_stack(weights,
+                          {.prefix = prefix + "mlp.",
+                           .names = {"gate_proj", "up_proj"},
+                           .sizes = {config.intermediate_size, config.intermediate_size}},
+                          hidden,
+                          kModule);
+    layer.down_proj = take_linear(
+        weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, false, kModule);
+    layers_.push_back(std::move(layer));
+  }
+  norm_ = weights.take(root + "norm.weight", {hidden}, kModule);
+  if (config.is_tied) {
+    weights.allow_copy("lm_head.weight");
+    head_ = embedding_;
+  } else {
+    head_ = weights.take("lm_head.weight", {config.vocab_size, hidden}, kModule);
+  }
+  inverse_frequency_ =
+      inverse_frequencies(config.head_dim, config.rope_theta).to(embedding_.device());
+  section_ = section_rows(config).to(embedding_.device());
+}
+
+at::Tensor Decoder::embed(const at::Tensor& token_ids) const {
+  return at::embedding(embedding_, token_ids);
+}
+
+Rotary Decoder::rotary(const at::Tensor& position_ids) const {
+  // [3, T] -> [T, E/2]: every frequency reads its own position row.
+  const at::Tensor positions = position_ids.index_select(0, section_).t().to(at::kFloat);
+  const at::Tensor angles = positions * inverse_frequency_;
+  return {angles.cos(), angles.sin()};
+}
+
+at::Tensor Decoder::attention(const Layer& layer,
+                              size_t index,
+                              const at::Tensor& x,
+                              const Rotary& angles,
+                              const SegmentTable& segments,
+                              const CacheView& view) const {
+  const int64_t tokens = x.size(0), head_dim = config_.head_dim;
+  const auto parts = layer.qkv(x);
+  at::Tensor q = parts[0].view({tokens, config_.num_heads, head_dim});
+  at::Tensor k = parts[1].view({tokens, config_.num_kv_heads, head_dim});
+  at::Tensor v = parts[2].view({tokens, config_.num_kv_heads, head_dim});
+  if (config_.has_qk_norm) {
+    q = rms_norm(q, layer.q_norm, config_.rms_norm_eps);
+    k = rms_norm(k, layer.k_norm, config_.rms_norm_eps);
+  }
+  q = rotate(q, angles);
+  k = rotate(k, angles);
+  if (view.cache != nullptr) {
+    k = view.cache->keys[index].index_copy_(0, view.slots, k);
+    v = view.cache->values[index].index_copy_(0, view.slots, v);
+  }
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  const at::Tensor out = ops::segment_attention(q, k, v, segments.rows, scale, /*causal=*/true);
+  return layer.o_proj(out.view({tokens, config_.num_heads * head_dim}));
+}
+
+at::Tensor Decoder::run(at::Tensor hidden,
+                        const at::Tensor& position_ids,
+                        const SegmentTable& segments,
+                        const CacheView& cache,
+                        const AfterLayer& after_layer) const {
+  const Rotary angles = rotary(position_ids);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const at::Tensor x = rms_norm(hidden, layer.input_norm, config_.rms_norm_eps);
+    hidden = hidden + attention(layer, i, x, angles, segments, cache);
+    const auto gate_up =
+        layer.gate_up(rms_norm(hidden, layer.post_attention_norm, config_.rms_norm_eps));
+    hidden = hidden + layer.down_proj(swiglu(gate_up[0], gate_up[1]));
+    if (after_layer) hidden = after_layer(static_cast<int64_t>(i), hidden);
+  }
+  return rms_norm(hidden, norm_, config_.rms_norm_eps);
+}
+
+}  // namespace sgrpo::model

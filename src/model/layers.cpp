@@ -1,0 +1,70 @@
+#include "model/layers.h"
+
+#include <ATen/ATen.h>
+
+namespace sgrpo::model {
+
+at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+
+Linear take_linear(WeightLoader& weights,
+                   const std::string& name,
+                   int64_t in,
+                   int64_t out,
+                   bool has_bias,
+                   const std::string& module) {
+  Linear linear;
+  linear.weight = weights.take(name + ".weight", {out, in}, module);
+  if (has_bias) linear.bias = weights.take(name + ".bias", {out}, module);
+  return linear;
+}
+
+std::vector<at::Tensor> LinearStack::operator()(const at::Tensor& x) const {
+  const bool has_bias = bias.all.defined();
+  if (!at::GradMode::is_enabled()) {
+    return at::linear(x, weight.all, bias.all).split_with_sizes(sizes, -1);
+  }
+  std::vector<at::Tensor> result;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    result.push_back(at::linear(x, weight.parts[i], has_bias ? bias.parts[i] : at::Tensor()));
+  }
+  return result;
+}
+
+LinearStack take_linear_stack(WeightLoader& weights,
+                              const StackSpec& spec,
+                              int64_t in,
+                              const std::string& module) {
+  LinearStack stack;
+  stack.sizes = spec.sizes;
+  std::vector<WeightLoader::Part> matrices, biases;
+  for (size_t i = 0; i < spec.names.size(); ++i) {
+    matrices.push_back({spec.prefix + spec.names[i] + ".weight", spec.sizes[i]});
+    biases.push_back({spec.prefix + spec.names[i] + ".bias", spec.sizes[i]});
+  }
+  stack.weight = weights.take_stack(matrices, {in}, module);
+  if (spec.has_bias) stack.bias = weights.take_stack(biases, {}, module);
+  return stack;
+}
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true).add(eps));
+  return (wide * scale).to(x.scalar_type()) * weight;
+}
+
+at::Tensor inverse_frequencies(int64_t dim, double theta) {
+  const at::Tensor exponent =
+      at::arange(0, dim, 2, at::kLong).to(at::kFloat) / static_cast<double>(dim);
+  return 1.0 / at::pow(theta, exponent);
+}
+
+at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
+  const at::Tensor cos = rotary.cos.unsqueeze(1), sin = rotary.sin.unsqueeze(1);
+  const auto halves = x.to(at::kFloat).chunk(2, -1);
+  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1)
+      .to(x.scalar_type());
+}
+
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
+
+}  // namespace sgrpo::model

@@ -1,0 +1,60 @@
+// The few layers that every family is made of. Tensors are packed: no batch dimension, no padding.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "model/weights.h"
+
+namespace sgrpo::model {
+
+/// y = x W^T + b
+struct Linear {
+  at::Tensor weight, bias;  // [out, in], [out] or undefined
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+Linear take_linear(WeightLoader& weights,
+                   const std::string& name,
+                   int64_t in,
+                   int64_t out,
+                   bool has_bias,
+                   const std::string& module);
+
+/// Several linear layers with one input: one product without gradient, one each with gradient.
+struct LinearStack {
+  WeightLoader::Stack weight, bias;  // bias may be empty
+  std::vector<int64_t> sizes;
+  std::vector<at::Tensor> operator()(const at::Tensor& x) const;
+};
+struct StackSpec {
+  std::string prefix;              // "model.layers.0.self_attn."
+  std::vector<std::string> names;  // q_proj, k_proj, v_proj
+  std::vector<int64_t> sizes;
+  bool has_bias = false;
+};
+LinearStack take_linear_stack(WeightLoader& weights,
+                              const StackSpec& spec,
+                              int64_t in,
+                              const std::string& module);
+
+/// x / sqrt(mean(x^2) + eps) in f32, cast to x's dtype, times weight. x [..., D].
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+
+/// Cosines and sines of rotary angles, [T, E/2] f32 each.
+struct Rotary {
+  at::Tensor cos, sin;
+};
+
+/// theta^(-2i/dim), i = 0..dim/2-1, f32, computed as transformers does.
+at::Tensor inverse_frequencies(int64_t dim, double theta);
+
+/// Rotates pairs (x_i, x_{i+E/2}): x [T, heads, E] -> the same shape. Computed in f32, result in
+/// x's dtype.
+at::Tensor rotate(const at::Tensor& x, const Rotary& rotary);
+
+/// silu(gate) * up
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
+}  // namespace sgrpo::model

@@ -1,0 +1,55 @@
+// Qwen2.5-VL's vision tower: RMSNorm, SwiGLU, windowed attention but in a few blocks.
+#pragma once
+
+#include <set>
+
+#include "model/layers.h"
+#include "model/vision.h"
+
+namespace sgrpo::model::qwen2_5_vl {
+
+struct VisionConfig {
+  int64_t depth = 0, hidden_size = 0, intermediate_size = 0, num_heads = 0, out_hidden_size = 0;
+  int64_t in_channels = 3, patch_size = 14, temporal_patch_size = 2, merge_size = 2;
+  int64_t window_size = 112;  // pixels
+  std::set<int64_t> full_attention_blocks;
+
+  int64_t patch_dim() const { return in_channels * temporal_patch_size * patch_size * patch_size; }
+};
+
+/// Throws core::UserError naming file and key.
+VisionConfig read_vision_config(const core::Json& config, const std::string& where);
+
+/// The order of merged patches in which attention windows are contiguous, and the windows' lengths
+/// in patches.
+struct Windows {
+  at::Tensor order;              // [M] i64: window order -> image order
+  std::vector<int64_t> lengths;  // patches a window; ragged at the right and lower edge
+};
+Windows window_order(const at::Tensor& grid_thw, const VisionConfig& config);
+
+class Tower final : public VisionTower {
+ public:
+  Tower(const VisionConfig& config, WeightLoader& weights);
+  VisionFeatures encode(const at::Tensor& pixel_values, const at::Tensor& grid_thw) const override;
+
+ private:
+  struct Block {
+    at::Tensor norm1, norm2;
+    Linear qkv, proj, down_proj;
+    LinearStack gate_up;
+  };
+  at::Tensor run_block(const Block& block,
+                       at::Tensor hidden,
+                       const Rotary& angles,
+                       const SegmentTable& segments) const;
+  Rotary rotary(const at::Tensor& grid_thw, const at::Tensor& order) const;
+
+  VisionConfig config_;
+  at::Tensor patch_embed_;  // [hidden, channels, temporal, patch, patch]
+  std::vector<Block> blocks_;
+  at::Tensor merger_norm_;
+  Linear merger_in_, merger_out_;
+};
+
+}  // namespace sgrpo::model::qwen2_5_vl

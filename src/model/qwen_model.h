@@ -1,0 +1,40 @@
+// A decoder with or without a vision tower: the body of every family.
+#pragma once
+
+#include <memory>
+
+#include "model/decoder.h"
+#include "model/vision.h"
+
+namespace sgrpo::model {
+
+class QwenModel final : public Model {
+ public:
+  /// `vision` may be null. `parameters` as WeightLoader::finish() gave them.
+  QwenModel(ModelSpec spec,
+            Decoder decoder,
+            std::unique_ptr<VisionTower> vision,
+            std::vector<Parameter> parameters);
+
+  const ModelSpec& spec() const override { return spec_; }
+  const std::vector<Parameter>& parameters() const override { return parameters_; }
+  at::Tensor forward(const PackedTokens& input) const override;
+  at::Tensor output_weight() const override { return decoder_.output_weight(); }
+  KvCache make_cache(int64_t num_slots) const override;
+  at::Tensor forward_cached(const PackedTokens& input,
+                            const at::Tensor& slots,
+                            KvCache& cache) const override;
+
+ private:
+  at::Tensor run(const PackedTokens& input, const Decoder::CacheView& cache) const;
+
+  ModelSpec spec_;
+  Decoder decoder_;
+  std::unique_ptr<VisionTower> vision_;
+  std::vector<Parameter> parameters_;
+};
+
+/// The spec of a text configuration; the family adds its vision facts.
+ModelSpec text_spec(const std::string& model_type, const DecoderConfig& config);
+
+}  // namespace sgrpo::model

@@ -1,0 +1,139 @@
+#include "model/weights.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <map>
+
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::model {
+
+at::Device resolve_device(const std::string& device) {
+  if (device == "cpu") return at::kCPU;
+  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+  if (device == "cuda" && !has_cuda) {
+    throw core::UserError(
+        "model.device is cuda, but this build or machine has no CUDA device: use model.device=auto "
+        "or cpu");
+  }
+  return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+}
+
+at::ScalarType resolve_dtype(const std::string& dtype) {
+  return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
+    : source_(&source),
+      dtype_(resolve_dtype(options.dtype)),
+      device_(resolve_device(options.device)),
+      frozen_(options.freeze.begin(), options.freeze.end()),
+      present_(source.names.begin(), source.names.end()) {}
+
+WeightLoader::WeightLoader() = default;
+
+bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
+
+std::string WeightLoader::find_prefix(const std::vector<std::string>& prefixes,
+                                      const std::string& probe) const {
+  const auto found = std::find_if(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
+    return has(prefix + probe);
+  });
+  return found == prefixes.end() ? prefixes.front() : *found;
+}
+
+at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
+  layout_.emplace_back(name, shape.vec());
+  if (source_ == nullptr) return at::empty(shape, at::TensorOptions().device(at::kMeta));
+  if (!has(name)) {
+    throw core::UserError(core::str(source_->where,
+                                    ": the checkpoint has no tensor '",
+                                    name,
+                                    "'",
+                                    core::did_you_mean(name, source_->names),
+                                    "; expected shape ",
+                                    shape));
+  }
+  SGRPO_CHECK(taken_.insert(name).second, "tensor '", name, "' is asked for twice");
+  const at::Tensor tensor = source_->read(name);
+  if (tensor.sizes() != shape) {
+    throw core::UserError(core::str(source_->where,
+                                    ": tensor '",
+                                    name,
+                                    "' has shape ",
+                                    tensor.sizes(),
+                                    " in the checkpoint, config.json says ",
+                                    shape));
+  }
+  return tensor;
+}
+
+at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
+                                      const std::string& name,
+                                      const std::string& module) {
+  at::Tensor leaf = tensor.detach();
+  if (source_ != nullptr) leaf.requires_grad_(frozen_.count(module) == 0);
+  parameters_.push_back({name, module, leaf});
+  return leaf;
+}
+
+at::Tensor WeightLoader::take(const std::string& name,
+                              at::IntArrayRef shape,
+                              const std::string& module) {
+  at::Tensor tensor = read(name, shape);
+  if (source_ != nullptr) tensor = tensor.to(device_, dtype_);
+  return as_parameter(tensor, name, module);
+}
+
+WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
+                                             at::IntArrayRef trailing,
+                                             const std::string& module) {
+  std::vector<int64_t> shape = {0};
+  shape.insert(shape.end(), trailing.begin(), trailing.end());
+  for (const Part& part : parts) shape[0] += part.rows;
+  Stack stack;
+  const auto options = at::TensorOptions().dtype(dtype_).device(
+      source_ == nullptr ? at::Device(at::kMeta) : device_);
+  stack.all = at::empty(shape, options);
+  int64_t begin = 0;
+  for (const Part& part : parts) {
+    shape[0] = part.rows;
+    const at::Tensor slot = stack.all.narrow(0, begin, part.rows);
+    slot.copy_(read(part.name, shape));
+    stack.parts.push_back(as_parameter(slot, part.name, module));
+    begin += part.rows;
+  }
+  return stack;
+}
+
+void WeightLoader::allow_copy(const std::string& name) {
+  if (has(name)) taken_.insert(name);
+}
+
+std::vector<Parameter> WeightLoader::finish() {
+  if (source_ == nullptr) return std::move(parameters_);
+  std::vector<std::string> extra;
+  std::map<std::string, size_t> order;
+  for (const std::string& name : source_->names) {
+    order.emplace(name, order.size());
+    if (taken_.count(name) == 0) extra.push_back(name);
+  }
+  if (!extra.empty()) {
+    const size_t count = extra.size();
+    extra.resize(std::min<size_t>(count, 5));
+    throw core::UserError(core::str(source_->where,
+                                    ": the checkpoint has ",
+                                    count,
+                                    " tensors that this architecture does not use, first: ",
+                                    core::join(extra, ", "),
+                                    "; is model_type or a layer count in config.json wrong?"));
+  }
+  std::sort(parameters_.begin(), parameters_.end(), [&](const Parameter& a, const Parameter& b) {
+    return order.at(a.name) < order.at(b.name);
+  });
+  return std::move(parameters_);
+}
+
+}  // namespace sgrpo::model

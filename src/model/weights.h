@@ -1,0 +1,74 @@
+// Weights by name: every tensor of a checkpoint is taken exactly once, with the shape the
+// configuration says.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sgrpo/model/model.h"
+
+namespace sgrpo::model {
+
+/// Reads weights for the modules of one model, or, without a source, records the names and shapes
+/// they would ask for.
+class WeightLoader {
+ public:
+  /// Loads from `source` with dtype, device and freezing of `options`.
+  WeightLoader(const ModelSource& source, const ModelOptions& options);
+  /// Records names and shapes; tensors are on the meta device.
+  WeightLoader();
+
+  /// One tensor. Frozen modules get no gradient. Throws core::UserError for a missing tensor
+  /// (nearest name) or a wrong shape (found, expected).
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, const std::string& module);
+
+  /// Several matrices (or biases) with equal trailing dimensions, stored behind each other in one
+  /// tensor: the parts are parameters, `all` serves passes without gradient as one product.
+  struct Stack {
+    at::Tensor all;
+    std::vector<at::Tensor> parts;
+  };
+  struct Part {
+    std::string name;
+    int64_t rows = 0;
+  };
+  Stack take_stack(const std::vector<Part>& parts,
+                   at::IntArrayRef trailing,
+                   const std::string& module);
+
+  /// Declares that `name`, if present, repeats another tensor (a tied head written out).
+  void allow_copy(const std::string& name);
+
+  bool has(const std::string& name) const;
+  /// The first of the prefixes under which `probe` exists; the first prefix when recording.
+  std::string find_prefix(const std::vector<std::string>& prefixes, const std::string& probe) const;
+
+  /// Parameters in checkpoint order. Throws core::UserError listing tensors that no module asked
+  /// for.
+  std::vector<Parameter> finish();
+  /// What was asked for, in order.
+  const std::vector<std::pair<std::string, std::vector<int64_t>>>& layout() const {
+    return layout_;
+  }
+
+ private:
+  at::Tensor read(const std::string& name, at::IntArrayRef shape);
+  at::Tensor as_parameter(const at::Tensor& tensor,
+                          const std::string& name,
+                          const std::string& module);
+
+  const ModelSource* source_ = nullptr;
+  at::ScalarType dtype_ = at::kFloat;
+  at::Device device_ = at::kCPU;
+  std::set<std::string> frozen_;
+  std::set<std::string> present_, taken_;
+  std::vector<Parameter> parameters_;
+  std::vector<std::pair<std::string, std::vector<int64_t>>> layout_;
+};
+
+/// The device that `model.device` names; auto takes CUDA where the build and the machine have it.
+at::Device resolve_device(const std::string& device);
+at::ScalarType resolve_dtype(const std::string& dtype);
+
+}  // namespace sgrpo::model

@@ -1,0 +1,70 @@
+// Checks and parameters for the CPU sampling kernel; also serves CUDA logits, which are copied to
+// the host.
+#include "kernels/sample/sample.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
+
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::ops {
+namespace {
+
+std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
+                                          const at::Tensor& uniform,
+                                          const at::Tensor& masked_ids,
+                                          double temperature,
+                                          double top_p,
+                                          int64_t top_k,
+                                          bool greedy) {
+  TORCH_CHECK_VALUE(logits.dim() == 2, "logits has shape ", logits.sizes(), ", expected [B, V]");
+  TORCH_CHECK_VALUE(uniform.dim() == 1 && uniform.size(0) == logits.size(0) &&
+                        uniform.scalar_type() == at::kDouble,
+                    "uniform must be [B] f64 with B = ",
+                    logits.size(0));
+  TORCH_CHECK_VALUE(
+      temperature > 0, "temperature is ", temperature, ", expected > 0 (greedy is a flag)");
+  at::Tensor host = logits.to(at::kCPU, at::kFloat).contiguous();
+  if (masked_ids.numel() > 0) {
+    host = host.index_fill(1, masked_ids.cpu(), -std::numeric_limits<float>::infinity());
+  }
+  at::Tensor ids = at::empty({logits.size(0)}, at::kLong),
+             logprobs = at::empty({logits.size(0)}, at::kFloat);
+  const at::Tensor draws = uniform.cpu().contiguous();
+  kernels::SampleParams params;
+  params.logits = host.const_data_ptr<float>();
+  params.uniform = draws.const_data_ptr<double>();
+  params.vocab = logits.size(1);
+  params.inverse_temperature = static_cast<float>(1.0 / temperature);
+  params.top_p = top_p;
+  params.top_k = top_k;
+  params.greedy = greedy;
+  params.ids = ids.data_ptr<int64_t>();
+  params.logprobs = logprobs.data_ptr<float>();
+  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
+    kernels::sample_cpu(params, begin, end);
+  });
+  return {ids, logprobs};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(sgrpo, CPU, m) { m.impl("sample_tokens", sample); }
+TORCH_LIBRARY_IMPL(sgrpo, CUDA, m) { m.impl("sample_tokens", sample); }
+
+std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
+                                                 const at::Tensor& uniform,
+                                                 const at::Tensor& masked_ids,
+                                                 double temperature,
+                                                 double top_p,
+                                                 int64_t top_k,
+                                                 bool greedy) {
+  using Schema = std::tuple<at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, double, double, int64_t, bool);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("sgrpo::sample_tokens", "").typed<Schema>();
+  return op.call(logits, uniform, masked_ids, temperature, top_p, top_k, greedy);
+}
+
+}  // namespace sgrpo::ops

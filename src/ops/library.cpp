@@ -1,0 +1,43 @@
+// The only TORCH_LIBRARY block: every schema, forward and backward.
+#include <torch/library.h>
+
+TORCH_LIBRARY(sgrpo, m) {
+  // std: 0 none, 1 sample, 2 population. f64.
+  m.def("group_advantage(Tensor rewards, Tensor valid, int std, float eps) -> Tensor");
+
+  // q [Tq,H,E], k and v [Tk,K,E], segments [S,6] i64 CPU. Accumulates in f32 (f64 for f64 inputs).
+  m.def(
+      "segment_attention(Tensor q, Tensor k, Tensor v, Tensor segments, float scale, bool causal) "
+      "-> Tensor");
+  m.def(
+      "segment_attention_forward(Tensor q, Tensor k, Tensor v, Tensor segments, float scale, bool "
+      "causal)"
+      " -> (Tensor out, Tensor lse)");
+  m.def(
+      "segment_attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, Tensor "
+      "lse, Tensor segments,"
+      " float scale, bool causal) -> (Tensor grad_q, Tensor grad_k, Tensor grad_v)");
+
+  // hidden [M,D], weight [V,D], labels [M] i64, masked_ids [Z] i64. Logits are f32, sums f32 lanes
+  // added up in f64.
+  m.def(
+      "linear_logprob(Tensor hidden, Tensor weight, Tensor labels, Tensor masked_ids, float "
+      "temperature)"
+      " -> (Tensor logprobs, Tensor entropy)");
+  m.def(
+      "linear_logprob_forward(Tensor hidden, Tensor weight, Tensor labels, Tensor masked_ids, "
+      "float temperature,"
+      " bool keep_logits) -> (Tensor logprobs, Tensor entropy, Tensor lse, Tensor logits)");
+  m.def(
+      "linear_logprob_backward(Tensor? grad_logprobs, Tensor? grad_entropy, Tensor hidden, Tensor "
+      "weight,"
+      " Tensor labels, Tensor masked_ids, Tensor entropy, Tensor lse, Tensor logits, float "
+      "temperature)"
+      " -> (Tensor grad_hidden, Tensor grad_weight)");
+
+  // logits [B,V] f32, uniform [B] f64, masked_ids [Z] i64.
+  m.def(
+      "sample_tokens(Tensor logits, Tensor uniform, Tensor masked_ids, float temperature, float "
+      "top_p, int top_k,"
+      " bool greedy) -> (Tensor ids, Tensor logprobs)");
+}
