@@ -1,6 +1,7 @@
 // Rewards -> group-relative advantages.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ class Estimator {
   virtual std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const = 0;
   /// Whether a group of one member is legal.
   virtual bool allows_single() const { return false; }
+  /// Names of the keys that it reads from algorithm.params.
+  virtual std::vector<std::string> param_names() const { return {}; }
 };
 
 using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
@@ -27,9 +30,18 @@ using EstimatorRegistry = core::Registry<EstimatorFactory, EstimatorTag>;
 
 /// Advantages of all groups by `options.estimator`, then injection's fail_weight on the negative
 /// advantages of injected groups (this breaks the zero sum on purpose).
+/// Throws: core::UserError for an unknown estimator; c10::ValueError for a group of one member
+/// where neither the estimator nor injection.mode append makes sense of it
 std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                                              const AlgorithmOptions& options,
                                              const InjectionOptions& injection);
+
+/// What the configuration's field list cannot say: names of estimator and loss, keys of `params`,
+/// group size, combinations of injection switches.
+/// Throws: core::UserError naming the key, the value and what is expected
+void validate(const AlgorithmOptions& options,
+              const InjectionOptions& injection,
+              int64_t group_size);
 
 }  // namespace sgrpo::algorithm
 

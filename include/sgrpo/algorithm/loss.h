@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -41,14 +42,28 @@ struct LossResult {
   LossStats stats;
 };
 
+/// Which tokens' ratios a loss clipped, [M] bool each: below its range with A < 0, above it with
+/// A > 0 (elsewhere the clip changes nothing).
+struct ClipFlags {
+  at::Tensor low;
+  at::Tensor high;
+};
+
 /// One token loss (clipped, ...). Inputs are [M], dtype of policy_logprobs (f32, or f64 in tests).
-/// Returns the per-token loss [M] before the KL and entropy terms and before aggregation.
+/// Returns the per-token loss [M] before the KL and entropy terms and before aggregation. Masked
+/// tokens arrive with log-probs and advantages of 0; what is returned for them is ignored.
 class TokenLoss {
  public:
   virtual ~TokenLoss() = default;
   virtual at::Tensor token_loss(const at::Tensor& policy_logprobs,
                                 const at::Tensor& old_logprobs,
                                 const TrainBatch& batch) const = 0;
+  /// For the clip_ratio metrics; a loss that does not clip reports none.
+  virtual ClipFlags clip_flags(const at::Tensor& policy_logprobs,
+                               const at::Tensor& old_logprobs,
+                               const TrainBatch& batch) const;
+  /// Names of the keys that it reads from algorithm.params.
+  virtual std::vector<std::string> param_names() const { return {}; }
 };
 struct LossSettings {
   AlgorithmOptions algorithm;
@@ -60,18 +75,36 @@ using LossFactory = std::unique_ptr<TokenLoss> (*)(const LossSettings& settings)
 struct LossTag {};
 using LossRegistry = core::Registry<LossFactory, LossTag>;
 
-/// The whole policy loss: token loss with the injected member's old log-prob rule and shape,
-/// k1/k2/k3 KL, entropy bonus, aggregation with global denominators (batch.num_loss_tokens_global,
-/// num_sequences_global). Log-ratios are clamped to
-/// +-20 before exp.
+/// The whole policy loss of a micro-batch:
+///   sum over loss tokens of weight * (token loss + kl_coef KL - entropy_coef entropy)
+/// with weights from global denominators, so that micro-batches add up to one batch:
+///   token_mean                1 / num_loss_tokens_global
+///   seq_mean_token_mean       1 / (num_sequences_global * tokens of the sequence)
+///   seq_mean_token_sum        1 / num_sequences_global
+///   seq_mean_token_sum_const  1 / (num_sequences_global * aggregation_constant)
+///
+/// Old log-prob of injected tokens (`injection.gt_old_logprob`): current_detached makes their ratio
+/// exactly 1; pi_old_score takes batch.old_logprobs; one takes 0, so the ratio is p. Without
+/// batch.old_logprobs every token's ratio is 1. Log-ratios are clamped to +-20 before exp.
+///
+/// `injection.gt_shape` replaces the ratio on injected tokens: their loss is -A F(p) with
+/// dF/dlog p = c(p), the coefficient on the gradient of the log-prob:
+///   p_over_p_plus_g   c = g p / (p + g)^2    F = p / (p + g)
+///   trsft             c = min(1, p / alpha)  F = p / alpha below alpha, 1 + log(p / alpha) above
+///   phi               c = p (1 - p)          F = p - p^2 / 2
+///
+/// The KL term needs batch.ref_logprobs; with gt_kl false it leaves injected tokens out.
 /// Shapes: policy_logprobs [M] with gradient, entropy [M] (with gradient iff entropy_coef > 0)
-/// Throws: core::UserError for an unknown loss
+/// Throws: core::UserError for an unknown loss; c10::ValueError for shapes or a missing reference
+/// Source: arXiv 2402.03300 (clip, k3); 2504.14945, 2512.17636, 2508.11408 (shapes)
 LossResult policy_loss(const at::Tensor& policy_logprobs,
                        const at::Tensor& entropy,
                        const TrainBatch& batch,
                        const LossSettings& settings);
 
-/// SFT: sum of -log p over loss tokens / num_loss_tokens_global (+ kl_coef * KL, same estimator).
+/// SFT: sum over loss tokens of (-log p + kl_coef KL) / num_loss_tokens_global, whatever
+/// `aggregation` says: micro-batches of unequal lengths add up to the full batch. In its stats
+/// every loss token counts as sampled. Shapes: as policy_loss
 LossResult sft_loss(const at::Tensor& policy_logprobs,
                     const at::Tensor& entropy,
                     const TrainBatch& batch,

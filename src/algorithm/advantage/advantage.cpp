@@ -1,0 +1,33 @@
+#include "sgrpo/algorithm/advantage.h"
+
+#include <ATen/ATen.h>
+
+namespace sgrpo::algorithm {
+
+std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
+                                             const AlgorithmOptions& options,
+                                             const InjectionOptions& injection) {
+  const auto estimator = EstimatorRegistry::get("estimator", options.estimator)(options);
+  // With append, a group of one has a partner whenever it needs one.
+  const bool allows_single =
+      estimator->allows_single() || (injection.when != "never" && injection.mode == "append");
+  for (const RolloutGroup& group : groups) {
+    group.validate();
+    TORCH_CHECK_VALUE(group.size() > 1 || allows_single,
+                      "prompt ",
+                      group.prompt_index,
+                      ": a group of one member has no group-relative advantage; expected "
+                      "rollout.group_size >= 2 for estimator ",
+                      options.estimator);
+  }
+  groups = estimator->compute(std::move(groups));
+  for (RolloutGroup& group : groups) {
+    if (!group.is_injected) continue;
+    for (GroupMember& member : group.members) {
+      if (member.advantage < 0) member.advantage *= injection.fail_weight;
+    }
+  }
+  return groups;
+}
+
+}  // namespace sgrpo::algorithm

@@ -1,0 +1,24 @@
+// A = r - mean, without division by the deviation: algorithm.std and std_eps have no effect.
+// Source: arXiv 2503.20783. Its length normalisation is the aggregation seq_mean_token_sum_const.
+#include "algorithm/advantage/group_tensor.h"
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+class DrGrpo final : public Estimator {
+ public:
+  explicit DrGrpo(const AlgorithmOptions& /*options*/) {}
+
+  std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
+    const GroupTensor tensor = to_tensor(groups);
+    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, "none", 0.0);
+    return with_advantages(std::move(groups), advantages);
+  }
+};
+
+SGRPO_REGISTER_ADVANTAGE("dr_grpo", DrGrpo);
+
+}  // namespace
+}  // namespace sgrpo::algorithm

@@ -1,0 +1,34 @@
+#include "algorithm/advantage/group_tensor.h"
+
+namespace sgrpo::algorithm {
+
+GroupTensor to_tensor(const std::vector<RolloutGroup>& groups) {
+  int64_t widest = 0;
+  for (const RolloutGroup& group : groups) widest = std::max(widest, group.size());
+  const auto rows = static_cast<int64_t>(groups.size());
+  GroupTensor tensor{at::zeros({rows, widest}, at::kDouble), at::zeros({rows, widest}, at::kBool)};
+  auto rewards = tensor.rewards.accessor<double, 2>();
+  auto valid = tensor.valid.accessor<bool, 2>();
+  for (int64_t p = 0; p < rows; ++p) {
+    const auto& members = groups[static_cast<size_t>(p)].members;
+    for (size_t i = 0; i < members.size(); ++i) {
+      rewards[p][static_cast<int64_t>(i)] = members[i].verdict.reward;
+      valid[p][static_cast<int64_t>(i)] = members[i].verdict.is_valid();
+    }
+  }
+  return tensor;
+}
+
+std::vector<RolloutGroup> with_advantages(std::vector<RolloutGroup> groups,
+                                          const at::Tensor& advantages) {
+  const auto values = advantages.accessor<double, 2>();
+  for (size_t p = 0; p < groups.size(); ++p) {
+    auto& members = groups[p].members;
+    for (size_t i = 0; i < members.size(); ++i) {
+      members[i].advantage = values[static_cast<int64_t>(p)][static_cast<int64_t>(i)];
+    }
+  }
+  return groups;
+}
+
+}  // namespace sgrpo::algorithm

@@ -1,0 +1,28 @@
+// A = (r - mean) / (s + std_eps). Source: arXiv 2402.03300; the paper is silent on the divisor of
+// s, G - 1 (sample) follows TRL, verl and EasyR1.
+#include "algorithm/advantage/group_tensor.h"
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+class Grpo final : public Estimator {
+ public:
+  explicit Grpo(const AlgorithmOptions& options) : std_(options.std), eps_(options.std_eps) {}
+
+  std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
+    const GroupTensor tensor = to_tensor(groups);
+    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_);
+    return with_advantages(std::move(groups), advantages);
+  }
+
+ private:
+  std::string std_;
+  double eps_;
+};
+
+SGRPO_REGISTER_ADVANTAGE("grpo", Grpo);
+
+}  // namespace
+}  // namespace sgrpo::algorithm

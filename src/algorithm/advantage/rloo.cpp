@@ -1,0 +1,26 @@
+// A_i = r_i - mean of the other members = n / (n - 1) (r_i - mean). Source: arXiv 2402.14740.
+// algorithm.std and std_eps have no effect.
+#include "algorithm/advantage/group_tensor.h"
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+class Rloo final : public Estimator {
+ public:
+  explicit Rloo(const AlgorithmOptions& /*options*/) {}
+
+  std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
+    const GroupTensor tensor = to_tensor(groups);
+    const at::Tensor centred = ops::group_advantage(tensor.rewards, tensor.valid, "none", 0.0);
+    const at::Tensor count = tensor.valid.sum(1, /*keepdim=*/true).to(at::kDouble);
+    // One valid member has no others; its centred reward is 0 whatever the factor.
+    return with_advantages(std::move(groups), centred * (count / (count - 1).clamp_min(1)));
+  }
+};
+
+SGRPO_REGISTER_ADVANTAGE("rloo", Rloo);
+
+}  // namespace
+}  // namespace sgrpo::algorithm

@@ -1,0 +1,197 @@
+#include "sgrpo/algorithm/injection.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/rng.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+bool is_sampled_and_valid(const GroupMember& member) {
+  return member.completion.origin == Origin::kSampled && member.verdict.is_valid();
+}
+
+/// all_fail asks for a group that failed as a whole; rewards are not consulted, so partial reward
+/// cannot block it. Both rules need one valid member: a group of timeouts says nothing.
+bool trigger_holds(const RolloutGroup& group, const std::string& when) {
+  const auto& members = group.members;
+  if (std::none_of(members.begin(), members.end(), is_sampled_and_valid)) return false;
+  return when == "always" || std::none_of(members.begin(), members.end(), [](const auto& member) {
+           return member.verdict.status == VerdictStatus::kCorrect;
+         });
+}
+
+core::RandomKey key_of(const RolloutGroup& group,
+                       const InjectionContext& context,
+                       core::Purpose purpose) {
+  return {.seed = context.seed,
+          .step = static_cast<uint64_t>(context.step),
+          .prompt_index = static_cast<uint64_t>(group.prompt_index),
+          .purpose = purpose};
+}
+
+/// At most floor(max_fraction * all groups of the step): those with the lowest keys, in their
+/// order.
+std::vector<size_t> cap_candidates(std::vector<size_t> candidates,
+                                   const std::vector<RolloutGroup>& groups,
+                                   double max_fraction,
+                                   const InjectionContext& context) {
+  // 1e-9: 0.29 * 100 is 28.999999999999996 in binary.
+  const double cap = std::floor(max_fraction * static_cast<double>(groups.size()) + 1e-9);
+  if (static_cast<double>(candidates.size()) <= cap) return candidates;
+  const auto rank = [&](size_t index) {
+    return key_of(groups[index], context, core::Purpose::kInjectionCap).bits();
+  };
+  std::stable_sort(
+      candidates.begin(), candidates.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  candidates.resize(static_cast<size_t>(cap));
+  std::sort(candidates.begin(), candidates.end());
+  return candidates;
+}
+
+/// "Generation probability" of the paper's second-hand summary: favours the longest failure.
+size_t lowest_logprob(const RolloutGroup& group, const std::vector<size_t>& pool) {
+  size_t lowest = pool.front();
+  double lowest_sum = std::numeric_limits<double>::infinity();
+  for (const size_t index : pool) {
+    const Completion& completion = group.members[index].completion;
+    SGRPO_CHECK(!completion.sampler_logprobs.empty(),
+                "injection.victim lowest_logprob: member ",
+                index,
+                " of prompt ",
+                group.prompt_index,
+                " has no sampler log-probs; score recorded completions first");
+    double sum = 0.0;
+    for (const float logprob : completion.sampler_logprobs) sum += logprob;
+    if (sum < lowest_sum) {
+      lowest = index;
+      lowest_sum = sum;
+    }
+  }
+  return lowest;
+}
+
+size_t choose_victim(const RolloutGroup& group,
+                     const std::string& rule,
+                     const InjectionContext& context) {
+  std::vector<size_t> pool;
+  for (size_t i = 0; i < group.members.size(); ++i) {
+    if (!group.members[i].verdict.is_valid()) pool.push_back(i);
+  }
+  // An invalid member goes first, whatever the rule: it carries no signal, every failure does.
+  const bool has_invalid = !pool.empty();
+  for (size_t i = 0; !has_invalid && i < group.members.size(); ++i) pool.push_back(i);
+  if (rule == "last") return pool.back();
+  if (rule == "random") {
+    return pool[key_of(group, context, core::Purpose::kVictim).below(pool.size())];
+  }
+  // An invalid member may lack log-probs (its scoring failed with it).
+  return rule == "first" || has_invalid ? pool.front() : lowest_logprob(group, pool);
+}
+
+GroupMember ground_truth_member(const EncodedPrompt& prompt, double reward) {
+  GroupMember member;
+  member.completion.token_ids = prompt.ground_truth_ids;
+  if (prompt.record != nullptr && prompt.record->injected_text()) {
+    member.completion.text = *prompt.record->injected_text();
+  }
+  member.completion.finish_reason = FinishReason::kStop;
+  member.completion.origin = Origin::kGroundTruth;
+  member.verdict.reward = reward;
+  member.verdict.status = VerdictStatus::kCorrect;
+  return member;
+}
+
+/// ViSurf's third control: where a sampled member does as well, the ground truth gets their mean,
+/// which makes its own advantage zero.
+void smooth(RolloutGroup& group, GroupMember& ground_truth) {
+  double sum = 0.0, highest = -std::numeric_limits<double>::infinity();
+  int64_t count = 0;
+  for (const GroupMember& member : group.members) {
+    if (&member == &ground_truth || !is_sampled_and_valid(member)) continue;
+    sum += member.verdict.reward;
+    highest = std::max(highest, member.verdict.reward);
+    ++count;
+  }
+  if (count > 0 && highest >= ground_truth.verdict.reward) {
+    ground_truth.verdict.reward = sum / static_cast<double>(count);
+  }
+}
+
+void warn_once_if_beaten(const RolloutGroup& group, double gt_reward) {
+  static std::atomic_flag has_warned;
+  for (const GroupMember& member : group.members) {
+    if (!is_sampled_and_valid(member) || member.verdict.reward <= gt_reward) continue;
+    if (has_warned.test_and_set()) return;
+    core::warn("injection.gt_reward is ",
+               gt_reward,
+               ", but a sampled member of prompt ",
+               group.prompt_index,
+               " has reward ",
+               member.verdict.reward,
+               ": the ground truth is not the best member; raise injection.gt_reward");
+    return;
+  }
+}
+
+void inject(RolloutGroup& group, const InjectionOptions& options, const InjectionContext& context) {
+  SGRPO_CHECK(
+      !group.is_injected, "prompt ", group.prompt_index, " already holds an injected ground truth");
+  if (!options.smoothing) warn_once_if_beaten(group, options.gt_reward);
+  GroupMember ground_truth = ground_truth_member(*group.prompt, options.gt_reward);
+  size_t place = group.members.size();
+  if (options.mode == "append") {
+    group.members.push_back(std::move(ground_truth));
+  } else {
+    place = choose_victim(group, options.victim, context);
+    group.replaced = std::move(group.members[place]);
+    group.members[place] = std::move(ground_truth);
+  }
+  if (options.smoothing) smooth(group, group.members[place]);
+  group.is_injected = true;
+}
+
+}  // namespace
+
+std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
+                                              const InjectionOptions& options,
+                                              const InjectionContext& context) {
+  if (options.when == "never" || context.step <= options.warmup_steps) return groups;
+  std::vector<size_t> candidates;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    groups[i].validate();
+    validate(options, groups[i].size());
+    if (!trigger_holds(groups[i], options.when)) continue;
+    groups[i].missing_ground_truth = groups[i].prompt->ground_truth_ids.empty();
+    if (!groups[i].missing_ground_truth) candidates.push_back(i);
+  }
+  for (const size_t i :
+       cap_candidates(std::move(candidates), groups, options.max_fraction, context)) {
+    inject(groups[i], options, context);
+  }
+  return groups;
+}
+
+void validate(const InjectionOptions& options, int64_t group_size) {
+  if (options.when == "never") return;
+  if (options.gt_shape != "none" && options.gt_old_logprob != "current_detached") {
+    throw core::UserError(core::str("injection.gt_shape is ",
+                                    options.gt_shape,
+                                    " and injection.gt_old_logprob is ",
+                                    options.gt_old_logprob,
+                                    ": a shape replaces the ratio, so it needs gt_old_logprob: "
+                                    "current_detached"));
+  }
+  if (options.mode == "replace" && group_size == 1) {
+    throw core::UserError(
+        "injection.mode is replace and rollout.group_size is 1: the group would hold the ground "
+        "truth alone and give no signal; use group_size >= 2 or injection.mode: append");
+  }
+}
+
+}  // namespace sgrpo::algorithm

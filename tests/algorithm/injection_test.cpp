@@ -1,0 +1,303 @@
+#include "sgrpo/algorithm/injection.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "algorithm/fixtures.h"
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/rng.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+using Doubles = std::vector<double>;
+
+std::string message_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+RolloutGroup inject_one(RolloutGroup group, const InjectionOptions& options) {
+  return inject_ground_truth({std::move(group)}, options, {})[0];
+}
+
+int64_t injected_place(const RolloutGroup& group) {
+  for (size_t i = 0; i < group.members.size(); ++i) {
+    if (group.members[i].completion.origin == Origin::kGroundTruth) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+TEST(Classify, kind_follows_the_valid_members_statuses) {
+  const EncodedPrompt prompt = make_prompt();
+  auto groups = classify({make_group(prompt, {0, 0.9}),
+                          make_group(prompt, {1, 1}),
+                          make_group(prompt, {1, 0}),
+                          make_group(prompt, {0, 1}),
+                          make_group(prompt, {0, 0})});
+  EXPECT_EQ(groups[0].kind, GroupKind::kAllFail);
+  EXPECT_EQ(groups[1].kind, GroupKind::kAllPass);
+  EXPECT_EQ(groups[2].kind, GroupKind::kMixed);
+  groups[3].members[0].verdict.status = VerdictStatus::kTimeout;
+  groups[4].members[0].verdict.status = VerdictStatus::kError;
+  groups[4].members[1].verdict.status = VerdictStatus::kTimeout;
+  groups = classify(std::move(groups));
+  EXPECT_EQ(groups[3].kind, GroupKind::kAllPass);
+  EXPECT_TRUE(groups[3].has_valid_members);
+  EXPECT_FALSE(groups[4].has_valid_members);
+}
+
+TEST(Classify, an_injected_group_keeps_the_kind_of_its_sampled_members) {
+  const EncodedPrompt prompt = make_prompt();
+  const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), {});
+  EXPECT_EQ(classify({group})[0].kind, GroupKind::kAllFail);
+}
+
+TEST(Inject, all_fail_group_gets_the_ground_truth_and_keeps_its_victim) {
+  const EncodedPrompt prompt = make_prompt(3, {7, 8, 2});
+  RolloutGroup group = make_group(prompt, {0.2, 0.1, 0});
+  group.members[1].completion.sampler_logprobs = {-5, -5};
+  group = inject_one(std::move(group), {});
+  ASSERT_EQ(group.size(), 3);
+  ASSERT_TRUE(group.is_injected);
+  ASSERT_TRUE(group.replaced.has_value());
+  EXPECT_EQ(group.replaced->completion.sample_index, 1);
+  const GroupMember& truth = group.members[1];
+  EXPECT_EQ(truth.completion.token_ids, (std::vector<int64_t>{7, 8, 2}));
+  EXPECT_EQ(truth.completion.text, "the long form");
+  EXPECT_EQ(truth.completion.origin, Origin::kGroundTruth);
+  EXPECT_EQ(truth.completion.finish_reason, FinishReason::kStop);
+  EXPECT_EQ(truth.completion.sample_index, -1);
+  EXPECT_TRUE(truth.completion.sampler_logprobs.empty());
+  EXPECT_EQ(truth.verdict.status, VerdictStatus::kCorrect);
+  EXPECT_EQ(truth.verdict.reward, 1.0);
+}
+
+TEST(Inject, append_puts_the_ground_truth_last) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.mode = "append";
+  const RolloutGroup group = inject_one(make_group(prompt, {0, 0, 0}), options);
+  EXPECT_EQ(group.size(), 4);
+  EXPECT_EQ(injected_place(group), 3);
+  EXPECT_FALSE(group.replaced.has_value());
+}
+
+TEST(Inject, trigger_consults_statuses_not_rewards) {
+  const EncodedPrompt prompt = make_prompt();
+  RolloutGroup rewarded = make_group(prompt, {0, 0});
+  rewarded.members[0].verdict.reward = 1.0;  // partial reward cannot block it
+  EXPECT_TRUE(inject_one(rewarded, {}).is_injected);
+  RolloutGroup correct = make_group(prompt, {0, 0});
+  correct.members[0].verdict.status = VerdictStatus::kCorrect;
+  EXPECT_FALSE(inject_one(correct, {}).is_injected);
+  RolloutGroup unparsed = make_group(prompt, {0, 0});
+  for (GroupMember& member : unparsed.members) member.verdict.status = VerdictStatus::kUnparsed;
+  EXPECT_TRUE(inject_one(unparsed, {}).is_injected);
+  RolloutGroup invalid = make_group(prompt, {0, 0});
+  for (GroupMember& member : invalid.members) member.verdict.status = VerdictStatus::kTimeout;
+  EXPECT_FALSE(inject_one(invalid, {}).is_injected);
+  InjectionOptions always;
+  always.when = "always";
+  always.mode = "append";
+  EXPECT_FALSE(inject_one(invalid, always).is_injected);
+  EXPECT_TRUE(inject_one(correct, always).is_injected);
+}
+
+TEST(Inject, never_and_warm_up_leave_groups_alone) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.when = "never";
+  EXPECT_FALSE(inject_one(make_group(prompt, {0, 0}), options).is_injected);
+  options.when = "all_fail";
+  options.warmup_steps = 2;
+  for (const int64_t step : {1, 2, 3}) {
+    const auto groups =
+        inject_ground_truth({make_group(prompt, {0, 0})}, options, {.seed = 0, .step = step});
+    EXPECT_EQ(groups[0].is_injected, step == 3) << "step " << step;
+  }
+}
+
+TEST(Inject, missing_ground_truth_is_marked_and_nothing_else_changes) {
+  const EncodedPrompt prompt = make_prompt(3, {});
+  const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), {});
+  EXPECT_TRUE(group.missing_ground_truth);
+  EXPECT_FALSE(group.is_injected);
+  EXPECT_EQ(injected_place(group), -1);
+  EXPECT_FALSE(inject_one(make_group(prompt, {0, 1}), {}).missing_ground_truth);
+}
+
+TEST(Victim, first_last_and_ties_of_lowest_logprob) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.victim = "first";
+  EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 0);
+  options.victim = "last";
+  EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 2);
+  options.victim = "lowest_logprob";
+  EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 0);
+}
+
+TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
+  const EncodedPrompt prompt = make_prompt();
+  for (const std::string rule : {"lowest_logprob", "random", "first", "last"}) {
+    RolloutGroup group = make_group(prompt, {0, 0, 0});
+    group.members[0].completion.sampler_logprobs = {-50, -50};
+    group.members[1].verdict.status = VerdictStatus::kTimeout;
+    InjectionOptions options;
+    options.victim = rule;
+    EXPECT_EQ(injected_place(inject_one(group, options)), 1) << rule;
+  }
+}
+
+TEST(Victim, random_is_a_function_of_seed_step_and_prompt) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.victim = "random";
+  std::set<int64_t> seen;
+  for (int64_t prompt_index = 0; prompt_index < 40; ++prompt_index) {
+    const InjectionContext context{.seed = 5, .step = 3};
+    const auto groups =
+        inject_ground_truth({make_group(prompt, {0, 0, 0, 0}, prompt_index)}, options, context);
+    const core::RandomKey key{.seed = 5,
+                              .step = 3,
+                              .prompt_index = static_cast<uint64_t>(prompt_index),
+                              .purpose = core::Purpose::kVictim};
+    EXPECT_EQ(injected_place(groups[0]), static_cast<int64_t>(key.below(4)));
+    seen.insert(injected_place(groups[0]));
+  }
+  EXPECT_EQ(seen.size(), 4u);
+}
+
+TEST(Victim, missing_sampler_logprobs_are_refused_by_name) {
+  const EncodedPrompt prompt = make_prompt();
+  RolloutGroup group = make_group(prompt, {0, 0}, 17);
+  group.members[1].completion.sampler_logprobs.clear();
+  const std::string message = message_of([&] { inject_one(group, {}); });
+  EXPECT_NE(message.find("member 1 of prompt 17 has no sampler log-probs"), std::string::npos)
+      << message;
+  InjectionOptions options;
+  options.victim = "last";
+  EXPECT_NO_THROW(inject_one(group, options));
+}
+
+std::set<int64_t> injected_prompts(const std::vector<RolloutGroup>& groups) {
+  std::set<int64_t> result;
+  for (const RolloutGroup& group : groups) {
+    if (group.is_injected) result.insert(group.prompt_index);
+  }
+  return result;
+}
+
+TEST(Cap, max_fraction_picks_groups_by_key_not_by_order) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.max_fraction = 0.3;
+  std::vector<RolloutGroup> groups, reversed;
+  for (int64_t p = 0; p < 10; ++p) groups.push_back(make_group(prompt, {0, p < 8 ? 0.0 : 1.0}, p));
+  reversed.assign(groups.rbegin(), groups.rend());
+  const InjectionContext context{.seed = 1, .step = 9};
+  const auto forward = injected_prompts(inject_ground_truth(groups, options, context));
+  EXPECT_EQ(forward.size(), 3u);
+  EXPECT_EQ(forward, injected_prompts(inject_ground_truth(reversed, options, context)));
+  const auto other_step = inject_ground_truth(groups, options, {.seed = 1, .step = 10});
+  EXPECT_NE(forward, injected_prompts(other_step));
+  options.max_fraction = 0.0;
+  EXPECT_TRUE(injected_prompts(inject_ground_truth(groups, options, context)).empty());
+  options.max_fraction = 0.29;
+  EXPECT_EQ(injected_prompts(inject_ground_truth(groups, options, context)).size(), 2u);
+}
+
+TEST(Smoothing, a_group_with_a_success_gives_the_ground_truth_its_mean) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.when = "always";
+  options.mode = "append";
+  options.smoothing = true;
+  auto groups = inject_ground_truth(
+      {make_group(prompt, {1, 0, 0, 0}), make_group(prompt, {0, 0, 0, 0})}, options, {});
+  EXPECT_EQ(rewards_of(groups[0]), (Doubles{1, 0, 0, 0, 0.25}));
+  EXPECT_EQ(rewards_of(groups[1]), (Doubles{0, 0, 0, 0, 1}));
+  groups = compute_advantages(std::move(groups), {}, options);
+  EXPECT_EQ(groups[0].members[4].advantage, 0.0);
+  EXPECT_GT(groups[0].members[0].advantage, 0.0);
+  options.smoothing = false;
+  groups = inject_ground_truth({make_group(prompt, {1, 0, 0, 0})}, options, {});
+  EXPECT_EQ(rewards_of(groups[0]), (Doubles{1, 0, 0, 0, 1}));
+}
+
+TEST(Smoothing, invalid_members_have_no_part_in_the_mean) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.when = "always";
+  options.mode = "append";
+  options.smoothing = true;
+  RolloutGroup group = make_group(prompt, {1, 0, 0});
+  group.members[2].verdict.status = VerdictStatus::kError;
+  EXPECT_EQ(inject_one(group, options).members[3].verdict.reward, 0.5);
+}
+
+TEST(Smoothing, a_mixed_group_is_rescaled_by_its_extra_member) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.when = "always";
+  options.mode = "append";
+  options.smoothing = true;
+  AlgorithmOptions algorithm;
+  algorithm.std_eps = 0;
+  const RolloutGroup plain = make_group(prompt, {1, 0, 0, 0, 0, 0, 0, 0});
+  const auto before = compute_advantages({plain}, algorithm, {});
+  const auto after = compute_advantages({inject_one(plain, options)}, algorithm, options);
+  // Mean and sum of squares stay, the divisor goes from 7 to 8. In a mean over sequences 9 members
+  // then share what 8 had: 0.95 in all.
+  const double factor = after[0].members[0].advantage / before[0].members[0].advantage;
+  EXPECT_NEAR(factor, std::sqrt(8.0 / 7.0), 1e-14);
+  EXPECT_NEAR(factor * 8 / 9, 0.95, 0.001);
+}
+
+TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
+  InjectionOptions options;
+  options.gt_shape = "phi";
+  EXPECT_NO_THROW(validate(options, 8));
+  options.gt_old_logprob = "one";
+  EXPECT_EQ(message_of([&] { validate(options, 8); }),
+            "injection.gt_shape is phi and injection.gt_old_logprob is one: a shape replaces the "
+            "ratio, so it needs gt_old_logprob: current_detached");
+  EXPECT_THROW(validate(options, 8), core::UserError);
+  options = {};
+  EXPECT_THROW(validate(options, 1), core::UserError);
+  options.mode = "append";
+  EXPECT_NO_THROW(validate(options, 1));
+  options = {};
+  options.when = "never";
+  EXPECT_NO_THROW(validate(options, 1));
+}
+
+TEST(Inject, a_beaten_ground_truth_is_warned_about_once) {
+  const EncodedPrompt prompt = make_prompt();
+  std::vector<std::string> messages;
+  core::set_log_sink([&](core::LogLevel, const std::string& text) { messages.push_back(text); });
+  for (int repeat = 0; repeat < 3; ++repeat) inject_one(make_group(prompt, {3.5, 0}, 4), {});
+  core::set_log_sink(nullptr);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_NE(messages[0].find("a sampled member of prompt 4 has reward 3.5"), std::string::npos)
+      << messages[0];
+}
+
+TEST(Inject, a_second_injection_is_a_broken_contract) {
+  const EncodedPrompt prompt = make_prompt();
+  InjectionOptions options;
+  options.when = "always";
+  options.mode = "append";
+  const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), options);
+  EXPECT_THROW(inject_one(group, options), core::ContractError);
+}
+
+}  // namespace
+}  // namespace sgrpo::algorithm
