@@ -1,0 +1,55 @@
+// One group's advantages: the single body behind the CPU loop and the CUDA kernel.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/group_advantage/group_advantage.h"
+
+#ifdef __CUDACC__
+#define SGRPO_HOST_DEVICE __host__ __device__
+#else
+#define SGRPO_HOST_DEVICE
+#endif
+
+namespace sgrpo::kernels {
+
+/// (r - mean) / (s + eps) over the valid members of `group`; zeros when they are all equal.
+///
+/// Sums run over deviations from the first valid reward in member order, so a common offset costs
+/// no digits and CPU and CUDA agree bit for bit (the one product is an explicit fma: nvcc would
+/// otherwise contract it and g++ would not).
+SGRPO_HOST_DEVICE inline void group_advantage_body(const GroupAdvantageParams& params,
+                                                   int64_t group) {
+  const int64_t begin = group * params.group_size;
+  const int64_t end = begin + params.group_size;
+  int64_t count = 0;
+  double pivot = 0.0, offset_sum = 0.0;
+  bool has_spread = false;
+  for (int64_t i = begin; i < end; ++i) {
+    if (!params.valid[i]) continue;
+    if (count == 0) pivot = params.rewards[i];
+    has_spread = has_spread || params.rewards[i] != pivot;
+    offset_sum += params.rewards[i] - pivot;
+    ++count;
+  }
+  const double offset_mean = count > 0 ? offset_sum / static_cast<double>(count) : 0.0;
+
+  double divisor = 1.0;
+  if (has_spread && params.std != GroupStd::kNone) {
+    double squares = 0.0;
+    for (int64_t i = begin; i < end; ++i) {
+      if (!params.valid[i]) continue;
+      const double centred = params.rewards[i] - pivot - offset_mean;
+      squares = fma(centred, centred, squares);
+    }
+    const int64_t freedom = params.std == GroupStd::kSample ? count - 1 : count;
+    divisor = sqrt(squares / static_cast<double>(freedom)) + params.eps;
+  }
+  for (int64_t i = begin; i < end; ++i) {
+    const bool counts = has_spread && params.valid[i];
+    params.advantages[i] = counts ? (params.rewards[i] - pivot - offset_mean) / divisor : 0.0;
+  }
+}
+
+}  // namespace sgrpo::kernels
