@@ -1,17 +1,26 @@
 # CUDA link mode: nvcc 13 and the CUDA libraries of the torch wheel. Needs no GPU to configure or build.
 # A toolkit made of wheels (scripts/setup.sh --cuda) is used where no nvcc >= 13 is on PATH or in CUDA_HOME.
-set(SGRPO_WHEEL_TOOLKIT ${SGRPO_TORCH_PREFIX}/nvidia/cu13)
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-  find_program(CMAKE_CUDA_COMPILER nvcc
-               HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin ${SGRPO_WHEEL_TOOLKIT}/bin)
+  find_program(SGRPO_PATH_NVCC nvcc)
+  foreach(nvcc IN ITEMS $ENV{CUDA_HOME}/bin/nvcc /usr/local/cuda/bin/nvcc ${SGRPO_PATH_NVCC}
+                        ${SGRPO_TORCH_PREFIX}/nvidia/cu13/bin/nvcc)
+    if(EXISTS ${nvcc} AND NOT CMAKE_CUDA_COMPILER)
+      execute_process(COMMAND ${nvcc} --version OUTPUT_VARIABLE version ERROR_QUIET)
+      if(version MATCHES "release ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_GREATER_EQUAL 13.0)
+        set(CMAKE_CUDA_COMPILER ${nvcc} CACHE FILEPATH "nvcc >= 13.0")
+      endif()
+    endif()
+  endforeach()
   if(NOT CMAKE_CUDA_COMPILER)
-    message(FATAL_ERROR "nvcc not found on PATH, in CUDA_HOME or among the wheels: run scripts/setup.sh --cuda")
+    message(FATAL_ERROR "no nvcc >= 13.0 in CUDA_HOME, /usr/local/cuda, on PATH or among the wheels: "
+            "run scripts/setup.sh --cuda")
   endif()
 endif()
 
 # CMake's own architecture list is replaced by torch's; it only has to be set without a GPU to detect.
 set(CMAKE_CUDA_ARCHITECTURES 90a)
 enable_language(CUDA)
+set(CMAKE_CUDA_ARCHITECTURES OFF)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
   message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old for torch ${SGRPO_TORCH_VERSION}, need 13.0")
 endif()
@@ -22,7 +31,9 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know CUDA20 
 endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(TORCH_CUDA_ARCH_LIST "9.0a" CACHE STRING "Architectures of device code, in torch's words")
-set(CUDAToolkit_ROOT ${CMAKE_CUDA_COMPILER}/../.. CACHE PATH "Toolkit of the chosen nvcc")
+# Torch's own search would take any nvcc on PATH: point it to the toolkit of the chosen one.
+get_filename_component(CUDA_TOOLKIT_ROOT_DIR ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} REALPATH)
+set(CUDAToolkit_ROOT ${CUDA_TOOLKIT_ROOT_DIR})
 list(APPEND CMAKE_PREFIX_PATH ${SGRPO_TORCH_PREFIX}/torch)
 find_package(Torch REQUIRED)
 set(CMAKE_BUILD_RPATH ${SGRPO_TORCH_PREFIX}/torch/lib)
