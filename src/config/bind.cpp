@@ -35,9 +35,10 @@ class FieldReader {
   explicit FieldReader(const Field& field) : field_(field) {}
 
   [[noreturn]] void fail(const Node& node, const std::string& expected) const {
-    // "command line: optim.lr=x: expected ..." has named path and value already.
-    if (core::starts_with(node.where, str("command line: ", field_.path, "=")) &&
-        node.kind == Node::Kind::kScalar) {
+    // "command line: optim.lr=x" and "command line: --seed x" have named key and value already.
+    const bool is_quoted = core::starts_with(node.where, str("command line: ", field_.path, "=")) ||
+                           core::starts_with(node.where, "command line: --");
+    if (is_quoted && node.kind == Node::Kind::kScalar) {
       throw ConfigError(str(node.where, ": expected ", expected));
     }
     throw ConfigError(
@@ -227,13 +228,13 @@ class Binder {
   std::map<std::string, std::string> places_;
 };
 
-bool is_missing(const Field& field) {
+}  // namespace
+
+bool is_unset(const Field& field) {
   if (const auto* text = std::get_if<std::string*>(&field.member)) return (*text)->empty();
   if (const auto* json = std::get_if<core::Json*>(&field.member)) return (*json)->is_null();
   return false;
 }
-
-}  // namespace
 
 void bind_fields(const Node& root, const std::vector<Field>& fields) {
   Binder(fields).walk(root, "");
@@ -242,7 +243,7 @@ void bind_fields(const Node& root, const std::vector<Field>& fields) {
 void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     for (const Field& field : fields) {
-      if (field.path == path && is_missing(field)) {
+      if (field.path == path && is_unset(field)) {
         throw ConfigError(str(path,
                               " is required: ",
                               field.info.help,

@@ -134,7 +134,9 @@ std::vector<FieldLine> describe_fields(const std::vector<Field>& fields) {
                      field.info.required ? "REQUIRED" : value_text(field),
                      range_text(field.info),
                      field.info.unit,
-                     field.info.help});
+                     field.info.help,
+                     std::holds_alternative<bool*>(field.member),
+                     field.info.required});
   }
   return lines;
 }

@@ -1,5 +1,7 @@
 #include "config/scalar.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -56,17 +58,24 @@ bool is_plain_character(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 
-/// Letters, digits and marks that mean nothing to YAML, not read as another type.
+/// Words that older YAML readers take for booleans.
+bool is_old_boolean(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) {
+    return static_cast<char>(std::tolower(c));
+  });
+  return lower == "yes" || lower == "no" || lower == "on" || lower == "off" || lower == "y" ||
+         lower == "n";
+}
+
+/// Letters, digits and marks that no YAML reader takes for anything but text.
 bool is_plain(std::string_view text) {
-  if (is_null_text(text) || read_bool(text) || read_int(text) || read_double(text)) return false;
+  if (is_null_text(text) || read_bool(text) || is_old_boolean(text)) return false;
+  const bool is_relative = core::starts_with(text, "./") || core::starts_with(text, "../");
   const char first = text.front();
-  if (first == '-' || first == '.' || first == '@' || first == '%' || first == '=') {
-    return text.size() > 1 && first == '.' && (text[1] == '/' || text[1] == '.');
-  }
-  for (const char c : text) {
-    if (!is_plain_character(c)) return false;
-  }
-  return true;
+  const bool is_word = std::isalpha(static_cast<unsigned char>(first)) != 0 || first == '_' ||
+                       first == '/' || static_cast<unsigned char>(first) >= 0x80;
+  return (is_word || is_relative) && std::all_of(text.begin(), text.end(), is_plain_character);
 }
 
 }  // namespace
@@ -110,7 +119,14 @@ std::string write_double(double value) {
   if (std::isinf(value)) return value > 0 ? ".inf" : "-.inf";
   char buffer[32];
   const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
-  return std::string(buffer, result.ptr);
+  std::string text(buffer, result.ptr);
+  // "1.0e-6", not "1e-06": YAML 1.1 readers (PyYAML) take the latter for text.
+  const size_t e = text.find('e');
+  if (e == std::string::npos) return text;
+  const size_t digits = text.find_first_not_of('0', e + 2);
+  const std::string mantissa = text.substr(0, e);
+  return mantissa + (mantissa.find('.') == std::string::npos ? ".0e" : "e") + text[e + 1] +
+         text.substr(digits);
 }
 
 std::string write_string(std::string_view text) {
@@ -139,7 +155,7 @@ std::string write_json(const core::Json& value) {
   if (value.is_number_float()) {
     const std::string text = write_double(value.get<double>());
     // A fraction stays a fraction when it is read again.
-    return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+    return text.find('.') == std::string::npos ? text + ".0" : text;
   }
   if (value.is_array()) {
     std::vector<std::string> parts;

@@ -208,7 +208,7 @@ TEST(Print, to_yaml_parses_back_to_the_same_struct) {
   config.freeze = {"vision"};
   config.eval = {{"a: b", "true"}, {"7", "~"}, {"", "x"}, {"-", ".5"}};
   config.params = core::Json::parse(
-      R"({"a":1.0,"b":1,"c":"1","d":null,"e":[],"f":{"g h":[true,"true"," x ","-1e5","@","%a","é"]}})");
+      R"({"a":1.0,"b":1,"c":"1","cc":["yes","1e-6",1e-6,1e300,"2020-01-01","./a"],"d":null,"e":[],"f":{"g h":[true,"true"," x ","-1e5","@","%a","é"]}})");
   const std::string text = to_yaml(config);
   EXPECT_EQ(to_yaml(bound(text)), text);
   const Example again = bound(text);
@@ -218,6 +218,18 @@ TEST(Print, to_yaml_parses_back_to_the_same_struct) {
   EXPECT_EQ(again.betas, config.betas);
   EXPECT_EQ(again.eval, config.eval);
   EXPECT_EQ(again.params.dump(), config.params.dump());
+}
+
+TEST(Print, to_yaml_writes_numbers_and_words_that_every_yaml_reader_takes_alike) {
+  Example config;
+  config.betas = {1e-6, 2.5e-7, 1e300, 0.25};
+  config.freeze = {"yes", "NO", "1_000", "12:30", "a/b.c", "./x", "~", "007", "=", "a b"};
+  const std::string text = to_yaml(config);
+  EXPECT_NE(text.find("betas: [1.0e-6, 2.5e-7, 1.0e+300, 0.25]\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"(freeze: ["yes", "NO", "1_000", "12:30", a/b.c, ./x, "~", "007", "=", )"
+                      R"("a b"])"),
+            std::string::npos)
+      << text;
 }
 
 TEST(Print, differences_list_value_and_default) {

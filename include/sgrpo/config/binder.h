@@ -71,6 +71,7 @@ std::vector<Field> fields_of(Config& config) {
 }
 
 // The work, once for all structs. `defaults` are the fields of a default-constructed struct.
+bool is_unset(const Field& field);  // empty text or null, for required fields
 void bind_fields(const Node& root, const std::vector<Field>& fields);
 void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths);
 std::string print_yaml(const std::vector<Field>& fields, const std::vector<Field>* defaults);

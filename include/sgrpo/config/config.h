@@ -68,6 +68,8 @@ void apply_aliases(Node& root, const Aliases& aliases);
 /// One line of `print-config --help`.
 struct FieldLine {
   std::string path, type, default_value, range, unit, help;
+  bool is_boolean = false;
+  bool is_required = false;
 };
 
 }  // namespace sgrpo::config

@@ -1,0 +1,53 @@
+// sgrpo export: any checkpoint or model folder -> a Hugging Face folder.
+#include <iostream>
+
+#include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/cli/command.h"
+
+namespace sgrpo::cli {
+namespace {
+
+struct Export {
+  static constexpr const char* kSummary = "a checkpoint or model folder as a Hugging Face folder";
+  static constexpr bool kTakesConfig = false;
+
+  std::string checkpoint, output;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("checkpoint",
+          checkpoint,
+          FieldInfo{.help = "model folder, checkpoint, or run folder (its newest checkpoint)",
+                    .unit = "DIR",
+                    .required = true});
+    visit("output",
+          output,
+          FieldInfo{.help = "a new or empty folder", .unit = "DIR", .required = true});
+  }
+
+  int run(const Invocation& invocation) {
+    const checkpoint::ModelFolder folder(checkpoint);
+    const auto keep = [](const std::string&) { return at::Tensor(); };
+    core::Json files = core::Json::array();
+    for (const auto& file : folder.write_like(output, keep)) {
+      files.push_back({{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    }
+    if (invocation.json) {
+      const core::Json result = {
+          {"checkpoint", folder.folder().string()}, {"output", output}, {"files", files}};
+      std::cout << core::dump_ascii(result) << "\n";
+      return 0;
+    }
+    for (const core::Json& file : files) {
+      std::cout << file["sha256"].get<std::string>() << "  " << file["file"].get<std::string>()
+                << "\n";
+    }
+    return 0;
+  }
+};
+
+SGRPO_REGISTER_COMMAND("export", Export);
+
+}  // namespace
+}  // namespace sgrpo::cli
