@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +26,23 @@ class ChatTemplate {
   std::string render(const std::vector<Message>& messages, bool add_generation_prompt) const;
 
  private:
-  bool default_system_ =
-      false;  // a conversation without a system turn gets "You are a helpful assistant."
-  std::string default_system_text_;
-  enum class Style { kPlain, kRoleBranches } style_ = Style::kPlain;
+  /// What the template does with content that is not a single text.
+  enum class Content {
+    kTextOnly,   // concatenates strings: anything else is an error (Qwen2, Qwen2.5)
+    kTextElse,   // a list counts as the empty string (Qwen3)
+    kTexts,      // writes the texts of a list, has no place for images
+    kImages,     // writes texts and images of every turn (Qwen2-VL, Qwen2.5-VL)
+    kUserImages  // images in user turns only, a system turn in first place only (Qwen3-VL)
+  };
+
+  std::string content_of(const Message& message, size_t index) const;
+  std::string thinking_turn(const std::string& content, bool after_query, bool last) const;
+  void check(const Message& message, size_t index) const;
+
+  std::string where_;
+  std::optional<std::string> default_system_;  // for a conversation without a system turn
+  std::string generation_prompt_ = "<|im_start|>assistant\n";
+  Content content_ = Content::kImages;
   bool strips_thinking_ = false;  // Qwen3: reasoning of earlier assistant turns is dropped
 };
 

@@ -1,0 +1,146 @@
+#include "sentence_piece.h"
+
+#include <sentencepiece_processor.h>
+
+#include <string>
+#include <unordered_map>
+
+#include "added_tokens.h"
+#include "byte_level.h"
+#include "sgrpo/core/error.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::tokenizer {
+namespace {
+
+// The library parses the model without limits of its own.
+constexpr uint64_t kMaxModelBytes = uint64_t{64} << 20;
+
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  SentencePieceTokenizer(const std::string& model,
+                         const core::Json& config,
+                         const std::filesystem::path& folder) {
+    const std::string where = (folder / "tokenizer.model").string();
+    const auto status = processor_.LoadFromSerializedProto(model);
+    if (!status.ok()) {
+      throw core::UserError(core::str(
+          where, ": not a SentencePiece model: ", core::printable(status.ToString(), 200)));
+    }
+    const std::string config_where = (folder / "tokenizer_config.json").string();
+    add_tokens(parse_added_tokens_decoder(config, config_where), config_where);
+    if (core::get_bool_or(config, "add_bos_token", false, config_where)) {
+      first_ = required(processor_.bos_id(), "add_bos_token", config_where);
+    }
+    if (core::get_bool_or(config, "add_eos_token", false, config_where)) {
+      last_ = required(processor_.eos_id(), "add_eos_token", config_where);
+    }
+  }
+
+  std::vector<int64_t> encode(std::string_view text) const override {
+    const std::string valid = core::to_valid_utf8(text);
+    std::vector<int64_t> ids;
+    if (first_) ids.push_back(*first_);
+    for (const Segment& segment : matcher_.split(valid)) {
+      if (segment.id >= 0) {
+        ids.push_back(segment.id);
+        continue;
+      }
+      const std::vector<int> pieces = processor_.EncodeAsIds(segment.text);
+      ids.insert(ids.end(), pieces.begin(), pieces.end());
+    }
+    if (last_) ids.push_back(*last_);
+    return ids;
+  }
+
+  std::string decode(const std::vector<int64_t>& ids, bool skip_special) const override {
+    std::string text;
+    std::vector<int> run;  // the library strips the space that it put before a run of pieces
+    const auto flush = [&] {
+      if (!run.empty()) text += processor_.DecodeIds(run);
+      run.clear();
+    };
+    for (const int64_t id : ids) {
+      if (id < 0 || id >= size() || (skip_special && is_special(id))) continue;
+      const auto verbatim = verbatim_.find(id);
+      if (verbatim == verbatim_.end()) {
+        run.push_back(static_cast<int>(id));
+        continue;
+      }
+      flush();
+      text += verbatim->second.content;
+    }
+    flush();
+    return text;
+  }
+
+  int64_t size() const override { return size_; }
+
+  std::optional<int64_t> token_id(std::string_view token) const override {
+    for (const auto& [id, added] : verbatim_) {
+      if (added.content == token) return id;
+    }
+    const int id = processor_.PieceToId(token);  // the unknown piece's id for what it lacks
+    if (id < 0 || processor_.IdToPiece(id) != token) return std::nullopt;
+    return id;
+  }
+
+  bool is_special(int64_t id) const override {
+    const auto found = verbatim_.find(id);
+    return found != verbatim_.end() && found->second.special;
+  }
+
+ private:
+  static int64_t required(int id, const char* key, const std::string& where) {
+    if (id >= 0) return id;
+    throw core::UserError(core::str(
+        where, ": ", key, " is true, but tokenizer.model has no such piece, expected false"));
+  }
+
+  void add_tokens(const std::vector<AddedToken>& tokens, const std::string& where) {
+    const int64_t pieces = processor_.GetPieceSize();
+    size_ = pieces;
+    for (const AddedToken& token : tokens) {
+      const bool fits = token.id < pieces
+                            ? processor_.IdToPiece(static_cast<int>(token.id)) == token.content
+                            : token.id == size_;
+      if (!fits) {
+        throw core::UserError(core::str(where,
+                                        ": added token '",
+                                        core::printable(token.content),
+                                        "' has id ",
+                                        token.id,
+                                        ", expected the id of this piece in tokenizer.model or ",
+                                        size_));
+      }
+      size_ = std::max(size_, token.id + 1);
+      verbatim_.emplace(token.id, token);
+    }
+    matcher_ = AddedTokenMatcher(tokens);
+    for (int id = 0; id < pieces; ++id) {
+      if (processor_.IsControl(id)) {
+        AddedToken control;
+        control.content = processor_.IdToPiece(id);
+        control.special = true;
+        verbatim_.emplace(id, control);
+      }
+    }
+  }
+
+  sentencepiece::SentencePieceProcessor processor_;
+  AddedTokenMatcher matcher_;
+  std::unordered_map<int64_t, AddedToken> verbatim_;  // added tokens and control pieces
+  int64_t size_ = 0;
+  std::optional<int64_t> first_;
+  std::optional<int64_t> last_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> load_sentence_piece(const std::filesystem::path& folder) {
+  const std::string model = core::read_file(folder / "tokenizer.model", kMaxModelBytes);
+  return std::make_shared<SentencePieceTokenizer>(model, read_tokenizer_config(folder), folder);
+}
+
+}  // namespace sgrpo::tokenizer

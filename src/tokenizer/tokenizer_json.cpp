@@ -1,0 +1,224 @@
+// tokenizer.json of Hugging Face's `tokenizers`: only byte-level BPE, everything else by name.
+#include <set>
+
+#include "byte_level.h"
+#include "sgrpo/core/error.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/text.h"
+#include "vocabulary_file.h"
+
+namespace sgrpo::tokenizer {
+namespace {
+
+using core::Json;
+
+constexpr uint64_t kMaxConfigBytes = uint64_t{16} << 20;
+
+[[noreturn]] void refuse(const std::string& where, const Json& got, std::string_view expected) {
+  throw core::UserError(core::str(
+      where, " is ", core::printable(core::dump_ascii(got), 120), ", expected ", expected));
+}
+
+std::string type_of(const Json& part, const std::string& where) {
+  return core::get_string(part, "type", where);
+}
+
+// The parts of a Sequence, or the part itself; none for null.
+std::vector<std::pair<Json, std::string>> parts_of(const Json& file,
+                                                   const std::string& key,
+                                                   const std::string& list_key,
+                                                   const std::string& path) {
+  const Json* part = core::find(file, key);
+  if (part == nullptr) return {};
+  const std::string where = core::str(path, ": ", key);
+  if (type_of(*part, where) != "Sequence") return {{*part, where}};
+  const Json* list = core::find(*part, list_key);
+  if (list == nullptr || !list->is_array()) refuse(where, *part, core::str("a list ", list_key));
+  std::vector<std::pair<Json, std::string>> parts;
+  for (size_t i = 0; i < list->size(); ++i) {
+    parts.emplace_back((*list)[i], core::str(where, ".", list_key, "[", i, "]"));
+  }
+  return parts;
+}
+
+void read_normalizer(const Json& file, const std::string& path, ByteLevelSpec& spec) {
+  for (const auto& [part, where] : parts_of(file, "normalizer", "normalizers", path)) {
+    if (type_of(part, where) != "NFC") refuse(where, part, "NFC or null");
+    spec.nfc = true;  // a second NFC changes nothing
+  }
+}
+
+SplitPattern read_split(const Json& part, const std::string& where) {
+  const Json* regex = core::find(core::get_object(part, "pattern", where), "Regex");
+  if (regex == nullptr || !regex->is_string()) {
+    refuse(where + ".pattern", part["pattern"], R"({"Regex": ".."})");
+  }
+  if (core::get_string(part, "behavior", where) != "Isolated") {
+    refuse(where + ".behavior", part["behavior"], "\"Isolated\"");
+  }
+  if (core::get_bool_or(part, "invert", false, where)) {
+    refuse(where + ".invert", part["invert"], "false");
+  }
+  return SplitPattern(regex->get<std::string>(), where + ".pattern.Regex");
+}
+
+void read_pre_tokenizer(const Json& file, const std::string& path, ByteLevelSpec& spec) {
+  constexpr std::string_view kExpected =
+      "ByteLevel, or a Sequence of Splits by expressions that ends with ByteLevel";
+  const auto parts = parts_of(file, "pre_tokenizer", "pretokenizers", path);
+  if (parts.empty()) refuse(path + ": pre_tokenizer", nullptr, kExpected);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const auto& [part, where] = parts[i];
+    const bool last = i + 1 == parts.size();
+    if (type_of(part, where) != (last ? "ByteLevel" : "Split")) refuse(where, part, kExpected);
+    if (!last) {
+      spec.splits.push_back(read_split(part, where));
+      continue;
+    }
+    spec.add_prefix_space = core::get_bool_or(part, "add_prefix_space", true, where);
+    if (core::get_bool_or(part, "use_regex", true, where)) {
+      spec.byte_level_split.emplace_back(kGpt2Pattern, where);
+    }
+  }
+}
+
+void check_decoder(const Json& file, const std::string& path) {
+  const auto parts = parts_of(file, "decoder", "decoders", path);
+  if (parts.size() != 1) refuse(path + ": decoder", file.value("decoder", Json()), "ByteLevel");
+  const auto& [part, where] = parts.front();
+  if (type_of(part, where) != "ByteLevel") refuse(where, part, "ByteLevel");
+}
+
+// ByteLevel only moves offsets; a template may stand there if it adds no token.
+void check_post_processor(const Json& file, const std::string& path) {
+  for (const auto& [part, where] : parts_of(file, "post_processor", "processors", path)) {
+    const std::string type = type_of(part, where);
+    if (type == "ByteLevel") continue;
+    const Json* tokens = core::find(part, "special_tokens");
+    const Json* single = core::find(part, "single");
+    const bool adds_nothing = type == "TemplateProcessing" &&
+                              (tokens == nullptr || tokens->empty()) && single != nullptr &&
+                              single->size() == 1 && single->front().contains("Sequence");
+    if (!adds_nothing) refuse(where, part, "ByteLevel, null or a template that adds no token");
+  }
+}
+
+void check_model(const Json& model, const std::string& where) {
+  if (core::get_string_or(model, "type", "BPE", where) != "BPE") {
+    refuse(where + ".type", model["type"], "\"BPE\"");
+  }
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (!core::get_string_or(model, key, "", where).empty()) {
+      refuse(core::str(where, ".", key), model[key], "null or \"\"");
+    }
+  }
+  if (core::get_double_or(model, "dropout", 0.0, where) != 0.0) {
+    refuse(where + ".dropout", model["dropout"], "null");
+  }
+  if (core::get_bool_or(model, "byte_fallback", false, where)) {
+    refuse(where + ".byte_fallback", model["byte_fallback"], "false");
+  }
+}
+
+// "a b" (old files) or ["a", "b"].
+std::vector<std::pair<std::string, std::string>> read_merges(const SortedJson& merges,
+                                                             const std::string& where) {
+  std::vector<std::pair<std::string, std::string>> result;
+  result.reserve(merges.size());
+  for (size_t i = 0; i < merges.size(); ++i) {
+    const SortedJson& merge = merges[i];
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      result.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+      continue;
+    }
+    const std::string text = merge.is_string() ? merge.get<std::string>() : "";
+    const size_t space = text.find(' ');
+    if (space == text.npos || text.find(' ', space + 1) != text.npos) {
+      refuse(core::str(where, "[", i, "]"), Json(merge), "\"a b\" or [\"a\", \"b\"]");
+    }
+    result.emplace_back(text.substr(0, space), text.substr(space + 1));
+  }
+  return result;
+}
+
+// `tokenizers` gives the unknown token to a character outside the vocabulary. With all 256 bytes
+// there is none.
+void check_unknown_token(const Json& model, const ByteLevelSpec& spec) {
+  if (core::find(model, "unk_token") == nullptr) return;
+  std::set<std::string> tokens;
+  for (const auto& [token, id] : spec.bpe.vocabulary) tokens.insert(token);
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string& symbol = byte_symbol(static_cast<unsigned char>(byte));
+    if (tokens.count(symbol) == 0) {
+      throw core::UserError(core::str(spec.where,
+                                      ": model.unk_token is set and byte ",
+                                      byte,
+                                      " ('",
+                                      symbol,
+                                      "') is not in the vocabulary, expected all 256 bytes"));
+    }
+  }
+}
+
+void read_added_tokens(const Json& file, ByteLevelSpec& spec) {
+  const Json* list = core::find(file, "added_tokens");
+  if (list == nullptr) return;
+  if (!list->is_array()) refuse(spec.where + ": added_tokens", *list, "a list");
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string where = core::str(spec.where, ": added_tokens[", i, "]");
+    const int64_t id = core::get_int((*list)[i], "id", where, 0, 1 << 24);
+    spec.added.push_back(parse_added_token((*list)[i], id, where));
+  }
+}
+
+// transformers adds the tokens of tokenizer_config.json that tokenizer.json does not have.
+void join_config_tokens(const std::filesystem::path& folder, ByteLevelSpec& spec) {
+  std::set<std::string> known;
+  for (const AddedToken& token : spec.added) known.insert(token.content);
+  const std::string where = (folder / "tokenizer_config.json").string();
+  for (AddedToken& token : parse_added_tokens_decoder(read_tokenizer_config(folder), where)) {
+    if (known.insert(token.content).second) spec.added.push_back(std::move(token));
+  }
+}
+
+}  // namespace
+
+Json read_tokenizer_config(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return Json::object();
+  Json config = core::parse_json(core::read_file(path, kMaxConfigBytes), path.string());
+  if (!config.is_object()) refuse(path.string(), config, "an object");
+  return config;
+}
+
+ByteLevelSpec read_tokenizer_json(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  ByteLevelSpec spec;
+  spec.where = path.string();
+  SortedJson raw = parse_sorted_json(path);
+  if (!raw.is_object() || !raw.contains("model") || !raw["model"].is_object()) {
+    throw core::UserError(core::str(spec.where, ": key 'model' is missing, expected a BPE model"));
+  }
+  // Taken out first, so that what is left is small.
+  const SortedJson vocabulary = std::exchange(raw["model"]["vocab"], nullptr);
+  const SortedJson merges = std::exchange(raw["model"]["merges"], nullptr);
+  const Json file = raw;
+  const std::string where = spec.where + ": model";
+  check_model(file["model"], where);
+  spec.bpe.vocabulary = read_vocabulary(vocabulary, where + ".vocab");
+  if (!merges.is_array()) refuse(where + ".merges", Json(merges), "a list");
+  spec.bpe.merges = read_merges(merges, where + ".merges");
+  spec.bpe.ignore_merges = core::get_bool_or(file["model"], "ignore_merges", false, where);
+  spec.bpe.vocabulary_where = where + ".vocab";
+  spec.bpe.merges_where = where + ".merges";
+  check_unknown_token(file["model"], spec);
+  read_normalizer(file, spec.where, spec);
+  read_pre_tokenizer(file, spec.where, spec);
+  check_decoder(file, spec.where);
+  check_post_processor(file, spec.where);
+  read_added_tokens(file, spec);
+  join_config_tokens(folder, spec);
+  return spec;
+}
+
+}  // namespace sgrpo::tokenizer

@@ -1,0 +1,176 @@
+#include "sgrpo/tokenizer/chat_template.h"
+
+#include <cstdlib>
+#include <map>
+
+#include "golden.h"
+
+namespace sgrpo::tokenizer {
+namespace {
+
+std::vector<Message> messages_of(const core::Json& rows) {
+  std::vector<Message> messages;
+  for (const core::Json& row : rows) {
+    Message message{row["role"].get<std::string>(), {}};
+    if (row["content"].is_string()) {
+      message.content.push_back({ContentPart::Kind::kText, row["content"].get<std::string>()});
+    } else {
+      for (const core::Json& part : row["content"]) {
+        const bool image = part["type"] == "image";
+        message.content.push_back({image ? ContentPart::Kind::kImage : ContentPart::Kind::kText,
+                                   image ? "" : part["text"].get<std::string>()});
+      }
+    }
+    messages.push_back(message);
+  }
+  return messages;
+}
+
+std::vector<Message> ask(const std::string& text) {
+  return {{"user", {{ContentPart::Kind::kText, text}}}};
+}
+
+void expect_row(const ChatTemplate& chat, const core::Json& row, bool generation) {
+  const auto messages = messages_of(row["messages"]);
+  if (row.contains("error")) {
+    EXPECT_THROW(chat.render(messages, generation), core::UserError) << core::dump_ascii(row);
+  } else {
+    EXPECT_EQ(chat.render(messages, generation), row["text"].get<std::string>())
+        << core::dump_ascii(row);
+  }
+}
+
+TEST(ChatTemplate, render_equals_transformers_for_every_template) {
+  std::map<std::string, ChatTemplate> templates;
+  std::map<std::string, int> rows;
+  for (const core::Json& row : read_rows(kGolden / "chat_cases.jsonl")) {
+    const std::string name = row["template"].get<std::string>();
+    if (templates.count(name) == 0) {
+      const auto path = kGolden / "chat_templates" / (name + ".jinja");
+      templates.emplace(name, ChatTemplate::from_text(core::read_file(path), path.string()));
+    }
+    expect_row(templates.at(name), row, row["generation"].get<bool>());
+    ++rows[name];
+  }
+  EXPECT_EQ(rows.size(), 7u);
+  for (const auto& [name, count] : rows) EXPECT_EQ(count, 40) << name;
+}
+
+// SGRPO_CHAT_CASES names a further file of rows {"template", "messages", "options", "text"}.
+TEST(ChatTemplate, render_equals_further_cases) {
+  const char* cases = std::getenv("SGRPO_CHAT_CASES");
+  if (cases == nullptr) GTEST_SKIP() << "SGRPO_CHAT_CASES is not set";
+  int rows = 0;
+  for (const core::Json& row : read_rows(cases)) {
+    if (row["options"].size() != 1) continue;
+    const auto path = kGolden / "chat_templates" / (row["template"].get<std::string>() + ".jinja");
+    expect_row(ChatTemplate::from_text(core::read_file(path), path.string()),
+               row,
+               row["options"]["add_generation_prompt"].get<bool>());
+    ++rows;
+  }
+  RecordProperty("rows", rows);
+  EXPECT_GT(rows, 200);
+}
+
+TEST(ChatTemplate, load_without_template_is_chatml_without_system_turn) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(ChatTemplate::load(folder.path()).render(ask("Hi"), true),
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(ChatTemplate, load_finds_all_three_places_in_order) {
+  const TemporaryFolder folder;
+  const auto text_of = [](const char* name) {
+    return core::read_file(kGolden / "chat_templates" / (std::string(name) + ".jinja"));
+  };
+  const auto system_of = [&] {
+    const std::string text = ChatTemplate::load(folder.path()).render(ask("Hi"), false);
+    return text.substr(0, text.find("<|im_end|>"));
+  };
+  core::Json named = core::Json::array();
+  named.push_back({{"name", "tool_use"}, {"template", "unused"}});
+  named.push_back({{"name", "default"}, {"template", text_of("qwen2_5")}});
+  folder.write("tokenizer_config.json", core::Json{{"chat_template", named}}.dump());
+  EXPECT_EQ(system_of(),
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+            "assistant.");
+  folder.write("chat_template.json", core::Json{{"chat_template", text_of("qwen2_5_vl")}}.dump());
+  EXPECT_EQ(system_of(), "<|im_start|>system\nYou are a helpful assistant.");
+  folder.write("chat_template.jinja", text_of("qwen3"));
+  EXPECT_EQ(system_of(), "<|im_start|>user\nHi");
+}
+
+TEST(ChatTemplate, load_refuses_a_list_without_default) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "x"}]})");
+  EXPECT_EQ(user_error([&] { ChatTemplate::load(folder.path()); }),
+            folder.path().string() +
+                "/tokenizer_config.json: chat_template is no text and has no entry named "
+                "'default', expected one of them");
+}
+
+TEST(ChatTemplate, other_formats_are_refused_by_the_missing_marker) {
+  EXPECT_EQ(user_error([] {
+              ChatTemplate::from_text(
+                  "{% for m in messages %}[INST] {{ m.content }} [/INST]"
+                  "{% endfor %}",
+                  "model/chat_template.jinja");
+            }),
+            "model/chat_template.jinja: the chat template is not ChatML: it has no "
+            "'<|im_start|>'");
+}
+
+TEST(ChatTemplate, trimming_templates_are_refused) {
+  const std::string text =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
+      "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  EXPECT_EQ(user_error([&] { ChatTemplate::from_text(text, "t"); }),
+            "t: the chat template trims what it writes ('| trim'), expected a template that keeps "
+            "text as it is");
+}
+
+TEST(ChatTemplate, missing_generation_prompt_is_refused) {
+  EXPECT_EQ(user_error([] {
+              ChatTemplate::from_text(
+                  "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+                  "{{ m.content }}<|im_end|>\n{% endfor %}",
+                  "t");
+            }),
+            "t: the chat template has no generation prompt '<|im_start|>assistant' behind 'if "
+            "add_generation_prompt', expected ChatML");
+}
+
+TEST(ChatTemplate, generation_prompt_that_opens_a_thought_is_kept) {
+  const std::string text =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+      "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}"
+      "{% endif %}";
+  EXPECT_EQ(ChatTemplate::from_text(text, "t").render(ask("Hi"), true),
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>\n");
+}
+
+TEST(ChatTemplate, image_in_a_text_template_names_the_message) {
+  const auto path = kGolden / "chat_templates" / "qwen2_5.jinja";
+  const auto chat = ChatTemplate::from_text(core::read_file(path), "t");
+  EXPECT_EQ(user_error([&] {
+              chat.render({{"user", {{ContentPart::Kind::kImage, ""}}}}, true);
+            }),
+            "t: the chat template cannot render message 0 (user): its content must be one text, "
+            "without images");
+}
+
+TEST(ChatTemplate, unknown_role_is_refused) {
+  const auto path = kGolden / "chat_templates" / "qwen2_vl.jinja";
+  const auto chat = ChatTemplate::from_text(core::read_file(path), "t");
+  EXPECT_EQ(user_error([&] {
+              chat.render({{"tool", {{ContentPart::Kind::kText, "x"}}}}, true);
+            }),
+            "t: the chat template cannot render message 0 (tool): expected role system, user or "
+            "assistant");
+  EXPECT_EQ(user_error([&] { chat.render({}, true); }),
+            "t: the chat template cannot render an empty conversation");
+}
+
+}  // namespace
+}  // namespace sgrpo::tokenizer
