@@ -1,0 +1,115 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "kernels/group_advantage/group_advantage_body.h"
+#include "reference/grpo.h"
+#include "sgrpo/core/rng.h"
+#include "sgrpo/ops/ops.h"
+
+namespace sgrpo::ops {
+namespace {
+
+at::Tensor random_rewards(int64_t groups, int64_t size) {
+  at::Tensor rewards = at::empty({groups, size}, at::kDouble);
+  for (int64_t i = 0; i < rewards.numel(); ++i) {
+    rewards.mutable_data_ptr<double>()[i] =
+        core::RandomKey{.seed = 11, .sample_index = static_cast<uint64_t>(i)}.normal();
+  }
+  return rewards;
+}
+
+TEST(GroupAdvantage, matches_the_loop_twin) {
+  const at::Tensor rewards = random_rewards(7, 5);
+  const at::Tensor valid = at::ones({7, 5}, at::kBool);
+  for (const std::string std : {"sample", "population", "none"}) {
+    const at::Tensor got = group_advantage(rewards, valid, std, 1e-4);
+    for (int64_t p = 0; p < 7; ++p) {
+      const double* row = rewards.const_data_ptr<double>() + p * 5;
+      const auto expected = reference::group_advantages({row, row + 5}, std, 1e-4);
+      for (int64_t i = 0; i < 5; ++i) {
+        EXPECT_NEAR(got[p][i].item<double>(), expected[static_cast<size_t>(i)], 1e-14) << std;
+      }
+    }
+  }
+}
+
+TEST(GroupAdvantage, a_large_common_offset_costs_no_digits) {
+  const at::Tensor rewards = at::tensor({0.0, 1.0, 2.0, 3.0}, at::kDouble).reshape({1, 4});
+  const at::Tensor valid = at::ones({1, 4}, at::kBool);
+  const at::Tensor plain = group_advantage(rewards, valid, "sample", 1e-4);
+  EXPECT_TRUE(group_advantage(rewards + 1e6, valid, "sample", 1e-4).equal(plain));
+  EXPECT_TRUE(group_advantage(rewards + 4e15, valid, "sample", 1e-4).equal(plain));
+}
+
+TEST(GroupAdvantage, invalid_members_get_zero_whatever_they_hold) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor rewards = at::tensor({nan, 1.0, 0.0, 5.0}, at::kDouble).reshape({1, 4});
+  const at::Tensor valid = at::tensor({0, 1, 1, 0}, at::kInt).to(at::kBool).reshape({1, 4});
+  const at::Tensor got = group_advantage(rewards, valid, "none", 0.0);
+  EXPECT_TRUE(got.equal(at::tensor({0.0, 0.5, -0.5, 0.0}, at::kDouble).reshape({1, 4}))) << got;
+  const at::Tensor nobody = group_advantage(rewards, at::zeros_like(valid), "sample", 0.0);
+  EXPECT_TRUE(nobody.equal(at::zeros_like(rewards))) << nobody;
+}
+
+// The CUDA kernel is this body behind a grid of blocks: walk that grid, surplus threads included.
+TEST(GroupAdvantage, the_launch_grid_gives_the_cpu_bits) {
+  constexpr int64_t kGroups = 300, kSize = 6, kBlockThreads = 128;
+  const at::Tensor rewards = random_rewards(kGroups, kSize);
+  const at::Tensor valid = rewards > -1.5;
+  at::Tensor emulated = at::full({kGroups, kSize}, -99.0, at::kDouble);
+  const kernels::GroupAdvantageParams params{.rewards = rewards.const_data_ptr<double>(),
+                                             .valid = valid.const_data_ptr<bool>(),
+                                             .advantages = emulated.mutable_data_ptr<double>(),
+                                             .num_groups = kGroups,
+                                             .group_size = kSize,
+                                             .std = kernels::GroupStd::kSample,
+                                             .eps = 1e-4};
+  for (int64_t block = (kGroups + kBlockThreads - 1) / kBlockThreads - 1; block >= 0; --block) {
+    for (int64_t thread = 0; thread < kBlockThreads; ++thread) {
+      const int64_t group = block * kBlockThreads + thread;
+      if (group < kGroups) kernels::group_advantage_body(params, group);
+    }
+  }
+  EXPECT_TRUE(group_advantage(rewards, valid, "sample", 1e-4).equal(emulated));
+}
+
+TEST(GroupAdvantage, empty_input_gives_empty_output) {
+  const at::Tensor none = at::empty({0, 8}, at::kDouble);
+  EXPECT_EQ(group_advantage(none, none.to(at::kBool), "sample", 0).sizes(),
+            (at::IntArrayRef{0, 8}));
+}
+
+TEST(GroupAdvantage, meta_gives_the_shape_without_data) {
+  const auto meta = at::TensorOptions().device(at::kMeta);
+  const at::Tensor got = group_advantage(at::empty({4, 8}, meta.dtype(at::kDouble)),
+                                         at::empty({4, 8}, meta.dtype(at::kBool)),
+                                         "sample",
+                                         0);
+  EXPECT_EQ(got.sizes(), (at::IntArrayRef{4, 8}));
+  EXPECT_TRUE(got.is_meta());
+}
+
+std::string refusal(const at::Tensor& rewards, const at::Tensor& valid, const std::string& std) {
+  try {
+    group_advantage(rewards, valid, std, 0);
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "";
+}
+
+TEST(GroupAdvantage, broken_arguments_are_named) {
+  const at::Tensor rewards = random_rewards(2, 3), valid = at::ones({2, 3}, at::kBool);
+  EXPECT_EQ(refusal(rewards, valid.slice(1, 0, 2), "sample"),
+            "group_advantage: valid has shape [2, 2], expected that of rewards, [2, 3]");
+  EXPECT_EQ(refusal(rewards.to(at::kFloat), valid, "sample"),
+            "group_advantage: rewards is Float, expected Double");
+  EXPECT_EQ(refusal(rewards.t(), valid.t(), "sample"),
+            "group_advantage: rewards and valid must be contiguous");
+  EXPECT_EQ(refusal(rewards, valid, "smple"),
+            "group_advantage: std is 'smple', expected sample, population or none "
+            "(algorithm.std)");
+}
+
+}  // namespace
+}  // namespace sgrpo::ops
