@@ -21,9 +21,16 @@ struct EncoderSpec {
   std::optional<image::ProcessorConfig> processor;  // nothing for a text model
   int64_t image_token_id = -1;                      // -1: the model takes no images
   int64_t video_token_id = -1;
-  int64_t turn_end_id = -1;  // <|im_end|>
+  int64_t turn_end_id = -1;           // <|im_end|>
+  std::vector<int64_t> end_ids = {};  // further ids that end a completion (generation_config.json)
   int64_t max_prompt_tokens = 4096;
   int64_t max_ground_truth_tokens = 0;  // longer ground truth: bad row; 0 = no limit
+};
+
+/// A row whose prompt has more tokens than allowed: left out or fatal, as data.on_long_prompt says.
+class LongPromptError : public RecordError {
+ public:
+  using RecordError::RecordError;
 };
 
 /// Builds model inputs from rows; safe to call from several threads.
@@ -33,8 +40,8 @@ class PromptEncoder {
 
   /// Chat template with generation prompt, tokens, images, expanded placeholders, positions,
   /// ground-truth ids, stream hash. Throws RecordError: image unreadable, placeholder token inside
-  /// a text part, prompt too long (with both numbers), ground truth too long, image in a text-only
-  /// model.
+  /// a text part, ground truth too long, image in a text-only model; LongPromptError with both
+  /// numbers. Never cuts a prompt. Starts no threads.
   EncodedPrompt encode(const std::shared_ptr<const PromptRecord>& record) const;
 
   /// Ids of a completion given as text, `<|im_end|>` appended.
@@ -44,6 +51,8 @@ class PromptEncoder {
   const EncoderSpec& spec() const { return spec_; }
 
  private:
+  EncodedPrompt encode_unchecked(const std::shared_ptr<const PromptRecord>& record) const;
+  void check_ground_truth(const std::vector<int64_t>& ids) const;
   EncoderSpec spec_;
 };
 
@@ -54,5 +63,9 @@ at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,
                            int64_t image_token_id,
                            const at::Tensor& grid_thw,
                            int64_t merge_size);
+
+/// Identity of what the model is fed: SHA-256 over token ids, grids and one 64-bit fingerprint per
+/// patch.
+std::string stream_hash(const at::Tensor& token_ids, const PixelPatches& patches);
 
 }  // namespace sgrpo::data

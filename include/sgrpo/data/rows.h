@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -43,5 +44,10 @@ using RowResult = std::variant<PromptRecord, RecordError>;
 /// All rows of a file: UTF-8, BOM and CRLF accepted, blank lines skipped, a cut last line is a bad
 /// row. Throws core::UserError if the file cannot be read or has no row at all.
 std::vector<RowResult> read_rows(const std::filesystem::path& path, const RowOptions& options);
+
+/// The same for a file's bytes; `name` is its path.
+std::vector<RowResult> parse_rows(std::string_view bytes,
+                                  const std::string& name,
+                                  const RowOptions& options);
 
 }  // namespace sgrpo::data

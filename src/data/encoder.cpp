@@ -1,0 +1,225 @@
+#include "sgrpo/data/encoder.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/sha256.h"
+
+namespace sgrpo::data {
+namespace {
+
+using core::str;
+using core::UserError;
+
+// Everything here copies by hand instead of calling at::cat and the like: the encoder runs on
+// worker threads, where a parallel operator would start an OpenMP team of its own.
+
+at::Tensor to_tensor(const std::vector<int64_t>& values) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
+  return tensor;
+}
+
+/// All images of a prompt as one record, in order. `patch_dim` is the width without any image.
+PixelPatches join_patches(const std::vector<PixelPatches>& images, int64_t patch_dim) {
+  if (images.size() == 1) return images.front();
+  int64_t rows = 0;
+  for (const PixelPatches& image : images) rows += image.pixel_values.size(0);
+  PixelPatches joined{.pixel_values = at::empty({rows, patch_dim}, at::kFloat),
+                      .grid_thw = at::empty({static_cast<int64_t>(images.size()), 3}, at::kLong)};
+  auto* values = joined.pixel_values.mutable_data_ptr<float>();
+  auto* grids = joined.grid_thw.mutable_data_ptr<int64_t>();
+  for (const PixelPatches& image : images) {
+    values =
+        std::copy_n(image.pixel_values.const_data_ptr<float>(), image.pixel_values.numel(), values);
+    grids = std::copy_n(image.grid_thw.const_data_ptr<int64_t>(), 3, grids);
+  }
+  return joined;
+}
+
+int64_t tokens_of(const PixelPatches& image, int64_t merge_size) {
+  const auto* grid = image.grid_thw.const_data_ptr<int64_t>();
+  return image::num_image_tokens(grid[0], grid[1], grid[2], merge_size);
+}
+
+/// Repeats the n-th placeholder as often as the n-th image has tokens.
+std::vector<int64_t> expand_placeholders(const std::vector<int64_t>& ids,
+                                         int64_t image_token_id,
+                                         const std::vector<int64_t>& tokens_per_image) {
+  std::vector<int64_t> expanded;
+  size_t image = 0;
+  for (const int64_t id : ids) {
+    const int64_t repeats = id == image_token_id ? tokens_per_image[image++] : 1;
+    expanded.insert(expanded.end(), static_cast<size_t>(repeats), id);
+  }
+  return expanded;
+}
+
+/// 64 bits of a patch: multiply and rotate word by word. Not cryptographic, but fast; the SHA over
+/// all fingerprints keeps their order.
+uint64_t fingerprint(const float* values, int64_t count) {
+  uint64_t hash = 0x9E3779B97F4A7C15U ^ static_cast<uint64_t>(count);
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t word = 0;
+    std::copy_n(reinterpret_cast<const char*>(values + i), 4, reinterpret_cast<char*>(&word));
+    hash = (hash ^ word) * 0xD6E8FEB86659FD93U;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+}  // namespace
+
+PromptEncoder::PromptEncoder(EncoderSpec spec) : spec_(std::move(spec)) {
+  SGRPO_CHECK(spec_.tokenizer != nullptr, "EncoderSpec without a tokenizer");
+  SGRPO_CHECK(spec_.max_prompt_tokens > 0, "max_prompt_tokens is ", spec_.max_prompt_tokens);
+  SGRPO_CHECK(spec_.image_token_id < 0 || spec_.processor,
+              "EncoderSpec has an image token but no image processor");
+}
+
+EncodedPrompt PromptEncoder::encode(const std::shared_ptr<const PromptRecord>& record) const {
+  SGRPO_CHECK(record != nullptr, "encode: no record");
+  try {
+    return encode_unchecked(record);
+  } catch (const RecordError&) {
+    throw;
+  } catch (const UserError& error) {
+    throw RecordError(record->source, record->id, error.what());
+  }
+}
+
+EncodedPrompt PromptEncoder::encode_unchecked(
+    const std::shared_ptr<const PromptRecord>& record) const {
+  if (!spec_.chat) throw UserError("the model folder has no chat template");
+  if (record->messages.empty()) throw UserError("the row has no 'prompt'");
+  const bool takes_images = spec_.image_token_id >= 0;
+  if (!takes_images && !record->images.empty())
+    throw UserError("the row has images, but the model takes text only");
+
+  const auto ids = spec_.tokenizer->encode(spec_.chat->render(record->messages, true));
+  const auto count = [&](int64_t id) {
+    return id < 0 ? 0 : static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
+  };
+  if (count(spec_.image_token_id) != record->images.size() || count(spec_.video_token_id) != 0)
+    throw UserError(
+        "a text part of the prompt contains an image or video placeholder token; remove it");
+
+  std::vector<PixelPatches> images;
+  std::vector<int64_t> tokens_per_image;
+  const int64_t merge = takes_images ? spec_.processor->merge_size : 1;
+  for (const auto& path : record->images) {
+    images.push_back(image::load_image(path, *spec_.processor));
+    tokens_per_image.push_back(tokens_of(images.back(), merge));
+  }
+  const auto expanded = expand_placeholders(ids, spec_.image_token_id, tokens_per_image);
+  const auto length = static_cast<int64_t>(expanded.size());
+  if (length > spec_.max_prompt_tokens) {
+    throw LongPromptError(record->source,
+                          record->id,
+                          str("the prompt has ",
+                              length,
+                              " tokens, at most ",
+                              spec_.max_prompt_tokens,
+                              " are allowed (data.max_prompt_tokens); raise the limit, shorten the "
+                              "text or lower data.max_pixels"));
+  }
+
+  EncodedPrompt prompt;
+  prompt.record = record;
+  prompt.token_ids = to_tensor(expanded);
+  prompt.patches = join_patches(images, takes_images ? spec_.processor->patch_dim() : 0);
+  prompt.position_ids =
+      mrope_positions(expanded, spec_.image_token_id, prompt.patches.grid_thw, merge);
+  if (const auto& text = record->injected_text(); text) {
+    prompt.ground_truth_ids = completion_ids(*text);
+    check_ground_truth(prompt.ground_truth_ids);
+  }
+  prompt.stream_hash = stream_hash(prompt.token_ids, prompt.patches);
+  prompt.validate();
+  return prompt;
+}
+
+void PromptEncoder::check_ground_truth(const std::vector<int64_t>& ids) const {
+  const int64_t limit = spec_.max_ground_truth_tokens;
+  if (limit > 0 && static_cast<int64_t>(ids.size()) > limit) {
+    throw UserError(str("the ground truth has ",
+                        ids.size(),
+                        " tokens, at most ",
+                        limit,
+                        " are allowed (rollout.max_new_tokens); raise the limit or shorten it"));
+  }
+  for (const int64_t id : {spec_.image_token_id, spec_.video_token_id}) {
+    if (id >= 0 && std::find(ids.begin(), ids.end(), id) != ids.end())
+      throw UserError("the ground truth contains an image or video placeholder token; remove it");
+  }
+}
+
+std::vector<int64_t> PromptEncoder::completion_ids(const std::string& text) const {
+  std::vector<int64_t> ids = spec_.tokenizer->encode(text);
+  if (spec_.turn_end_id >= 0) ids.push_back(spec_.turn_end_id);
+  return ids;
+}
+
+std::string PromptEncoder::completion_text(const std::vector<int64_t>& ids) const {
+  const auto& ends = spec_.end_ids;
+  const bool is_ended =
+      !ids.empty() && (ids.back() == spec_.turn_end_id ||
+                       std::find(ends.begin(), ends.end(), ids.back()) != ends.end());
+  if (!is_ended) return spec_.tokenizer->decode(ids);
+  return spec_.tokenizer->decode({ids.begin(), ids.end() - 1});
+}
+
+at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,
+                           int64_t image_token_id,
+                           const at::Tensor& grid_thw,
+                           int64_t merge_size) {
+  const auto length = static_cast<int64_t>(token_ids.size());
+  at::Tensor positions = at::empty({3, length}, at::kLong);
+  auto* temporal = positions.mutable_data_ptr<int64_t>();
+  auto *row = temporal + length, *column = row + length;
+  const auto* grid = grid_thw.const_data_ptr<int64_t>();
+  const auto* grids_end = grid + grid_thw.numel();
+  int64_t next = 0;
+  for (int64_t at = 0; at < length;) {
+    if (image_token_id < 0 || token_ids[static_cast<size_t>(at)] != image_token_id) {
+      temporal[at] = row[at] = column[at] = next++;
+      ++at;
+      continue;
+    }
+    TORCH_CHECK_VALUE(grid != grids_end, "token_ids has more images than grid_thw has rows");
+    const int64_t height = grid[1] / merge_size, width = grid[2] / merge_size;
+    const int64_t tokens = grid[0] * height * width;
+    TORCH_CHECK_VALUE(at + tokens <= length, "token_ids ends inside an image of ", tokens);
+    for (int64_t i = 0; i < tokens; ++i, ++at) {
+      temporal[at] = next + i / (height * width);
+      row[at] = next + i / width % height;
+      column[at] = next + i % width;
+    }
+    next += std::max(height, width);
+    grid += 3;
+  }
+  TORCH_CHECK_VALUE(grid == grids_end, "grid_thw has more rows than token_ids has images");
+  return positions;
+}
+
+std::string stream_hash(const at::Tensor& token_ids, const PixelPatches& patches) {
+  core::Sha256 sha;
+  const auto add = [&](const at::Tensor& tensor) {
+    const int64_t count = tensor.numel();  // lengths keep the parts apart
+    sha.update(&count, sizeof(count));
+    sha.update(tensor.const_data_ptr(), tensor.nbytes());
+  };
+  add(token_ids);
+  add(patches.grid_thw);
+  const int64_t rows = patches.pixel_values.size(0), width = patches.pixel_values.size(1);
+  const auto* values = patches.pixel_values.const_data_ptr<float>();
+  for (int64_t i = 0; i < rows; ++i) {
+    const uint64_t hash = fingerprint(values + i * width, width);
+    sha.update(&hash, sizeof(hash));
+  }
+  return sha.hex();
+}
+
+}  // namespace sgrpo::data

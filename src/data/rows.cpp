@@ -1,0 +1,96 @@
+// Bytes of a JSONL file -> rows, good and bad, in file order.
+#include "sgrpo/data/rows.h"
+
+#include <algorithm>
+
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::data {
+namespace {
+
+using core::str;
+using core::UserError;
+using std::string_view_literals::operator""sv;
+
+constexpr auto kByteOrderMark = "\xEF\xBB\xBF"sv;
+
+/// Files that are not lines of JSON at all are named once, not once a line.
+void check_kind(std::string_view bytes, const std::string& name) {
+  const auto refuse = [&](const std::string& what) {
+    throw UserError(str(name, ": is ", what, ", expected JSONL: one JSON object a line"));
+  };
+  if (core::starts_with(bytes, "PAR1"sv)) refuse("a Parquet file");
+  if (core::starts_with(bytes, "\x1F\x8B"sv)) refuse("a gzip file");
+  if (core::starts_with(bytes, "\xFF\xFE"sv) || core::starts_with(bytes, "\xFE\xFF"sv))
+    refuse("UTF-16 text (save it as UTF-8)");
+  const std::string_view first = core::trim(bytes.substr(0, bytes.find('\n')));
+  if (first == "[" || core::starts_with(first, "[{"))
+    refuse("a JSON array (convert it with `jq -c '.[]'`)");
+}
+
+/// Counted from 1: where the repaired text departs from the line.
+size_t first_bad_byte(std::string_view line) {
+  const std::string valid = core::to_valid_utf8(line);
+  const auto [bad, repaired] = std::mismatch(line.begin(), line.end(), valid.begin(), valid.end());
+  return static_cast<size_t>(bad - line.begin()) + 1;
+}
+
+RowResult read_row(std::string_view line, const RowSource& source, const RowOptions& options) {
+  const std::string default_id = std::to_string(source.line);
+  if (!core::is_valid_utf8(line)) {
+    return RecordError(
+        source,
+        default_id,
+        str("byte ", first_bad_byte(line), " of the line is not UTF-8; save the file as UTF-8"));
+  }
+  core::Json row;
+  try {
+    row = core::parse_json(line, "row");
+  } catch (const UserError& error) {
+    return RecordError(source, default_id, std::string(error.what()).substr(5));
+  }
+  try {
+    return parse_row(row, source, options);
+  } catch (const RecordError& error) {
+    return error;
+  }
+}
+
+}  // namespace
+
+RecordError::RecordError(const RowSource& source, std::string id, const std::string& reason)
+    : core::UserError(str(source.str(), " (id '", core::printable(id), "'): ", reason)),
+      id_(std::move(id)),
+      reason_(reason),
+      source_(source) {}
+
+std::vector<RowResult> parse_rows(std::string_view bytes,
+                                  const std::string& name,
+                                  const RowOptions& options) {
+  if (core::starts_with(bytes, kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+  check_kind(bytes, name);
+  std::vector<RowResult> rows;
+  RowSource source{.file = name, .line = 0};
+  while (!bytes.empty()) {
+    const size_t end = bytes.find('\n');
+    const bool is_cut = end == std::string_view::npos;
+    const std::string_view line = core::trim(bytes.substr(0, end));
+    bytes.remove_prefix(is_cut ? bytes.size() : end + 1);
+    ++source.line;
+    if (line.empty()) continue;
+    RowResult row = read_row(line, source, options);
+    const auto* bad = std::get_if<RecordError>(&row);
+    if (is_cut && bad != nullptr && core::starts_with(bad->reason(), "not valid JSON"))
+      row = RecordError(source, bad->id(), "the last line is cut; " + bad->reason());
+    rows.push_back(std::move(row));
+  }
+  if (rows.empty()) throw UserError(str(name, ": has no rows, expected one JSON object a line"));
+  return rows;
+}
+
+std::vector<RowResult> read_rows(const std::filesystem::path& path, const RowOptions& options) {
+  return parse_rows(core::read_file(path), path.string(), options);
+}
+
+}  // namespace sgrpo::data

@@ -1,0 +1,278 @@
+#include "sgrpo/data/stream.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <future>
+#include <thread>
+#include <unordered_map>
+
+#include "data/bad_rows.h"
+#include "data/order.h"
+#include "data/train_files.h"
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/sha256.h"
+
+namespace sgrpo::data {
+namespace {
+
+/// A row that cannot be used, and why.
+struct Rejection {
+  int64_t row = 0;
+  RecordError error;
+  bool is_long = false;
+};
+
+/// What became of one position.
+struct SlotResult {
+  EncodedPrompt prompt;
+  size_t list = 0;
+  int64_t row = -1;  // the row that was taken; -1: none
+  bool is_replaced = false;
+  std::vector<Rejection> rejections;  // rows found unusable on the way
+  std::exception_ptr failure;         // not a row's fault
+};
+
+/// Calls task(0..count-1) on a few threads; `stop` ends it early. The tasks must not throw.
+template <class Task>
+void for_each_parallel(size_t count, const std::atomic<bool>& stop, Task task) {
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < count && !stop; i = next++) task(i);
+  };
+  // Half of the cores: the other half computes the current step.
+  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 8);
+  std::vector<std::jthread> helpers;
+  for (size_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(work);
+  work();
+}
+
+std::vector<int64_t> sizes_of(const std::vector<TrainFile>& files) {
+  std::vector<int64_t> sizes;
+  for (const TrainFile& file : files) sizes.push_back(static_cast<int64_t>(file.records.size()));
+  return sizes;
+}
+
+std::vector<double> weights_of(const std::vector<TrainFile>& files) {
+  std::vector<double> weights;
+  for (const TrainFile& file : files) weights.push_back(file.weight);
+  return weights;
+}
+
+int64_t total_rows(const std::vector<TrainFile>& files) {
+  int64_t total = 0;
+  for (const int64_t size : sizes_of(files)) total += size;
+  return total;
+}
+
+}  // namespace
+
+// At most one background task exists, and this thread touches `order`, `is_bad` and the account
+// only while none runs: the task is started last and waited for first.
+struct PromptStream::Impl {
+  Impl(const DataOptions& opts,
+       std::shared_ptr<const PromptEncoder> enc,
+       uint64_t seed,
+       int64_t per_step)
+      : encoder(std::move(enc)),
+        is_long_fatal(opts.on_long_prompt == "error"),
+        max_bad_fraction(opts.max_bad_fraction),
+        prompts_per_step(per_step),
+        files(read_train_files(opts)),
+        num_rows(total_rows(files)),
+        order(seed, opts.shuffle, sizes_of(files), weights_of(files)),
+        account(opts.max_bad_fraction, num_rows) {
+    for (const TrainFile& file : files) {
+      is_bad.emplace_back(file.records.size(), false);
+      is_used.emplace_back(file.records.size(), false);
+      for (const RecordError& error : file.errors) account.add_unparsed(error);
+      for (size_t row = 0; row < file.records.size(); ++row) {
+        const auto& record = file.records[row];
+        is_bad.back()[row] = record == nullptr;
+        if (record) by_id.emplace(record->id, record);
+      }
+    }
+    account.check(num_rows);
+  }
+
+  ~Impl() {
+    stop = true;
+    if (pending.valid()) pending.wait();
+  }
+
+  SlotResult encode_slot(const StreamSlot& slot) const;
+  std::vector<SlotResult> encode_step(int64_t step);
+  void prefetch(int64_t step);
+  std::vector<SlotResult> take(int64_t step);
+  void settle(const SlotResult& result);
+
+  std::shared_ptr<const PromptEncoder> encoder;
+  bool is_long_fatal;
+  double max_bad_fraction;
+  int64_t prompts_per_step;
+  std::vector<TrainFile> files;
+  int64_t num_rows;
+  std::unordered_map<std::string, std::shared_ptr<const PromptRecord>> by_id;
+
+  StreamOrder order;
+  std::vector<std::vector<bool>> is_bad;   // per list and row: known to be unusable
+  std::vector<std::vector<bool>> is_used;  // per list and row: looked at by some batch
+  int64_t num_used = 0;
+  BadRowAccount account;
+
+  std::atomic<bool> stop{false};
+  int64_t pending_step = 0;
+  std::future<std::vector<SlotResult>> pending;
+};
+
+/// The slot's row, else the next usable row of the same order.
+SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
+  SlotResult result;
+  result.list = slot.list;
+  const TrainFile& file = files[slot.list];
+  const auto size = static_cast<int64_t>(slot.order->size());
+  // More than this many bad rows end the run anyway: do not walk through a whole broken data set.
+  const double enough = std::max(1.0, max_bad_fraction * static_cast<double>(num_rows));
+  int64_t num_bad = 0;
+  for (int64_t i = 0; i < size && !stop; ++i) {
+    const int64_t row = (*slot.order)[static_cast<size_t>((slot.index + i) % size)];
+    if (is_bad[slot.list][static_cast<size_t>(row)]) continue;
+    try {
+      result.prompt = encoder->encode(file.records[static_cast<size_t>(row)]);
+      result.row = row;
+      result.is_replaced = i > 0;
+      return result;
+    } catch (const LongPromptError& error) {
+      result.rejections.push_back({.row = row, .error = error, .is_long = true});
+      if (is_long_fatal) return result;
+    } catch (const RecordError& error) {
+      result.rejections.push_back({.row = row, .error = error, .is_long = false});
+      if (static_cast<double>(++num_bad) > enough) return result;
+    }
+  }
+  return result;
+}
+
+std::vector<SlotResult> PromptStream::Impl::encode_step(int64_t step) {
+  const auto slots = order.slots((step - 1) * prompts_per_step, prompts_per_step);
+  std::vector<SlotResult> results(slots.size());
+  for_each_parallel(slots.size(), stop, [&](size_t i) {
+    try {
+      results[i] = encode_slot(slots[i]);
+    } catch (...) {
+      results[i].failure = std::current_exception();
+    }
+  });
+  return results;
+}
+
+void PromptStream::Impl::prefetch(int64_t step) {
+  pending_step = step;
+  pending = std::async(std::launch::async, [this, step] { return encode_step(step); });
+}
+
+std::vector<SlotResult> PromptStream::Impl::take(int64_t step) {
+  if (pending.valid() && pending_step != step) pending.wait();  // a step nobody asks for any more
+  if (!pending.valid() || pending_step != step) prefetch(step);
+  return pending.get();
+}
+
+/// Books what one position found out, in the order of positions.
+void PromptStream::Impl::settle(const SlotResult& result) {
+  if (result.failure) std::rethrow_exception(result.failure);
+  const auto use = [&](int64_t row) {
+    std::vector<bool>& used = is_used[result.list];
+    num_used += used[static_cast<size_t>(row)] ? 0 : 1;
+    used[static_cast<size_t>(row)] = true;
+  };
+  for (const Rejection& rejection : result.rejections) {
+    use(rejection.row);
+    std::vector<bool>& bad = is_bad[result.list];
+    if (bad[static_cast<size_t>(rejection.row)]) continue;  // another position met it first
+    bad[static_cast<size_t>(rejection.row)] = true;
+    if (rejection.is_long && is_long_fatal)
+      throw core::UserError(
+          core::str(rejection.error.what(), ", or set data.on_long_prompt: drop"));
+    rejection.is_long ? account.add_dropped(rejection.error)
+                      : account.add_unusable(rejection.error);
+  }
+  if (result.row >= 0) use(result.row);
+  account.check(num_used);
+  if (result.row < 0) {
+    throw core::UserError(core::str(files[result.list].path,
+                                    ": none of its ",
+                                    files[result.list].records.size(),
+                                    " rows can be used (bad rows, or prompts longer than "
+                                    "data.max_prompt_tokens); `sgrpo lint` tells why"));
+  }
+}
+
+PromptStream::PromptStream(const DataOptions& options,
+                           std::shared_ptr<const PromptEncoder> encoder,
+                           uint64_t seed,
+                           int64_t prompts_per_step) {
+  SGRPO_CHECK(encoder != nullptr, "PromptStream without an encoder");
+  SGRPO_CHECK(prompts_per_step >= 1, "prompts_per_step is ", prompts_per_step, ", expected >= 1");
+  impl_ = std::make_unique<Impl>(options, std::move(encoder), seed, prompts_per_step);
+}
+
+PromptStream::~PromptStream() = default;
+
+PromptBatch PromptStream::batch(int64_t step) {
+  SGRPO_CHECK(step >= 1, "step is ", step, ", expected >= 1");
+  std::vector<SlotResult> results = impl_->take(step);
+  PromptBatch batch;
+  for (SlotResult& result : results) {
+    impl_->settle(result);
+    batch.num_rejected_rows += result.is_replaced ? 1 : 0;
+    batch.prompt_index.push_back((step - 1) * impl_->prompts_per_step +
+                                 static_cast<int64_t>(batch.prompts.size()));
+    batch.prompts.push_back(std::move(result.prompt));
+  }
+  batch.epoch_numerator = step * impl_->prompts_per_step;
+  batch.epoch = static_cast<double>(batch.epoch_numerator) / static_cast<double>(impl_->num_rows);
+  impl_->prefetch(step + 1);
+  return batch;
+}
+
+int64_t PromptStream::num_rows() const { return impl_->num_rows; }
+
+int64_t PromptStream::num_rejected() const { return impl_->account.num_rejected(); }
+
+std::string PromptStream::fingerprint() const {
+  std::string all;
+  for (const TrainFile& file : impl_->files) all += core::str(file.sha256, " ", file.weight, "\n");
+  return core::sha256_hex(all);
+}
+
+std::shared_ptr<const PromptRecord> PromptStream::find(const std::string& id) const {
+  const auto found = impl_->by_id.find(id);
+  return found == impl_->by_id.end() ? nullptr : found->second;
+}
+
+RowOptions row_options(const DataOptions& options) {
+  RowOptions result;
+  if (options.image_dir) result.image_dir = *options.image_dir;
+  if (options.image_root) result.image_root = *options.image_root;
+  return result;
+}
+
+EvalSet load_eval_set(const std::string& name,
+                      const std::string& path,
+                      const DataOptions& options) {
+  EvalSet set{.name = name, .records = {}};
+  for (RowResult& row : read_rows(path, row_options(options))) {
+    if (auto* record = std::get_if<PromptRecord>(&row); record != nullptr) {
+      set.records.push_back(std::make_shared<const PromptRecord>(std::move(*record)));
+    } else {
+      ++set.num_rejected;
+      core::warn("bad row: ", std::get<RecordError>(row).what());
+    }
+  }
+  if (set.records.empty())
+    throw core::UserError(core::str(path, ": all ", set.num_rejected, " rows are bad"));
+  return set;
+}
+
+}  // namespace sgrpo::data

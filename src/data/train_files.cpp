@@ -1,0 +1,72 @@
+#include "data/train_files.h"
+
+#include <cmath>
+
+#include "data/describe.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/sha256.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/data/stream.h"
+
+namespace sgrpo::data {
+namespace {
+
+using core::Json;
+using core::str;
+using core::UserError;
+
+TrainFile read_entry(const Json& entry, const std::string& where) {
+  TrainFile file;
+  if (entry.is_string()) {
+    file.path = entry.get<std::string>();
+  } else if (entry.is_object()) {
+    for (const auto& [key, value] : entry.items()) {
+      if (key != "path" && key != "weight")
+        throw UserError(str(where,
+                            ": unknown key '",
+                            core::printable(key),
+                            "'",
+                            core::did_you_mean(key, {"path", "weight"}),
+                            ", expected path and weight"));
+    }
+    file.path = core::get_string(entry, "path", where);
+    file.weight = core::get_double_or(entry, "weight", 1.0, where);
+  } else {
+    throw UserError(str(where, " is ", kind_of(entry), ", expected a path or {path, weight}"));
+  }
+  if (file.path.empty()) throw UserError(str(where, ": the path is empty"));
+  if (!(file.weight > 0) || !std::isfinite(file.weight))
+    throw UserError(str(where, ": weight is ", file.weight, ", expected a positive number"));
+  return file;
+}
+
+void read_content(const RowOptions& options, TrainFile& file) {
+  const std::string bytes = core::read_file(file.path);
+  file.sha256 = core::sha256_hex(bytes);
+  for (RowResult& row : parse_rows(bytes, file.path, options)) {
+    if (auto* record = std::get_if<PromptRecord>(&row); record != nullptr) {
+      file.records.push_back(std::make_shared<const PromptRecord>(std::move(*record)));
+    } else {
+      file.records.push_back(nullptr);
+      file.errors.push_back(std::get<RecordError>(row));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<TrainFile> read_train_files(const DataOptions& options) {
+  std::vector<TrainFile> files;
+  if (options.train.is_array()) {
+    for (size_t i = 0; i < options.train.size(); ++i)
+      files.push_back(read_entry(options.train[i], str("data.train[", i, "]")));
+  } else if (!options.train.is_null()) {
+    files.push_back(read_entry(options.train, "data.train"));
+  }
+  if (files.empty())
+    throw UserError("data.train is empty, expected a JSONL file or a list of {path, weight}");
+  for (TrainFile& file : files) read_content(row_options(options), file);
+  return files;
+}
+
+}  // namespace sgrpo::data
