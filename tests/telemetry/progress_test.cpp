@@ -96,10 +96,11 @@ class Terminal {
   bool ok() const { return saved_ >= 0; }
   std::string text() {
     restore();
-    std::string all(65536, '\0');
     ::fcntl(master_, F_SETFL, O_NONBLOCK);
-    const ssize_t got = ::read(master_, all.data(), all.size());
-    all.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    std::string all, piece(4096, '\0');
+    for (ssize_t got = 0; (got = ::read(master_, piece.data(), piece.size())) > 0;) {
+      all.append(piece, 0, static_cast<size_t>(got));
+    }
     return all;
   }
 
