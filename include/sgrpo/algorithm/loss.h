@@ -42,8 +42,8 @@ struct LossResult {
   LossStats stats;
 };
 
-/// Which tokens' ratios a loss clipped, [M] bool each: below its range with A < 0, above it with
-/// A > 0 (elsewhere the clip changes nothing).
+/// Which tokens' ratios a loss clipped, [M] bool each: below its range, above it. Only where that
+/// changes the loss (`clipped`: below with A < 0, above with A > 0).
 struct ClipFlags {
   at::Tensor low;
   at::Tensor high;

@@ -88,6 +88,14 @@ at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
   return -advantages * shape;
 }
 
+// A sequence lies in one micro-batch as a whole, so its sums are known here.
+at::Tensor sum_over_sequence(const at::Tensor& values, const TrainBatch& batch) {
+  const at::Tensor counted = values * batch.loss_mask;
+  return at::zeros({batch.num_sequences()}, counted.options())
+      .index_add(0, batch.sequence_index, counted)
+      .index_select(0, batch.sequence_index);
+}
+
 at::Tensor aggregation_weights(const TrainBatch& batch,
                                const std::string& aggregation,
                                double constant,
@@ -104,10 +112,8 @@ at::Tensor aggregation_weights(const TrainBatch& batch,
                     aggregation,
                     "', expected token_mean, seq_mean_token_mean, seq_mean_token_sum or "
                     "seq_mean_token_sum_const");
-  // A sequence lies in one micro-batch as a whole, so its own length is known here.
-  const at::Tensor lengths =
-      at::zeros({batch.num_sequences()}, mask.options()).index_add(0, batch.sequence_index, mask);
-  return mask / (lengths.index_select(0, batch.sequence_index).clamp_min(1) * sequences);
+  const at::Tensor lengths = sum_over_sequence(mask, batch);
+  return mask / (lengths.clamp_min(1) * sequences);
 }
 
 LossStats sum_stats(const StatsInputs& inputs, const at::Tensor& loss_mask) {

@@ -30,6 +30,9 @@ at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
                        const at::Tensor& advantages,
                        const InjectionOptions& injection);
 
+/// The sum over the loss tokens of each token's own sequence, [M] -> [M].
+at::Tensor sum_over_sequence(const at::Tensor& values, const TrainBatch& batch);
+
 /// Each token's weight in the loss [M], 0 where masked. The sum over the optimizer step's tokens of
 /// weight * token loss is the loss.
 at::Tensor aggregation_weights(const TrainBatch& batch,

@@ -1,0 +1,22 @@
+// -A log p: no ratio, so old log-probs and clip_* have no effect. With seq_mean_token_sum this is
+// the sequence-level REINFORCE of RLOO. Source: arXiv 2402.14740.
+#include "algorithm/loss/terms.h"
+
+namespace sgrpo::algorithm {
+namespace {
+
+class Reinforce final : public TokenLoss {
+ public:
+  explicit Reinforce(const LossSettings& /*settings*/) {}
+
+  at::Tensor token_loss(const at::Tensor& policy_logprobs,
+                        const at::Tensor& /*old_logprobs*/,
+                        const TrainBatch& batch) const override {
+    return -batch.advantages * policy_logprobs;
+  }
+};
+
+SGRPO_REGISTER_LOSS("reinforce", Reinforce);
+
+}  // namespace
+}  // namespace sgrpo::algorithm
