@@ -14,6 +14,7 @@
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/error.h"
+#include "sgrpo/core/file.h"
 
 namespace sgrpo::checkpoint {
 namespace {
@@ -162,6 +163,26 @@ TemporaryFolder::TemporaryFolder(fs::path path) : path_(std::move(path)) {
 TemporaryFolder::~TemporaryFolder() {
   std::error_code error;
   if (!path_.empty()) fs::remove_all(path_, error);
+}
+
+void TemporaryFolder::publish(const fs::path& target) {
+  core::sync_folder(path_);
+  rename_path(path_, target);
+  path_.clear();
+  core::sync_folder(target.parent_path());
+}
+
+fs::path new_folder_path(const fs::path& destination) {
+  const fs::path target = fs::absolute(destination / "").parent_path();  // no trailing slash
+  std::error_code error;
+  const bool is_free = !fs::exists(fs::symlink_status(target, error)) ||
+                       (fs::is_directory(target, error) && fs::is_empty(target, error));
+  if (!is_free) {
+    throw core::UserError(core::str(destination.string(),
+                                    " exists already and is not an empty folder; give a new one"));
+  }
+  make_folder(target.parent_path());
+  return target;
 }
 
 fs::path temporary_beside(const fs::path& target) {

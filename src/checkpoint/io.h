@@ -67,7 +67,7 @@ void make_folder(const std::filesystem::path& folder);
 /// rename(2). Throws core::RunError naming both paths.
 void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// A folder that is removed with its content on scope exit unless release() was called.
+/// A folder that is removed with its content on scope exit unless it was published.
 class TemporaryFolder {
  public:
   /// Starts empty: a leftover of the same name is removed. Throws core::RunError.
@@ -77,11 +77,16 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  void release() { path_.clear(); }
+  /// Syncs the folder and renames it to `target`, on the same file system. Throws core::RunError.
+  void publish(const std::filesystem::path& target);
 
  private:
   std::filesystem::path path_;
 };
+
+/// The absolute path of a folder to be created; its parent is made. Throws core::UserError if it is
+/// there already and is not an empty folder.
+std::filesystem::path new_folder_path(const std::filesystem::path& destination);
 
 /// `<parent>/.tmp-<name>-<process id>`: our temporary names, all on the target's file system.
 std::filesystem::path temporary_beside(const std::filesystem::path& target);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "checkpoint/io.h"
 #include "checkpoint/resolve.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
@@ -106,6 +107,7 @@ ModelFolder::ModelFolder(const fs::path& path) : folder_(resolve_model_folder(pa
   config_ = read_json(folder_ / "config.json");
   open_files();
   index_tensors();
+  open_others();
 }
 
 void ModelFolder::open_files() {
@@ -187,26 +189,31 @@ std::vector<int64_t> ModelFolder::end_token_ids() const {
 
 uint64_t ModelFolder::bytes() const {
   uint64_t total = 0;
-  for (const SafetensorsFile& file : files_) total += fs::file_size(file.path());
-  for (const fs::path& file : other_files()) total += fs::file_size(folder_ / file);
+  for (const SafetensorsFile& file : files_) {
+    total += sizeof(uint64_t) + file.header_text().size();
+    if (!file.entries().empty()) total += file.entries().back().end;
+  }
+  for (const auto& [name, file] : others_) total += file->size();
   return total;
 }
 
-std::vector<fs::path> ModelFolder::other_files() const {
-  std::vector<fs::path> files;
+void ModelFolder::open_others() {
+  std::vector<fs::path> names;
   for (const std::string& name : file_names(folder_)) {
     const bool is_weights =
         fs::path(name).extension() == ".safetensors" || is_foreign_weights(name);
-    if (!is_weights && !core::starts_with(name, ".tmp-")) files.emplace_back(name);
+    if (!is_weights && !core::starts_with(name, ".tmp-")) names.emplace_back(name);
   }
   // The one subfolder that belongs to a model; others may be a run or a cache.
   const fs::path templates = "additional_chat_templates";
   if (is_present(folder_ / templates)) {
     for (const std::string& name : file_names(folder_ / templates)) {
-      files.push_back(templates / name);
+      names.push_back(templates / name);
     }
   }
-  return files;
+  for (const fs::path& name : names) {
+    others_.emplace_back(name, std::make_shared<const InputFile>(folder_ / name));
+  }
 }
 
 }  // namespace sgrpo::checkpoint

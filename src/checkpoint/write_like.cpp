@@ -2,7 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <system_error>
+#include <vector>
 
 #include "checkpoint/dtype.h"
 #include "checkpoint/io.h"
@@ -15,21 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-ModelFolder::Written copy_file(const fs::path& from, const fs::path& to, const std::string& name) {
-  const InputFile input(from);
+ModelFolder::Written copy_file(const InputFile& input, const fs::path& to, const fs::path& name) {
   OutputFile output(to, input.size());
   output.copy(input, 0, input.size());
-  return {name, input.size(), output.finish()};
-}
-
-void refuse_destination(const fs::path& destination) {
-  std::error_code error;
-  const bool is_free = !fs::exists(fs::symlink_status(destination, error)) ||
-                       (fs::is_directory(destination, error) && fs::is_empty(destination, error));
-  if (!is_free) {
-    throw core::UserError(core::str(destination.string(),
-                                    " exists already and is not an empty folder; give a new one"));
-  }
+  return {name.string(), input.size(), output.finish()};
 }
 
 /// The tensor as the file stores it: its dtype, on the CPU, contiguous.
@@ -83,23 +72,19 @@ ModelFolder::Written ModelFolder::write_weights(
 std::vector<ModelFolder::Written> ModelFolder::write_like(
     const fs::path& destination,
     const std::function<at::Tensor(const std::string&)>& updated) const {
-  const fs::path target = fs::absolute(destination / "").parent_path();  // no trailing slash
-  refuse_destination(target);
-  make_folder(target.parent_path());
+  const fs::path target = new_folder_path(destination);
   TemporaryFolder temporary(temporary_beside(target));
   std::vector<Written> written;
   for (const SafetensorsFile& file : files_) {
     written.push_back(write_weights(file, temporary.path() / file.path().filename(), updated));
   }
-  for (const fs::path& file : other_files()) {
-    if (file.has_parent_path()) make_folder(temporary.path() / file.parent_path());
-    written.push_back(copy_file(folder_ / file, temporary.path() / file, file.string()));
-    if (file.has_parent_path()) core::sync_folder(temporary.path() / file.parent_path());
+  for (const auto& [name, input] : others_) {
+    const fs::path parent = (temporary.path() / name).parent_path();
+    if (name.has_parent_path()) make_folder(parent);
+    written.push_back(copy_file(*input, temporary.path() / name, name));
+    if (name.has_parent_path()) core::sync_folder(parent);
   }
-  core::sync_folder(temporary.path());
-  rename_path(temporary.path(), target);
-  temporary.release();
-  core::sync_folder(target.parent_path());
+  temporary.publish(target);
   return written;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::checkpoint {
+
+class InputFile;  // src/checkpoint/io.h
 
 /// A folder opened for reading. `path` may be a model folder, one of our checkpoints (its model/ is
 /// taken after the checksums were verified) or a run folder (its newest intact checkpoint), or a
@@ -55,9 +58,9 @@ class ModelFolder {
 
  private:
   void open_files();
+  void open_others();
   void index_tensors();
   size_t find_file(const std::string& name) const;  // files_.size() if there is none
-  std::vector<std::filesystem::path> other_files() const;
   Written write_weights(const SafetensorsFile& file,
                         const std::filesystem::path& destination,
                         const std::function<at::Tensor(const std::string&)>& updated) const;
@@ -65,6 +68,8 @@ class ModelFolder {
   std::filesystem::path folder_;
   core::Json config_;
   std::vector<SafetensorsFile> files_;
+  // Open as well, so that the folder can still be copied after retention removed it.
+  std::vector<std::pair<std::filesystem::path, std::shared_ptr<const InputFile>>> others_;
   std::vector<std::string> names_;
   std::vector<std::pair<std::string, size_t>> location_;  // sorted by name -> index into files_
 };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,16 +24,18 @@ struct RunState {
 };
 
 /// `<run>/checkpoints`: step-000100/{model/, optimizer.safetensors, state.json, manifest.json},
-/// latest, best.
+/// latest, best. One process at a time may write to it.
 class RunFolder {
  public:
   /// Creates `<run>/checkpoints` if missing and removes leftovers of interrupted saves.
   explicit RunFolder(const std::filesystem::path& run);
 
   /// Saves under a temporary name, writes the manifest (sizes, SHA-256), fsyncs, renames, updates
-  /// `latest`; then removes old ones beyond keep_last (0 = all; the linked best one always stays;
-  /// never below 1 verified). Checks free space first (1.2 x what is needed). Throws
-  /// core::RunError; the previous checkpoint stays untouched.
+  /// `latest`, and reads the commit back. Only then removes old steps beyond keep_last (0 = all;
+  /// the linked best one always stays), and steps after this one, which a resumed run has left
+  /// behind: the newest step must be the truth. Checks free space first (1.2 x what is needed). A
+  /// step that exists already is replaced. `state.state` must be an object; its "step" is set.
+  /// Throws core::RunError; the previous checkpoint stays untouched.
   void save(const RunState& state,
             const ModelFolder& input,
             const std::function<at::Tensor(const std::string&)>& updated,
@@ -43,11 +46,25 @@ class RunFolder {
 
   /// Committed steps, ascending (those whose manifest exists).
   std::vector<int64_t> steps() const;
+  /// The newest step without damage; damaged ones are skipped with a warning. Nothing if no step
+  /// was ever committed; core::NoCheckpointError if every one is damaged.
+  std::optional<int64_t> newest() const;
+  /// The step that `best` points at, if any.
+  std::optional<int64_t> best() const;
   std::filesystem::path folder_of(int64_t step) const;
   /// Empty if every file of the manifest has its size and checksum; else what is wrong.
   std::string verify(int64_t step) const;
+  /// state.json and the optimizer's tensors of a committed step (not verified here). Throws
+  /// core::UserError.
+  RunState load(int64_t step) const;
 
  private:
+  void check_free_space(uint64_t bytes) const;
+  void commit(const std::filesystem::path& temporary, int64_t step);
+  void point(const std::string& link, int64_t step) const;
+  void retain(int64_t saved, int64_t keep_last) const;
+  void remove_step(int64_t step) const;
+
   std::filesystem::path folder_;
 };
 
