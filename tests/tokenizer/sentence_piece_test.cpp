@@ -1,0 +1,98 @@
+#include "golden.h"
+#include "sgrpo/tokenizer/tokenizer.h"
+
+namespace sgrpo::tokenizer {
+namespace {
+
+using Ids = std::vector<int64_t>;
+
+void expect_golden(const std::string& model) {
+  const auto tokenizer = load_tokenizer(kGolden / ("sentencepiece_" + model));
+  int rows = 0;
+  for (const core::Json& row : read_rows(kGolden / "sentencepiece_cases.jsonl")) {
+    if (row["model"] != model) continue;
+    ++rows;
+    const Ids ids = row["ids"].get<Ids>();
+    EXPECT_EQ(tokenizer->encode(row["text"].get<std::string>()), ids) << core::dump_ascii(row);
+    EXPECT_EQ(tokenizer->decode(ids), row["decoded"].get<std::string>()) << core::dump_ascii(row);
+  }
+  EXPECT_GE(rows, 150);
+}
+
+// The BPE model in a folder of its own, with a tokenizer_config.json.
+class ConfiguredSentencePiece : public ::testing::Test {
+ protected:
+  std::shared_ptr<const Tokenizer> load(const std::string& config) const {
+    std::filesystem::copy_file(kGolden / "sentencepiece_bpe" / "tokenizer.model",
+                               folder_.path() / "tokenizer.model",
+                               std::filesystem::copy_options::overwrite_existing);
+    folder_.write("tokenizer_config.json", config);
+    return load_tokenizer(folder_.path());
+  }
+  TemporaryFolder folder_;
+};
+
+TEST(SentencePiece, encode_bpe_with_byte_fallback_equals_the_python_package) {
+  expect_golden("bpe");
+}
+
+TEST(SentencePiece, encode_unigram_equals_the_python_package) { expect_golden("unigram"); }
+
+TEST(SentencePiece, control_pieces_are_special_and_kept_unless_skipped) {
+  const auto tokenizer = load_tokenizer(kGolden / "sentencepiece_bpe");
+  const auto end = tokenizer->token_id("</s>");
+  ASSERT_TRUE(end.has_value());
+  EXPECT_TRUE(tokenizer->is_special(*end));
+  Ids ids = tokenizer->encode("the word");
+  ids.push_back(*end);
+  EXPECT_EQ(tokenizer->decode(ids), "the word</s>");
+  EXPECT_EQ(tokenizer->decode(ids, true), "the word");
+  EXPECT_EQ(tokenizer->token_id("no such piece"), std::nullopt);
+}
+
+TEST(SentencePiece, decode_ids_out_of_range_give_nothing) {
+  const auto tokenizer = load_tokenizer(kGolden / "sentencepiece_bpe");
+  EXPECT_EQ(tokenizer->size(), 600);
+  EXPECT_EQ(tokenizer->decode({-1, 600, int64_t{1} << 33}), "");
+}
+
+TEST_F(ConfiguredSentencePiece, encode_added_token_inside_text_gives_its_id) {
+  const auto tokenizer = load(
+      R"({"added_tokens_decoder": {"2": {"content": "</s>", "special": true},
+          "600": {"content": "<|im_end|>", "special": true},
+          "601": {"content": "<tool>", "special": false}}})");
+  EXPECT_EQ(tokenizer->size(), 602);
+  Ids expected = tokenizer->encode("the");
+  expected.insert(expected.end(), {600, 2, 601});
+  EXPECT_EQ(tokenizer->encode("the<|im_end|></s><tool>"), expected);
+  EXPECT_EQ(tokenizer->decode(expected), "the<|im_end|></s><tool>");
+  EXPECT_EQ(tokenizer->decode(expected, true), "the<tool>");
+}
+
+TEST_F(ConfiguredSentencePiece, encode_adds_bos_and_eos_where_the_config_says) {
+  const auto plain = load("{}")->encode("the");
+  Ids expected{1};
+  expected.insert(expected.end(), plain.begin(), plain.end());
+  EXPECT_EQ(load(R"({"add_bos_token": true})")->encode("the"), expected);
+  expected.push_back(2);
+  EXPECT_EQ(load(R"({"add_bos_token": true, "add_eos_token": true})")->encode("the"), expected);
+}
+
+TEST_F(ConfiguredSentencePiece, load_added_token_with_a_gap_is_refused) {
+  EXPECT_EQ(user_error([&] { load(R"({"added_tokens_decoder": {"700": {"content": "<x>"}}})"); }),
+            folder_.path().string() +
+                "/tokenizer_config.json: added token '<x>' has id 700, expected the id of this "
+                "piece in tokenizer.model or 600");
+}
+
+TEST(SentencePiece, load_other_bytes_names_the_file) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.model", "not a model");
+  const std::string message = user_error([&] { load_tokenizer(folder.path()); });
+  EXPECT_EQ(message.substr(0, message.find(": ", folder.path().string().size())),
+            folder.path().string() + "/tokenizer.model");
+  EXPECT_NE(message.find("not a SentencePiece model"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace sgrpo::tokenizer
