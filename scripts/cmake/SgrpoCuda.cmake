@@ -17,10 +17,11 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   endif()
 endif()
 
-# CMake's own architecture list is replaced by torch's; it only has to be set without a GPU to detect.
+# CMake must not look for a GPU; torch sets the architectures by its own list below.
 set(CMAKE_CUDA_ARCHITECTURES 90a)
 enable_language(CUDA)
-set(CMAKE_CUDA_ARCHITECTURES OFF)
+unset(CMAKE_CUDA_ARCHITECTURES)
+unset(CMAKE_CUDA_ARCHITECTURES CACHE)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
   message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old for torch ${SGRPO_TORCH_VERSION}, need 13.0")
 endif()
@@ -36,4 +37,5 @@ get_filename_component(CUDA_TOOLKIT_ROOT_DIR ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT}
 set(CUDAToolkit_ROOT ${CUDA_TOOLKIT_ROOT_DIR})
 list(APPEND CMAKE_PREFIX_PATH ${SGRPO_TORCH_PREFIX}/torch)
 find_package(Torch REQUIRED)
+set(CMAKE_CUDA_ARCHITECTURES OFF)  # the list above is in CMAKE_CUDA_FLAGS already
 set(CMAKE_BUILD_RPATH ${SGRPO_TORCH_PREFIX}/torch/lib)
