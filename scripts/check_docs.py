@@ -38,7 +38,8 @@ def check(path, flags, fields):
             # A path that a command writes (third_party/libtorch) is git-ignored, hence not looked for.
             if not (ROOT / word).exists() and not word.startswith('third_party/libtorch'):
                 yield f'{place} -> {word} does not exist'
-        elif re.fullmatch(r'--[a-z][a-z-]+', word) and word[2:] not in flags and word not in flags:
+        elif (re.fullmatch(r'--[a-z][a-z-]+', word) and word not in flags and
+              word[2:].replace('-', '_') not in flags):
             yield f'{place} -> no command knows {word}'
         match = re.fullmatch(r'([a-z]+)\.([a-z_]+)(=.*)?', word)
         if match and match.group(1) in SECTIONS and f'visit("{match.group(2)}"' not in fields[match.group(1)]:

@@ -41,6 +41,6 @@ evaluate base_stage2 caption_base_rate
 for run in base_stage2 grpo sgrpo; do evaluate "$run" caption_eval; done
 
 step "report"
-show $sgrpo report --output "$root/report.html" "$root/grpo" "$root/sgrpo"
+show $sgrpo report --output "$root/report.html" --runs "[$root/grpo, $root/sgrpo]" --title "S-GRPO and GRPO"
 python3 scripts/check_study.py "$root"
 printf '\nreport: %s   (%d s in all)\n' "$root/report.html" $SECONDS

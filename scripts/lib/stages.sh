@@ -1,6 +1,6 @@
 # Stages of the study, shared by scripts/quickstart.sh and scripts/study.sh. Sourced, not run.
 #
-# A stage is redone only if its recipe (its YAML, its seed, and all stages before it) changed; an interrupted one
+# A stage is redone only if its recipe (its YAML, its command, and all stages before it) changed; an interrupted one
 # resumes from its last checkpoint. `root` is the folder of all outputs, `seed` that of the run.
 
 sgrpo=build/release/sgrpo
@@ -35,7 +35,7 @@ stage() {
   local name=$1 parent=$2 output=$3 recipe=$4 key
   shift 4
   mkdir -p "$root/stages"
-  key=$({ cat "$recipe" "$root/stages/$parent.key" 2>/dev/null || true; } | cat - <(echo "seed $seed") | sha256sum)
+  key=$({ cat "$recipe" "$root/stages/$parent.key" 2>/dev/null || true; } | cat - <(echo "$@") | sha256sum)
   if [ "$(cat "$root/stages/$name.key" 2>/dev/null)" != "$key" ]; then
     rm -rf "$output" "$root/stages/$name.done"
     echo "$key" >"$root/stages/$name.key"
@@ -62,11 +62,13 @@ train_base() {
   run_stage base_stage2 base_stage1 sft base_stage2
 }
 
-# run_stage NAME PARENT COMMAND RECIPE: a training run in $root/NAME.
+# run_stage NAME PARENT COMMAND RECIPE [key=value...]: a training run in $root/NAME.
 run_stage() {
-  local config
+  local config name=$1 parent=$2 command=$3
   config=$(recipe "$4")
-  stage "$1" "$2" "$root/$1" "$config" show $sgrpo "$3" "$config" "seed=$seed"
+  shift 4
+  stage "$name" "$parent" "$root/$name" "$config" show $sgrpo "$command" "$config" "seed=$seed" \
+    "output_dir=$root/$name" "$@"
 }
 
 # evaluate NAME RECIPE: the splits of RECIPE for the run $root/NAME -> $root/eval/RECIPE-NAME.json
