@@ -63,7 +63,7 @@ struct Verify {
           verifier,
           FieldInfo{.help = "a built-in, or an instance under verifiers; null = each row's own",
                     .unit = "NAME"});
-    visit("params", params, FieldInfo{.help = "its parameters", .unit = "{key: value}"});
+    visit("params", params, FieldInfo{.help = "its parameters", .unit = "JSON"});
   }
 
   static std::string details() {

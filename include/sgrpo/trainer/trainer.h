@@ -1,0 +1,42 @@
+// The training loop: prompts -> groups -> verdicts -> injection -> advantages -> update -> report.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "sgrpo/trainer/run_config.h"
+#include "sgrpo/types/step_report.h"
+
+namespace sgrpo::trainer {
+
+struct Run;
+
+/// What the steps of a run do.
+enum class Task { kPolicyGradient, kSft };
+
+/// A run: opens everything that the configuration names, then trains step by step.
+class Trainer {
+ public:
+  /// Opens model, data, verifiers and the run's folder; continues a run found there (trainer.resume
+  /// auto). Throws core::UserError for anything wrong in configuration, data or checkpoint, before
+  /// the first step.
+  Trainer(RunConfig config, Task task);
+  ~Trainer();
+
+  /// All steps, with validation, checkpoints and the report at the end. A requested stop saves the
+  /// last finished step and throws core::Interrupted.
+  void run();
+
+  /// One rollout with all its updates (steps count from 1).
+  StepReport train_step(int64_t step);
+
+ private:
+  std::unique_ptr<Run> run_;
+};
+
+/// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about
+/// batch words.
+std::string batch_equation(const RunConfig& config);
+
+}  // namespace sgrpo::trainer

@@ -1,0 +1,28 @@
+#include "cli/file_rows.h"
+
+#include "sgrpo/core/error.h"
+
+namespace sgrpo::cli {
+
+eval::Policy FileJob::open() const {
+  model::ModelOptions options;
+  options.path = model;
+  options.dtype = dtype;
+  options.device = device;
+  eval::EncoderLimits limits;
+  limits.min_pixels = min_pixels;
+  limits.max_pixels = max_pixels;
+  return eval::open_policy(model, options, limits);
+}
+
+int finish_rows(int64_t num_bad, const FileJob& job) {
+  if (num_bad == 0) return 0;
+  throw core::UserError(core::str(num_bad,
+                                  " bad rows in ",
+                                  job.input,
+                                  ": each has an {\"id\", \"error\"} row in ",
+                                  job.output,
+                                  "; every good row is written"));
+}
+
+}  // namespace sgrpo::cli

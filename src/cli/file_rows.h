@@ -1,0 +1,44 @@
+// What generate and logprobs share: a checkpoint, rows in, rows out.
+#pragma once
+
+#include <string>
+
+#include "sgrpo/config/fields.h"
+#include "sgrpo/eval/policy.h"
+
+namespace sgrpo::cli {
+
+/// Flags of a command that turns a file of rows into another.
+struct FileJob {
+  std::string model, input, output;
+  std::string dtype = "float32", device = "auto";
+  std::optional<int64_t> min_pixels, max_pixels;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("model", model, FieldInfo{.help = "checkpoint folder", .unit = "DIR", .required = true});
+    visit("input", input, FieldInfo{.help = "data rows", .unit = "F.jsonl", .required = true});
+    visit("output", output, FieldInfo{.help = "result rows", .unit = "O.jsonl", .required = true});
+    visit("dtype",
+          dtype,
+          FieldInfo{.help = "type of weights and computation", .choices = {"float32", "bfloat16"}});
+    visit("device",
+          device,
+          FieldInfo{.help = "auto takes a GPU where there is one",
+                    .choices = {"auto", "cpu", "cuda"}});
+    visit("min_pixels",
+          min_pixels,
+          FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});
+    visit("max_pixels",
+          max_pixels,
+          FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});
+  }
+
+  eval::Policy open() const;
+};
+
+/// 0, or core::UserError when rows were bad: every good one is written.
+int finish_rows(int64_t num_bad, const FileJob& job);
+
+}  // namespace sgrpo::cli

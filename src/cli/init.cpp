@@ -1,0 +1,111 @@
+// sgrpo init: a checkpoint folder with random weights.
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <iostream>
+
+#include "sgrpo/checkpoint/init.h"
+#include "sgrpo/cli/command.h"
+#include "sgrpo/core/rng.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/model/model.h"
+
+namespace sgrpo::cli {
+namespace {
+
+/// The file of --spec.
+struct InitSpec {
+  core::Json config, preprocessor;
+  std::string tokenizer;
+  std::optional<std::string> chat_template;
+  double init_std = 0.02;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("config", config, FieldInfo{.help = "content of config.json", .required = true});
+    visit("preprocessor",
+          preprocessor,
+          FieldInfo{.help = "content of preprocessor_config.json; null for text models"});
+    visit("tokenizer", tokenizer, FieldInfo{.help = "tokenizer.json, copied", .required = true});
+    visit("chat_template", chat_template, FieldInfo{.help = "template file, copied"});
+    visit("init_std",
+          init_std,
+          FieldInfo{.help = "deviation of matrices; norms are 1, biases 0", .low = 0, .high = 10});
+  }
+};
+
+at::ScalarType dtype_of(const core::Json& config, const std::string& where) {
+  const std::string old = core::get_string_or(config, "torch_dtype", "float32", where);
+  const std::string dtype = core::get_string_or(config, "dtype", old, where);
+  if (dtype == "float32") return at::kFloat;
+  if (dtype == "bfloat16") return at::kBFloat16;
+  throw core::UserError(
+      core::str(where, ": config.dtype is '", dtype, "', expected float32 or bfloat16"));
+}
+
+/// Biases 0, norms (vectors) 1, everything else normal: a function of seed and position alone.
+at::Tensor random_tensor(const std::string& name,
+                         const std::vector<int64_t>& shape,
+                         const core::RandomKey& key,
+                         double std) {
+  if (core::ends_with(name, "bias")) return at::zeros(shape);
+  if (shape.size() == 1) return at::ones(shape);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(key.bits());
+  return at::empty(shape).normal_(0.0, std, generator);
+}
+
+struct Init {
+  static constexpr const char* kSummary = "a checkpoint folder with random weights";
+  static constexpr bool kTakesConfig = false;
+
+  std::string spec, output;
+  int64_t seed = 0;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("spec",
+          spec,
+          FieldInfo{.help = "config, preprocessor, tokenizer, chat_template, init_std",
+                    .unit = "S.yaml",
+                    .required = true});
+    visit("output",
+          output,
+          FieldInfo{.help = "a new or empty folder", .unit = "DIR", .required = true});
+    visit("seed", seed, FieldInfo{.help = "of the weights", .low = 0, .high = 9e15});
+  }
+
+  int run(const Invocation& invocation) {
+    InitSpec parsed;
+    config::bind(config::load_yaml(spec), parsed);
+    config::require(parsed, {"config", "tokenizer"});
+    const std::string where = spec + " (config)";
+    const at::ScalarType dtype = dtype_of(parsed.config, where);
+    checkpoint::NewModel model;
+    model.config = parsed.config;
+    model.preprocessor = parsed.preprocessor;
+    model.tokenizer = parsed.tokenizer;
+    if (parsed.chat_template) model.chat_template = *parsed.chat_template;
+    core::RandomKey key{.seed = static_cast<uint64_t>(seed), .purpose = core::Purpose::kInit};
+    int64_t parameters = 0;
+    for (const auto& [name, shape] : model::read_layout(parsed.config, where)) {
+      model.tensors.emplace_back(name, random_tensor(name, shape, key, parsed.init_std).to(dtype));
+      parameters += model.tensors.back().second.numel();
+      ++key.prompt_index;
+    }
+    checkpoint::write_new_model_folder(output, model);
+    if (invocation.json) {
+      std::cout << core::dump_ascii({{"output", output}, {"parameters", parameters}}) << "\n";
+    } else {
+      std::cout << parameters << " parameters in " << model.tensors.size() << " tensors -> "
+                << output << "\n";
+    }
+    return 0;
+  }
+};
+
+SGRPO_REGISTER_COMMAND("init", Init);
+
+}  // namespace
+}  // namespace sgrpo::cli

@@ -1,0 +1,125 @@
+#include <ATen/ATen.h>
+
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/algorithm/injection.h"
+#include "sgrpo/config/binder.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+eval::EncoderLimits limits_of(const RunConfig& config, Task task) {
+  // Injected and supervised completions must fit whole: they are refused at load, never truncated.
+  const int64_t longest = task == Task::kSft ? 0 : config.rollout.max_new_tokens;
+  return eval::encoder_limits(config.data, longest);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> trainable(const model::Model& model) {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (const model::Parameter& parameter : model.parameters()) {
+    if (parameter.tensor.requires_grad()) result.emplace_back(parameter.name, parameter.tensor);
+  }
+  if (result.empty()) {
+    throw core::UserError(
+        "model.freeze leaves no parameter to train: remove a module from the list");
+  }
+  return result;
+}
+
+void open_model(Run& run) {
+  const RunConfig& config = run.config;
+  run.policy = eval::open_policy(config.model.path, config.model, limits_of(config, run.task));
+  run.masked_ids = config.rollout.sampling_mask ? at::tensor(run.policy.masked_ids, at::kLong)
+                                                : at::empty({0}, at::kLong);
+  run.optimizer = std::make_unique<optim::AdamW>(trainable(*run.policy.model), config.optim);
+  if (config.algorithm.kl_coef > 0.0) {
+    const bool is_start = config.algorithm.kl_ref == "start";
+    run.reference =
+        eval::open_reference(is_start ? config.model.path : config.algorithm.kl_ref, config.model);
+  }
+}
+
+void open_data(Run& run) {
+  const RunConfig& config = run.config;
+  run.stream = std::make_unique<data::PromptStream>(config.data,
+                                                    run.policy.encoder,
+                                                    static_cast<uint64_t>(config.seed),
+                                                    config.trainer.prompts_per_step);
+  for (const auto& [name, path] : config.data.eval) {
+    run.eval_sets.push_back(data::load_eval_set(name, path, config.data));
+  }
+  if (!config.rollout.replay) return;
+  run.replay = data::load_replay(*config.rollout.replay,
+                                 data::row_options(config.data),
+                                 [&](const std::string& id) { return run.stream->find(id); });
+  for (const data::RecordedGroup& group : run.replay) {
+    if (static_cast<int64_t>(group.completions.size()) != config.rollout.group_size) {
+      throw core::UserError(core::str(group.source.str(),
+                                      ": ",
+                                      group.completions.size(),
+                                      " completions, but rollout.group_size is ",
+                                      config.rollout.group_size));
+    }
+  }
+}
+
+/// A folder that holds another run's metrics is not silently overwritten.
+void open_folder(Run& run) {
+  const std::filesystem::path folder = run.config.output_dir;
+  run.folder = std::make_unique<checkpoint::RunFolder>(folder);
+  const bool continues = run.config.trainer.resume == "auto" && restore(run);
+  if (!continues && run.config.trainer.resume == "never" && !run.folder->steps().empty()) {
+    throw core::UserError(
+        core::str(folder.string(),
+                  " holds checkpoints of another run and trainer.resume is never: "
+                  "choose another output_dir, or remove the folder"));
+  }
+  run.metrics =
+      std::make_unique<telemetry::MetricsWriter>(folder, continues ? run.finished_steps : -1);
+  core::write_file_atomic(folder / "config.yaml", config::to_yaml(run.config));
+}
+
+}  // namespace
+
+std::string batch_equation(const RunConfig& config) {
+  const int64_t completions = config.trainer.prompts_per_step * config.rollout.group_size;
+  const int64_t updates =
+      config.algorithm.epochs_per_rollout * config.algorithm.minibatches_per_rollout;
+  return core::str("batch: ",
+                   config.trainer.prompts_per_step,
+                   " prompts x ",
+                   config.rollout.group_size,
+                   " completions = ",
+                   completions,
+                   " completions a step, ",
+                   completions,
+                   " per rank (1 rank), ",
+                   completions / config.algorithm.minibatches_per_rollout,
+                   " per optimizer step (",
+                   updates,
+                   updates == 1 ? " update" : " updates",
+                   " a rollout)");
+}
+
+Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {
+  Run& run = *run_;
+  run.config = std::move(config);
+  run.task = task;
+  run.config.validate();
+  if (task == Task::kPolicyGradient) {
+    algorithm::validate(run.config.algorithm, run.config.injection, run.config.rollout.group_size);
+  }
+  run.verifiers = std::make_unique<verifier::VerifierSet>(
+      run.config.verifier, run.config.verifiers, run.config.rewards);
+  open_model(run);
+  open_data(run);
+  run.loss.algorithm = run.config.algorithm;
+  run.loss.injection = run.config.injection;
+  run.loss.aggregation_constant = run.config.algorithm.aggregation_constant.value_or(
+      static_cast<double>(run.config.rollout.max_new_tokens));
+  open_folder(run);
+}
+
+}  // namespace sgrpo::trainer

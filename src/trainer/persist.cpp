@@ -1,0 +1,111 @@
+#include <ATen/ATen.h>
+
+#include <map>
+
+#include "sgrpo/checkpoint/safetensors.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+/// Names in optimizer.safetensors of weights whose checkpoint dtype is narrower than the one that
+/// trains.
+const char* const kWide = "weight.";
+
+bool is_narrower(const Run& run, const model::Parameter& parameter) {
+  return run.policy.folder->entry(parameter.name).dtype != "F32" &&
+         parameter.tensor.scalar_type() == at::kFloat;
+}
+
+void restore_weights(Run& run,
+                     const checkpoint::ModelFolder& saved,
+                     const std::map<std::string, at::Tensor>& wide) {
+  const at::NoGradGuard no_grad;
+  for (const model::Parameter& parameter : run.policy.model->parameters()) {
+    const auto found = wide.find(parameter.name);
+    at::Tensor target = parameter.tensor;
+    target.copy_(found == wide.end() ? saved.read(parameter.name) : found->second);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(Run& run) {
+  std::map<std::string, at::Tensor> trained;
+  checkpoint::RunState state;
+  state.step = run.finished_steps;
+  state.state = {{"step", run.finished_steps},
+                 {"num_tokens", run.num_tokens},
+                 {"skipped_steps", run.skipped_steps},
+                 {"no_signal_steps", run.no_signal_steps},
+                 {"data_fingerprint", run.stream->fingerprint()},
+                 {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
+  state.optimizer = run.optimizer->state();
+  for (const model::Parameter& parameter : run.policy.model->parameters()) {
+    if (!parameter.tensor.requires_grad()) continue;
+    trained[parameter.name] = parameter.tensor.detach();
+    if (is_narrower(run, parameter))
+      state.optimizer.emplace_back(kWide + parameter.name, parameter.tensor.detach());
+  }
+  run.folder->save(
+      state,
+      *run.policy.folder,
+      [&](const std::string& name) {
+        const auto found = trained.find(name);
+        return found == trained.end() ? at::Tensor() : found->second;
+      },
+      run.config.trainer.keep_last);
+  if (run.is_best) run.folder->mark_best(run.finished_steps);
+  run.is_best = false;
+}
+
+bool restore(Run& run) {
+  const auto steps = run.folder->steps();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const std::filesystem::path folder = run.folder->folder_of(*step);
+    if (const std::string damage = run.folder->verify(*step); !damage.empty()) {
+      core::warn(
+          "checkpoint ", folder.string(), " is damaged (", damage, "): trying the one before");
+      continue;
+    }
+    const std::string where = (folder / "state.json").string();
+    const core::Json state = core::parse_json(core::read_file(where), where);
+    if (core::get_string_or(state, "data_fingerprint", "", where) != run.stream->fingerprint()) {
+      throw core::UserError(
+          core::str("data.train changed since ",
+                    folder.string(),
+                    " was saved: choose another output_dir, or restore the data"));
+    }
+    std::vector<std::pair<std::string, at::Tensor>> optimizer;
+    std::map<std::string, at::Tensor> wide;
+    const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
+    for (const checkpoint::TensorEntry& entry : file.entries()) {
+      if (core::starts_with(entry.name, kWide)) {
+        wide[entry.name.substr(std::string_view(kWide).size())] = file.read(entry.name);
+      } else {
+        optimizer.emplace_back(entry.name, file.read(entry.name));
+      }
+    }
+    restore_weights(run, checkpoint::ModelFolder(folder), wide);
+    run.optimizer->load_state(optimizer);
+    run.finished_steps = *step;
+    run.num_tokens = core::get_int(state, "num_tokens", where);
+    run.skipped_steps = core::get_int(state, "skipped_steps", where);
+    run.no_signal_steps = core::get_int(state, "no_signal_steps", where);
+    if (core::find(state, "best") != nullptr) run.best = core::get_double(state, "best", where);
+    core::info("continuing after step ", *step, " of ", run.config.output_dir);
+    return true;
+  }
+  if (!steps.empty()) {
+    throw core::NoCheckpointError(
+        core::str(run.config.output_dir,
+                  ": all ",
+                  steps.size(),
+                  " checkpoints are damaged; remove the folder to start anew"));
+  }
+  return false;
+}
+
+}  // namespace sgrpo::trainer

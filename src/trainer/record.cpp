@@ -1,0 +1,60 @@
+#include <cstdio>
+
+#include "sgrpo/core/json.h"
+#include "sgrpo/core/log.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+using core::Json;
+
+Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, bool is_replaced) {
+  const Completion& completion = member.completion;
+  return Json{{"step", step},
+              {"prompt_id", group.prompt->record->id},
+              {"index", completion.sample_index},
+              {"completion", completion.text},
+              {"completion_ids", completion.token_ids},
+              {"reward", member.verdict.reward},
+              {"status", to_string(member.verdict.status)},
+              {"origin", to_string(completion.origin)},
+              {"replaced", is_replaced},
+              {"advantage", member.advantage}};
+}
+
+/// What the console shows of a prompt: its last text.
+std::string prompt_text(const PromptRecord& record) {
+  std::string text;
+  for (const Message& message : record.messages) {
+    for (const ContentPart& part : message.content) {
+      if (part.kind == ContentPart::Kind::kText) text = part.text;
+    }
+  }
+  return text;
+}
+
+bool shows_table(const Run& run, int64_t step) {
+  return step == 1 || step == run.config.trainer.steps || step % 50 == 0;
+}
+
+}  // namespace
+
+void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step) {
+  std::vector<Json> rows, shown;
+  for (const RolloutGroup& group : groups) {
+    for (const GroupMember& member : group.members) {
+      rows.push_back(row_of(group, member, step, false));
+      if (shown.size() < 6 && shown.size() < rows.size()) {
+        shown.push_back(rows.back());
+        shown.back()["prompt"] = prompt_text(*group.prompt->record);
+      }
+    }
+    if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
+  }
+  telemetry::write_completions(run.config.output_dir, step, rows);
+  if (shows_table(run, step))
+    core::info("step ", step, ", a few completions:\n", telemetry::completions_table(shown));
+}
+
+}  // namespace sgrpo::trainer

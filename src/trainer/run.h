@@ -1,0 +1,48 @@
+// Everything that a run owns. One struct, so that the stages below can stay free functions.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "sgrpo/algorithm/loss.h"
+#include "sgrpo/checkpoint/run_folder.h"
+#include "sgrpo/data/replay.h"
+#include "sgrpo/data/stream.h"
+#include "sgrpo/eval/evaluate.h"
+#include "sgrpo/eval/policy.h"
+#include "sgrpo/optim/optimizer.h"
+#include "sgrpo/telemetry/telemetry.h"
+#include "sgrpo/trainer/trainer.h"
+#include "sgrpo/verifier/verifier.h"
+
+namespace sgrpo::trainer {
+
+struct Run {
+  RunConfig config;
+  Task task = Task::kPolicyGradient;
+  eval::Policy policy;
+  std::unique_ptr<model::Model> reference;  // null without KL
+  std::unique_ptr<verifier::VerifierSet> verifiers;
+  std::unique_ptr<data::PromptStream> stream;
+  std::vector<data::RecordedGroup> replay;  // empty: completions are sampled
+  std::unique_ptr<optim::AdamW> optimizer;
+  std::vector<data::EvalSet> eval_sets;
+  std::unique_ptr<checkpoint::RunFolder> folder;
+  std::unique_ptr<telemetry::MetricsWriter> metrics;
+  telemetry::PhaseTimer timer;
+  algorithm::LossSettings loss;
+  at::Tensor masked_ids;  // [Z] i64: -inf in every log-prob of this run
+
+  int64_t finished_steps = 0;
+  int64_t num_tokens = 0;       // prompt and completion tokens so far
+  int64_t skipped_steps = 0;    // updates left out for a non-finite gradient
+  int64_t no_signal_steps = 0;  // steps without any gradient
+  std::optional<double> best;   // of trainer.keep_best
+  bool is_best = false;         // the last validation was the best so far
+
+  bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
+};
+
+}  // namespace sgrpo::trainer

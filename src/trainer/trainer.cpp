@@ -1,0 +1,163 @@
+#include "sgrpo/trainer/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/algorithm/injection.h"
+#include "sgrpo/core/interrupt.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/trainer/report.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+int64_t tokens_of(const std::vector<RolloutGroup>& groups) {
+  int64_t total = 0;
+  for (const RolloutGroup& group : groups) {
+    for (const GroupMember& member : group.members) {
+      total +=
+          group.prompt->num_tokens() + static_cast<int64_t>(member.completion.token_ids.size());
+    }
+  }
+  return total;
+}
+
+/// Phase times, throughput, memory and counters: what every kind of step ends with.
+void finish_report(
+    Run& run, StepReport& report, int64_t step, int64_t step_tokens, const PromptBatch& prompts) {
+  run.num_tokens += step_tokens;
+  report.set("learning_rate",
+             optim::learning_rate(run.config.optim, step - 1, run.config.trainer.steps));
+  report.set("epoch", prompts.epoch);
+  report.set("num_tokens", static_cast<double>(run.num_tokens));
+  report.set("optim/skipped_steps", static_cast<double>(run.skipped_steps));
+  report.set("optim/no_signal_steps", static_cast<double>(run.no_signal_steps));
+  report.set("data/rejected_rows", static_cast<double>(run.stream->num_rejected()));
+}
+
+void report_times(Run& run, StepReport& report) {
+  const double total = run.timer.total();
+  const auto& seconds = run.timer.seconds();
+  for (const char* phase :
+       {"load", "vision", "generate", "verify", "logprob", "update", "sync", "validate", "save"}) {
+    const auto found = seconds.find(phase);
+    report.set(core::str("timing_s/", phase), found == seconds.end() ? 0.0 : found->second);
+  }
+  report.set("step_time", total);
+  report.set("mem/host_rss_gb", telemetry::host_rss_gb());
+  report.set("mem/gpu_alloc_gb", 0.0);
+  report.set("mem/gpu_peak_gb", 0.0);
+}
+
+/// What the progress bar says behind itself.
+std::string note_of(const StepReport& report) {
+  char text[160];
+  if (report.has("reward")) {
+    std::snprintf(text,
+                  sizeof(text),
+                  "reward %.3f  all-fail %.2f mixed %.2f all-pass %.2f  injected %.2f",
+                  report.get("reward"),
+                  report.get("group/frac_all_fail"),
+                  report.get("group/frac_mixed"),
+                  report.get("group/frac_all_pass"),
+                  report.get("cgi/injected_frac"));
+  } else {
+    std::snprintf(text, sizeof(text), "loss %.4f", report.get("loss"));
+  }
+  return text;
+}
+
+bool is_due(int64_t step, int64_t every, int64_t last) {
+  return every > 0 && (step % every == 0 || step == last);
+}
+
+}  // namespace
+
+Trainer::~Trainer() = default;
+
+StepReport Trainer::train_step(int64_t step) {
+  Run& run = *run_;
+  run.timer.reset();
+  run.timer.begin("load");
+  const PromptBatch prompts = run.stream->batch(step);
+  StepReport report;
+  if (run.is_sft(step)) {
+    const auto groups = ground_truth_groups(run, prompts);
+    report.merge(update_policy(run, groups, LossKind::kSft, step));
+    finish_report(run, report, step, tokens_of(groups), prompts);
+    return report;
+  }
+  run.timer.begin("generate");
+  auto groups = roll_out(run, prompts, step);
+  const int64_t sampled_tokens = tokens_of(groups);
+  run.timer.begin("verify");
+  groups = judge(run, std::move(groups), prompts, step);
+  groups = algorithm::classify(std::move(groups));
+  groups = algorithm::inject_ground_truth(
+      std::move(groups),
+      run.config.injection,
+      {.seed = static_cast<uint64_t>(run.config.seed), .step = step});
+  groups =
+      algorithm::compute_advantages(std::move(groups), run.config.algorithm, run.config.injection);
+  report.merge(describe_rollout(groups));
+  report.merge(describe_injection(groups));
+  report.merge(update_policy(run, groups, LossKind::kPolicy, step));
+  run.timer.begin("save");
+  record_completions(run, groups, step);
+  finish_report(run, report, step, sampled_tokens, prompts);
+  return report;
+}
+
+void Trainer::run() {
+  Run& run = *run_;
+  const int64_t last = run.config.trainer.steps;
+  core::info(batch_equation(run.config));
+  if (run.finished_steps == 0 && run.config.eval.at_start && !run.eval_sets.empty()) {
+    run.timer.reset();
+    StepReport report = validate(run);
+    run.timer.end();
+    report_times(run, report);
+    run.metrics->write(0, report);
+  }
+  telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
+  try {
+    for (int64_t step = run.finished_steps + 1; step <= last; ++step) {
+      const int64_t tokens_before = run.num_tokens;
+      StepReport report = train_step(step);
+      run.finished_steps = step;
+      if (is_due(step, run.config.eval.every, last) && !run.eval_sets.empty())
+        report.merge(validate(run));
+      if (is_due(step, run.config.trainer.save_every, last) || step == last || run.is_best) {
+        run.timer.begin("save");
+        save_checkpoint(run);
+      }
+      run.timer.end();
+      report_times(run, report);
+      report.set("perf/tokens_per_s",
+                 static_cast<double>(run.num_tokens - tokens_before) / run.timer.total());
+      run.metrics->write(step, report);
+      progress.advance(1, note_of(report));
+      if (core::stop_requested()) throw core::Interrupted("stopped by a signal");
+    }
+  } catch (const core::Interrupted& stop) {
+    progress.finish();
+    save_checkpoint(run);
+    throw core::Interrupted(core::str(stop.what(),
+                                      ": step ",
+                                      run.finished_steps,
+                                      " of ",
+                                      last,
+                                      " is saved in ",
+                                      run.config.output_dir,
+                                      "; the same command continues from there"));
+  }
+  progress.finish();
+  write_run_report(std::filesystem::path(run.config.output_dir) / "report.html",
+                   {run.config.output_dir},
+                   std::filesystem::path(run.config.output_dir).filename().string());
+}
+
+}  // namespace sgrpo::trainer
