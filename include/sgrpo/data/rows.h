@@ -28,9 +28,9 @@ class RecordError : public core::UserError {
 
 /// How paths and rows are read.
 struct RowOptions {
-  std::optional<std::filesystem::path> image_dir;   // default: the data file's folder
-  std::optional<std::filesystem::path> image_root;  // every image must resolve beneath it
-  bool requires_prompt = true;                      // false: rows for verify
+  std::optional<std::filesystem::path> image_dir = {};   // default: the data file's folder
+  std::optional<std::filesystem::path> image_root = {};  // every image must resolve beneath it
+  bool requires_prompt = true;                           // false: rows for verify
 };
 
 /// Parses one JSON object: aliases (messages, solution, answer, problem, image), a prompt as string

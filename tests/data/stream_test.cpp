@@ -1,0 +1,233 @@
+// The training stream: order, mixtures, replacement, limits, prefetch.
+#include "sgrpo/data/stream.h"
+
+#include <set>
+
+#include "data/order.h"
+#include "data_files.h"
+#include "sgrpo/core/rng.h"
+
+namespace sgrpo::data {
+namespace {
+
+class Stream : public DataFiles {
+ protected:
+  static std::string row(const std::string& id, const std::string& image = "") {
+    return R"({"id": ")" + id + R"(", "prompt": "Say )" + id + "\"" +
+           (image.empty() ? "" : R"(, "image": ")" + image + "\"") + "}\n";
+  }
+  /// Rows a0..a(n-1); those whose index is in `broken` name an image that is not there.
+  std::string rows(const std::string& name, int64_t n, const std::set<int64_t>& broken = {}) {
+    std::string text;
+    for (int64_t i = 0; i < n; ++i)
+      text += row(core::str(name, i), broken.count(i) ? "gone.png" : "");
+    return write(name + ".jsonl", text);
+  }
+  static PromptStream open(const DataOptions& options, uint64_t seed, int64_t per_step) {
+    EncoderSpec spec = golden_spec();
+    spec.max_prompt_tokens = options.max_prompt_tokens;
+    return {options, std::make_shared<const PromptEncoder>(spec), seed, per_step};
+  }
+  static std::vector<std::string> ids(PromptStream& stream, int64_t first, int64_t last) {
+    std::vector<std::string> result;
+    for (int64_t step = first; step <= last; ++step)
+      for (const EncodedPrompt& prompt : stream.batch(step).prompts)
+        result.push_back(prompt.record->id);
+    return result;
+  }
+  static DataOptions options(const core::Json& train, bool shuffle = false) {
+    DataOptions result;
+    result.train = train;
+    result.shuffle = shuffle;
+    return result;
+  }
+};
+
+using Ids = std::vector<std::string>;
+
+TEST_F(Stream, batch_without_shuffle_follows_the_file_and_wraps) {
+  PromptStream stream = open(options(rows("a", 3)), 0, 2);
+  EXPECT_EQ(ids(stream, 1, 3), (Ids{"a0", "a1", "a2", "a0", "a1", "a2"}));
+  const PromptBatch batch = stream.batch(3);
+  EXPECT_EQ(batch.prompt_index, (std::vector<int64_t>{4, 5}));
+  EXPECT_EQ(batch.epoch_numerator, 6);
+  EXPECT_DOUBLE_EQ(batch.epoch, 2.0);
+}
+
+TEST_F(Stream, batch_with_shuffle_takes_each_row_once_an_epoch) {
+  PromptStream stream = open(options(rows("a", 10), true), 7, 5);
+  const Ids first = ids(stream, 1, 2), second = ids(stream, 3, 4);
+  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()).size(), 10u);
+  EXPECT_EQ(std::set<std::string>(second.begin(), second.end()).size(), 10u);
+  EXPECT_NE(first, second);
+}
+
+TEST_F(Stream, batch_is_a_function_of_seed_and_step_alone) {
+  const DataOptions opts = options(rows("a", 10), true);
+  PromptStream forward = open(opts, 7, 3);
+  const Ids all = ids(forward, 1, 6);
+  PromptStream resumed = open(opts, 7, 3);
+  EXPECT_EQ(ids(resumed, 4, 6), Ids(all.begin() + 9, all.end()));
+  EXPECT_EQ(ids(resumed, 1, 1), Ids(all.begin(), all.begin() + 3));  // and back again
+  PromptStream other = open(opts, 8, 3);
+  EXPECT_NE(ids(other, 1, 6), all);
+}
+
+TEST_F(Stream, mixture_draws_by_weight_and_continues_each_list) {
+  const core::Json train = {{{"path", rows("a", 4)}, {"weight", 3.0}},
+                            {{"path", rows("b", 3)}, {"weight", 1.0}}};
+  PromptStream stream = open(options(train), 1, 100);
+  int64_t next_a = 0, next_b = 0;
+  const Ids drawn = ids(stream, 1, 4);
+  for (const std::string& id : drawn) {
+    if (id[0] == 'a') {
+      EXPECT_EQ(id, core::str("a", next_a++ % 4));
+    } else {
+      EXPECT_EQ(id, core::str("b", next_b++ % 3));
+    }
+  }
+  // 400 draws at 3/4: standard deviation 8.7; four of them are 35.
+  EXPECT_NEAR(static_cast<double>(next_a), 300, 35);
+  PromptStream resumed = open(options(train), 1, 100);
+  EXPECT_EQ(ids(resumed, 3, 3), Ids(drawn.begin() + 200, drawn.begin() + 300));
+}
+
+TEST_F(Stream, bad_row_is_replaced_by_the_next_good_one_and_named_once) {
+  DataOptions opts = options(rows("a", 4, {1, 2}));
+  opts.max_bad_fraction = 0.5;
+  PromptStream stream = open(opts, 0, 4);
+  for (int64_t step = 1; step <= 3; ++step) {
+    const PromptBatch batch = stream.batch(step);
+    EXPECT_EQ(batch.num_rejected_rows, 2);
+    EXPECT_EQ(batch.prompts[1].record->id, "a3");
+    EXPECT_EQ(batch.prompts[2].record->id, "a3");
+    EXPECT_EQ(batch.prompts[3].record->id, "a3");
+  }
+  EXPECT_EQ(stream.num_rejected(), 2);
+  ASSERT_EQ(warnings_.size(), 2u);
+  EXPECT_EQ(shorten(warnings_[0]),
+            "bad row: a.jsonl:2 (id 'a1'): cannot read gone.png: No such file or directory");
+}
+
+TEST_F(Stream, replacement_does_not_depend_on_where_the_run_began) {
+  DataOptions opts = options(rows("a", 30, {3, 4, 11, 29}), true);
+  opts.max_bad_fraction = 0.5;
+  PromptStream whole = open(opts, 5, 4);
+  const Ids all = ids(whole, 1, 12);
+  PromptStream late = open(opts, 5, 4);
+  EXPECT_EQ(ids(late, 6, 12), Ids(all.begin() + 20, all.end()));
+}
+
+TEST_F(Stream, one_bad_row_of_fifty_is_tolerated_two_stop) {
+  PromptStream tolerated = open(options(rows("a", 50, {20})), 0, 25);
+  EXPECT_NO_THROW(ids(tolerated, 1, 4));
+  PromptStream stopped = open(options(rows("b", 50, {20, 30})), 0, 25);
+  EXPECT_NO_THROW(stopped.batch(1));
+  EXPECT_EQ(shorten(error_of([&] { stopped.batch(2); })),
+            "2 of the 50 rows are bad, more than data.max_bad_fraction = 0.01 allows; fix them "
+            "(`sgrpo lint` lists them all) or raise the fraction. The last one: "
+            "b.jsonl:31 (id 'b30'): cannot read gone.png: No such file or directory");
+}
+
+TEST_F(Stream, fraction_zero_tolerates_nothing) {
+  DataOptions opts = options(rows("a", 50, {3}));
+  opts.max_bad_fraction = 0;
+  PromptStream stream = open(opts, 0, 10);
+  EXPECT_NE(error_of([&] { stream.batch(1); }).find("1 of the 50 rows are bad"), std::string::npos);
+}
+
+TEST_F(Stream, unparsed_rows_stop_the_run_at_start) {
+  const std::string path =
+      write("t.jsonl", row("a") + "{\"promt\": 1}\n" + "{\"prompt\": 1}\n" + row("b"));
+  EXPECT_EQ(shorten(error_of([&] { open(options(path), 0, 1); })),
+            "2 of the 4 rows are bad, more than data.max_bad_fraction = 0.01 allows; fix them "
+            "(`sgrpo lint` lists them all) or raise the fraction. The last one: "
+            "t.jsonl:3 (id '3'): 'prompt' is a number, expected a string or a list of messages");
+}
+
+TEST_F(Stream, long_prompts_are_left_out_and_counted_but_not_bad) {
+  const std::string words(600, 'x');
+  DataOptions opts = options(
+      write("t.jsonl", row("a") + row(words) + row(words + "y") + row(words + "z") + row("b")));
+  opts.max_prompt_tokens = 100;
+  PromptStream stream = open(opts, 0, 5);
+  EXPECT_EQ(ids(stream, 1, 1), (Ids{"a", "b", "b", "b", "b"}));
+  EXPECT_EQ(stream.num_rejected(), 3);
+  EXPECT_EQ(shorten(warnings_.at(0)).find("row left out: t.jsonl:2 (id 'xxx"), 0u);
+}
+
+TEST_F(Stream, long_prompt_stops_the_run_when_asked_to) {
+  DataOptions opts = options(write("t.jsonl", row("a") + row(std::string(600, 'x'))));
+  opts.max_prompt_tokens = 100;
+  opts.on_long_prompt = "error";
+  PromptStream stream = open(opts, 0, 1);
+  EXPECT_NO_THROW(stream.batch(1));
+  const std::string error = error_of([&] { stream.batch(2); });
+  EXPECT_NE(error.find("at most 100 are allowed (data.max_prompt_tokens)"), std::string::npos);
+  EXPECT_NE(error.find("or set data.on_long_prompt: drop"), std::string::npos);
+}
+
+TEST_F(Stream, no_usable_row_at_all_is_an_error) {
+  DataOptions opts = options(write("t.jsonl", row(std::string(600, 'x'))));
+  opts.max_prompt_tokens = 100;
+  PromptStream stream = open(opts, 0, 1);
+  EXPECT_EQ(shorten(error_of([&] { stream.batch(1); })),
+            "t.jsonl: none of its 1 rows can be used (bad rows, or prompts longer than "
+            "data.max_prompt_tokens); `sgrpo lint` tells why");
+}
+
+TEST_F(Stream, wrong_train_values_are_named) {
+  const auto error = [&](const core::Json& train) {
+    return shorten(error_of([&] { open(options(train), 0, 1); }));
+  };
+  EXPECT_EQ(error(nullptr),
+            "data.train is empty, expected a JSONL file or a list of {path, weight}");
+  EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"wieght", 1}}})),
+            "data.train[0]: unknown key 'wieght' (did you mean 'weight'?), "
+            "expected path and weight");
+  EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"weight", 0}}})),
+            "data.train[0]: weight is 0, expected a positive number");
+  EXPECT_EQ(error(5), "data.train is a number, expected a path or {path, weight}");
+  EXPECT_EQ(error("gone.jsonl"), "cannot read gone.jsonl: No such file or directory");
+}
+
+TEST_F(Stream, fingerprint_follows_the_bytes) {
+  const std::string path = rows("a", 3);
+  const std::string before = open(options(path), 0, 1).fingerprint();
+  EXPECT_EQ(before, open(options(path), 9, 2).fingerprint());
+  rows("a", 4);
+  EXPECT_NE(before, open(options(path), 0, 1).fingerprint());
+}
+
+TEST_F(Stream, find_gives_the_record_of_an_id) {
+  const PromptStream stream = open(options(rows("a", 3)), 0, 1);
+  EXPECT_EQ(stream.num_rows(), 3);
+  EXPECT_EQ(stream.find("a2")->source.line, 3);
+  EXPECT_EQ(stream.find("zz"), nullptr);
+}
+
+TEST_F(Stream, eval_set_leaves_bad_rows_out_and_counts_them) {
+  const std::string path = write("e.jsonl", row("a") + "{}\n" + row("b"));
+  const EvalSet set = load_eval_set("val", path, options(path));
+  EXPECT_EQ(set.name, "val");
+  EXPECT_EQ(set.records.size(), 2u);
+  EXPECT_EQ(set.num_rejected, 1);
+  EXPECT_EQ(shorten(warnings_.at(0)).find("bad row: e.jsonl:2 (id '2'): the row has no 'prompt'"),
+            0u);
+}
+
+TEST(StreamOrder, order_is_the_keyed_permutation_of_each_epoch) {
+  StreamOrder order(3, true, {5}, {1.0});
+  const auto slots = order.slots(3, 4);  // two of epoch 0, two of epoch 1
+  const auto expected = [](uint64_t epoch) {
+    return core::permutation(
+        5, core::RandomKey{.seed = 3, .step = epoch, .purpose = core::Purpose::kShuffle});
+  };
+  EXPECT_EQ(*slots[0].order, expected(0));
+  EXPECT_EQ(slots[0].index, 3);
+  EXPECT_EQ(*slots[2].order, expected(1));
+  EXPECT_EQ(slots[2].index, 0);
+}
+
+}  // namespace
+}  // namespace sgrpo::data
