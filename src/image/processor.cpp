@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "image/resize.h"
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/file.h"
 
@@ -31,6 +32,15 @@ std::array<std::array<float, 256>, 3> normalised_bytes(const ProcessorConfig& co
     for (size_t x = 0; x < 256; ++x) table[c][x] = (static_cast<float>(x) - mean) / std;
   }
   return table;
+}
+
+RgbImage resize_for(const RgbImage& image, const ProcessorConfig& config) {
+  const auto [height, width] = smart_resize(image.height,
+                                            image.width,
+                                            config.patch_size * config.merge_size,
+                                            config.min_pixels,
+                                            config.max_pixels);
+  return resize_bicubic(image, height, width);
 }
 
 }  // namespace
@@ -65,25 +75,19 @@ std::array<int64_t, 2> smart_resize(
 }
 
 at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config) {
-  const auto [height, width] = smart_resize(image.height,
-                                            image.width,
-                                            config.patch_size * config.merge_size,
-                                            config.min_pixels,
-                                            config.max_pixels);
-  at::Tensor pixels = at::empty({1, image.height, image.width, 3}, at::kByte);
-  std::copy(image.rgb.begin(), image.rgb.end(), pixels.mutable_data_ptr<uint8_t>());
-  pixels = pixels.permute({0, 3, 1, 2});  // [1,3,H,W], channels last in memory
-  // On uint8 the operator rounds between its two passes, as the reference does; floats would not.
-  if (height != image.height || width != image.width)
-    pixels = at::_upsample_bicubic2d_aa(pixels, {height, width}, /*align_corners=*/false);
-  return pixels.select(0, 0).contiguous();
+  const RgbImage resized = resize_for(image, config);
+  at::Tensor planes = at::empty({3, resized.height, resized.width}, at::kByte);
+  const int64_t area = resized.height * resized.width;
+  auto* target = planes.mutable_data_ptr<uint8_t>();
+  for (int64_t i = 0; i < 3 * area; ++i)
+    target[i % 3 * area + i / 3] = resized.rgb[static_cast<size_t>(i)];
+  return planes;
 }
 
 PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
-  const at::Tensor resized = resize_image(image, config);
-  const int64_t height = resized.size(1), width = resized.size(2);
+  const RgbImage resized = resize_for(image, config);
   const int64_t patch = config.patch_size, merge = config.merge_size;
-  const int64_t rows = height / patch, columns = width / patch;
+  const int64_t rows = resized.height / patch, columns = resized.width / patch;
   PixelPatches result;
   result.pixel_values = at::empty({rows * columns, config.patch_dim()}, at::kFloat);
   result.grid_thw = at::empty({1, 3}, at::kLong);
@@ -91,16 +95,15 @@ PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
   grid[0] = 1, grid[1] = rows, grid[2] = columns;
 
   const auto table = normalised_bytes(config);
-  const auto* source = resized.const_data_ptr<uint8_t>();
   auto* target = result.pixel_values.mutable_data_ptr<float>();
   // One patch: channels x temporal x patch x patch, the single frame repeated.
   const auto write_patch = [&](int64_t row, int64_t column) {
-    for (int64_t c = 0; c < 3; ++c) {
-      const uint8_t* corner = source + (c * height + row * patch) * width + column * patch;
+    const uint8_t* corner = resized.rgb.data() + 3 * (row * patch * resized.width + column * patch);
+    for (size_t c = 0; c < 3; ++c) {
       const float* first_frame = target;
       for (int64_t y = 0; y < patch; ++y)
         for (int64_t x = 0; x < patch; ++x)
-          *target++ = table[static_cast<size_t>(c)][corner[y * width + x]];
+          *target++ = table[c][corner[3 * (y * resized.width + x) + static_cast<int64_t>(c)]];
       for (int64_t t = 1; t < config.temporal_patch_size; ++t)
         target = std::copy_n(first_frame, patch * patch, target);
     }
