@@ -1,0 +1,76 @@
+// A program in a session of its own that answers lines with lines.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sgrpo::verifier {
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept;
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  ~Descriptor() { close(); }
+  void close();
+  int get() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// Owns the child. Destroying it kills the child with everything it started: first its process
+/// group, then whatever still carries the marker variable that the child was given in its
+/// environment (programs that made a session of their own).
+class ChildProcess {
+ public:
+  /// `line`: one arrived; `timeout`: none in time; `ended`: the program closed its output or ended;
+  /// `too_long`: more bytes than a line may have.
+  enum class Outcome { kLine, kTimeout, kEnded, kTooLong };
+
+  /// Starts `program` with `argv`. posix_spawn, not fork: the process has many threads.
+  /// Throws RunError naming the program and the reason.
+  ChildProcess(const std::filesystem::path& program, const std::vector<std::string>& argv);
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  /// Sends one line and waits for one; reading and writing overlap, so that neither side can block
+  /// the other. Throws core::Interrupted if a stop was asked for meanwhile.
+  Outcome exchange(std::string_view line, double timeout_s, std::string& mutable_answer);
+
+  /// Whether there is output that no `exchange` asked for.
+  bool has_unread_output();
+
+  /// Ends the child and says how it went: "exit status 3; stderr ends with '...'".
+  std::string end();
+
+  pid_t pid() const { return pid_; }
+
+  static constexpr size_t kMaxLineBytes = size_t{256} * 1024;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  bool write_some(std::string_view& mutable_pending);
+  bool read_output();
+  void read_errors();
+  void wait_for_events(bool is_writing, Clock::time_point deadline);
+  bool has_exited() const;
+  void kill_all();
+
+  std::string marker_;
+  Descriptor input_, output_, errors_;
+  pid_t pid_ = -1;
+  int wait_status_ = 0;
+  std::string buffer_, stderr_tail_;
+};
+
+}  // namespace sgrpo::verifier
