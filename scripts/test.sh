@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 start=$SECONDS
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} # tests run side by side: waiting threads must not spin
 step() { printf '\n==== [%4d s] %s\n' $((SECONDS - start)) "$*"; }
 
 has_nvcc() {

@@ -4,6 +4,8 @@
 # resumes from its last checkpoint. `root` is the folder of all outputs, `seed` that of the run.
 
 sgrpo=build/release/sgrpo
+# Waiting OpenMP threads sleep instead of spinning: on a shared machine a step is several times faster.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 step() { printf '\n==== [%4d s] %s\n' $SECONDS "$*"; }
 
