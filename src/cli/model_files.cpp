@@ -4,7 +4,7 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/core/file.h"
-#include "sgrpo/model/model.h"
+#include "sgrpo/core/json.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -12,11 +12,12 @@ namespace {
 namespace fs = std::filesystem;
 using core::str;
 
-/// Facts of config.json; those of a text model without one.
-model::ModelSpec read_model_spec(const fs::path& folder) {
+/// config.json, or an empty object without one. The placeholder ids stand at its top in every
+/// family, so prompts of an architecture that the model room cannot run are encoded all the same.
+core::Json read_model_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
-  if (!fs::exists(path)) return {};
-  return model::read_spec(core::parse_json(core::read_file(path), path.string()), path.string());
+  if (!fs::exists(path)) return core::Json::object();
+  return core::parse_json(core::read_file(path), path.string());
 }
 
 }  // namespace
@@ -53,14 +54,15 @@ image::ProcessorConfig load_image_processor(const fs::path& folder, const PixelL
 
 data::EncoderSpec load_encoder_spec(const fs::path& folder,
                                     std::shared_ptr<const tokenizer::Tokenizer> tokenizer) {
-  const model::ModelSpec spec = read_model_spec(folder);
+  const core::Json config = read_model_config(folder);
+  const std::string where = (folder / "config.json").string();
   data::EncoderSpec result;
   result.turn_end_id = tokenizer->token_id("<|im_end|>").value_or(-1);
   result.tokenizer = std::move(tokenizer);
   result.chat = tokenizer::ChatTemplate::load(folder);
   result.processor = image::load_processor(folder);
-  result.image_token_id = spec.image_token_id;
-  result.video_token_id = spec.video_token_id;
+  result.image_token_id = core::get_int_or(config, "image_token_id", -1, where);
+  result.video_token_id = core::get_int_or(config, "video_token_id", -1, where);
   result.max_prompt_tokens = std::numeric_limits<int32_t>::max();  // nothing is trained here
   return result;
 }

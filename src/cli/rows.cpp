@@ -44,6 +44,8 @@ void for_each_row(std::istream& in,
       const core::Json value = core::parse_json(text, str(name, ":", line));
       if (const core::Json* given = core::find(value, "id")) id = *given;
       row(value, line);
+    } catch (const NotTheRowError&) {
+      throw;
     } catch (const core::UserError& error) {
       writer.write_error(id, error.what());
     }

@@ -6,9 +6,16 @@
 #include <ostream>
 #include <string>
 
+#include "sgrpo/core/error.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::cli {
+
+/// Wrong input that is no row's fault (the model folder, say): ends the command.
+class NotTheRowError : public core::UserError {
+ public:
+  using core::UserError::UserError;
+};
 
 /// Counts rows and writes them as ASCII JSON lines.
 class RowWriter {
@@ -29,7 +36,8 @@ class RowWriter {
 };
 
 /// Reads JSON lines (blank ones skipped), calls `row(value, line)` for each, and turns a
-/// core::UserError of parsing or of the call into an error row. `name` stands for the stream.
+/// core::UserError of parsing or of the call into an error row, but for NotTheRowError. `name`
+/// stands for the stream.
 void for_each_row(std::istream& in,
                   const std::string& name,
                   RowWriter& writer,

@@ -71,8 +71,11 @@ struct Tokenize {
 
   /// Made at the first prompt: texts need no more than the tokenizer.
   const data::PromptEncoder& encoder() {
-    if (!encoder_) {
+    if (encoder_) return *encoder_;
+    try {
       encoder_ = std::make_unique<data::PromptEncoder>(load_encoder_spec(folder_, tokenizer_));
+    } catch (const core::UserError& error) {
+      throw NotTheRowError(error.what());
     }
     return *encoder_;
   }
