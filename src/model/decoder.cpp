@@ -87,7 +87,8 @@ at::Tensor Decoder::embed(const at::Tensor& token_ids) const {
 
 Rotary Decoder::rotary(const at::Tensor& position_ids) const {
   // [3, T] -> [T, E/2]: every frequency reads its own position row.
-  const at::Tensor positions = position_ids.index_select(0, section_).t().to(at::kFloat);
+  const at::Tensor positions =
+      position_ids.index_select(0, section_).t().contiguous().to(at::kFloat);
   const at::Tensor angles = positions * inverse_frequency_;
   return {angles.cos(), angles.sin()};
 }
@@ -104,11 +105,11 @@ at::Tensor Decoder::attention(const Layer& layer,
   at::Tensor k = parts[1].view({tokens, config_.num_kv_heads, head_dim});
   at::Tensor v = parts[2].view({tokens, config_.num_kv_heads, head_dim});
   if (config_.has_qk_norm) {
-    q = rms_norm(q, layer.q_norm, config_.rms_norm_eps);
-    k = rms_norm(k, layer.k_norm, config_.rms_norm_eps);
+    q = ops::rms_norm(q, layer.q_norm, config_.rms_norm_eps);
+    k = ops::rms_norm(k, layer.k_norm, config_.rms_norm_eps);
   }
-  q = rotate(q, angles);
-  k = rotate(k, angles);
+  q = ops::rotate(q, angles.cos, angles.sin);
+  k = ops::rotate(k, angles.cos, angles.sin);
   if (view.cache != nullptr) {
     k = view.cache->keys[index].index_copy_(0, view.slots, k);
     v = view.cache->values[index].index_copy_(0, view.slots, v);
@@ -126,14 +127,14 @@ at::Tensor Decoder::run(at::Tensor hidden,
   const Rotary angles = rotary(position_ids);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const at::Tensor x = rms_norm(hidden, layer.input_norm, config_.rms_norm_eps);
+    const at::Tensor x = ops::rms_norm(hidden, layer.input_norm, config_.rms_norm_eps);
     hidden = hidden + attention(layer, i, x, angles, segments, cache);
     const auto gate_up =
-        layer.gate_up(rms_norm(hidden, layer.post_attention_norm, config_.rms_norm_eps));
-    hidden = hidden + layer.down_proj(swiglu(gate_up[0], gate_up[1]));
+        layer.gate_up(ops::rms_norm(hidden, layer.post_attention_norm, config_.rms_norm_eps));
+    hidden = hidden + layer.down_proj(ops::swiglu(gate_up[0], gate_up[1]));
     if (after_layer) hidden = after_layer(static_cast<int64_t>(i), hidden);
   }
-  return rms_norm(hidden, norm_, config_.rms_norm_eps);
+  return ops::rms_norm(hidden, norm_, config_.rms_norm_eps);
 }
 
 }  // namespace sgrpo::model

@@ -46,25 +46,10 @@ LinearStack take_linear_stack(WeightLoader& weights,
   return stack;
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true).add(eps));
-  return (wide * scale).to(x.scalar_type()) * weight;
-}
-
 at::Tensor inverse_frequencies(int64_t dim, double theta) {
   const at::Tensor exponent =
       at::arange(0, dim, 2, at::kLong).to(at::kFloat) / static_cast<double>(dim);
   return 1.0 / at::pow(theta, exponent);
 }
-
-at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
-  const at::Tensor cos = rotary.cos.unsqueeze(1), sin = rotary.sin.unsqueeze(1);
-  const auto halves = x.to(at::kFloat).chunk(2, -1);
-  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1)
-      .to(x.scalar_type());
-}
-
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
 
 }  // namespace sgrpo::model

@@ -39,9 +39,6 @@ LinearStack take_linear_stack(WeightLoader& weights,
                               int64_t in,
                               const std::string& module);
 
-/// x / sqrt(mean(x^2) + eps) in f32, cast to x's dtype, times weight. x [..., D].
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
-
 /// Cosines and sines of rotary angles, [T, E/2] f32 each.
 struct Rotary {
   at::Tensor cos, sin;
@@ -49,12 +46,5 @@ struct Rotary {
 
 /// theta^(-2i/dim), i = 0..dim/2-1, f32, computed as transformers does.
 at::Tensor inverse_frequencies(int64_t dim, double theta);
-
-/// Rotates pairs (x_i, x_{i+E/2}): x [T, heads, E] -> the same shape. Computed in f32, result in
-/// x's dtype.
-at::Tensor rotate(const at::Tensor& x, const Rotary& rotary);
-
-/// silu(gate) * up
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
 }  // namespace sgrpo::model

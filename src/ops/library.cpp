@@ -40,4 +40,15 @@ TORCH_LIBRARY(sgrpo, m) {
       "sample_tokens(Tensor logits, Tensor uniform, Tensor masked_ids, float temperature, float "
       "top_p, int top_k,"
       " bool greedy) -> (Tensor ids, Tensor logprobs)");
+
+  // Layers of a block. x [N,D] or [T,heads,E]; computed in f32.
+  m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
+  m.def("rms_norm_forward(Tensor x, Tensor weight, float eps) -> (Tensor out, Tensor rstd)");
+  m.def(
+      "rms_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor rstd)"
+      " -> (Tensor grad_x, Tensor grad_weight)");
+  m.def("rotate(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
+  m.def("swiglu(Tensor gate, Tensor up) -> Tensor");
+  m.def(
+      "swiglu_backward(Tensor grad, Tensor gate, Tensor up) -> (Tensor grad_gate, Tensor grad_up)");
 }

@@ -59,4 +59,17 @@ std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
                                                  int64_t top_k,
                                                  bool greedy);
 
+/// Root-mean-square norm of rows.
+/// Shapes:  x [..., D], weight [D] -> [..., D] of x's dtype
+/// Formula: x / sqrt(mean(x^2) + eps), in f32, cast to x's dtype, times weight
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+
+/// Rotary embedding.
+/// Shapes:  x [T, heads, E], cos and sin [T, E/2] f32 -> [T, heads, E] of x's dtype
+/// Formula: (x_i, x_{i+E/2}) -> (x_i c - x_{i+E/2} s, x_{i+E/2} c + x_i s), in f32
+at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
+
+/// silu(gate) * up. Shapes: [N, F], [N, F] -> [N, F].
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
 }  // namespace sgrpo::ops

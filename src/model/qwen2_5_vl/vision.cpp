@@ -145,16 +145,16 @@ at::Tensor Tower::run_block(const Block& block,
                             const Rotary& angles,
                             const SegmentTable& segments) const {
   const int64_t patches = hidden.size(0), head_dim = config_.hidden_size / config_.num_heads;
-  const at::Tensor qkv = block.qkv(rms_norm(hidden, block.norm1, kNormEps))
+  const at::Tensor qkv = block.qkv(ops::rms_norm(hidden, block.norm1, kNormEps))
                              .view({patches, 3, config_.num_heads, head_dim});
-  const at::Tensor q = rotate(qkv.select(1, 0), angles);  // [N, H, E]
-  const at::Tensor k = rotate(qkv.select(1, 1), angles);
+  const at::Tensor q = ops::rotate(qkv.select(1, 0), angles.cos, angles.sin);  // [N, H, E]
+  const at::Tensor k = ops::rotate(qkv.select(1, 1), angles.cos, angles.sin);
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
   const at::Tensor out =
       ops::segment_attention(q, k, qkv.select(1, 2), segments.rows, scale, /*causal=*/false);
   hidden = hidden + block.proj(out.reshape({patches, config_.hidden_size}));
-  const auto gate_up = block.gate_up(rms_norm(hidden, block.norm2, kNormEps));
-  return hidden + block.down_proj(swiglu(gate_up[0], gate_up[1]));
+  const auto gate_up = block.gate_up(ops::rms_norm(hidden, block.norm2, kNormEps));
+  return hidden + block.down_proj(ops::swiglu(gate_up[0], gate_up[1]));
 }
 
 VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& grid_thw) const {
@@ -178,7 +178,8 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
     const bool is_full = config_.full_attention_blocks.count(static_cast<int64_t>(i)) != 0;
     hidden = run_block(blocks_[i], hidden, angles, is_full ? in_frame : in_window);
   }
-  const at::Tensor merged = rms_norm(hidden, merger_norm_, kNormEps).view({-1, unit * hidden_size});
+  const at::Tensor merged =
+      ops::rms_norm(hidden, merger_norm_, kNormEps).view({-1, unit * hidden_size});
   const at::Tensor features = merger_out_(at::gelu(merger_in_(merged)));
   return {.tokens = features.index_select(0, at::argsort(order)), .deepstack = {}};
 }
