@@ -87,6 +87,9 @@ std::string find_generation_prompt(std::string_view text, const std::string& whe
   return prompt + "\n" + unescape_newlines(rest.substr(0, rest.find_first_of("'\"{")));
 }
 
+// std::regex recurses once a character: every repetition below has a bound, so that no template
+// can exhaust the stack.
+
 // Marks without which the text is no ChatML, and filters that change what is rendered.
 void check_markers(std::string_view text, const std::string& where) {
   for (const std::string_view marker : {"<|im_start|>", "<|im_end|>", "messages"}) {
@@ -94,11 +97,11 @@ void check_markers(std::string_view text, const std::string& where) {
       refuse(where, core::str("is not ChatML: it has no '", marker, "'"));
     }
   }
-  static const std::regex kTurnEnd(R"(<\|im_end\|>(' *\+ *'|" *\+ *")?(\n|\\n))");
+  static const std::regex kTurnEnd(R"(<\|im_end\|>(' {0,2}\+ {0,2}'|" {0,2}\+ {0,2}")?(\n|\\n))");
   if (!std::regex_search(text.begin(), text.end(), kTurnEnd)) {
     refuse(where, "is not ChatML: no line break follows '<|im_end|>'");
   }
-  static const std::regex kTrim(R"(\| *trim)");
+  static const std::regex kTrim(R"(\| {0,4}trim)");
   if (std::regex_search(text.begin(), text.end(), kTrim)) {
     refuse(where, "trims what it writes ('| trim'), expected a template that keeps text as it is");
   }
@@ -176,8 +179,8 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
   result.strips_thinking_ = contains(text, "</think>') in content") ||
                             contains(text, "'</think>' in content") ||
                             contains(text, "\"</think>\" in content");
-  static const std::regex kLoop(R"(in \w+(\.content|\[['"]content['"]\]) *-?%)");
-  static const std::regex kUserBranch(R"(\w+(\.role|\[['"]role['"]\]) *== *['"]user['"])");
+  static const std::regex kLoop(R"(in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
+  static const std::regex kUserBranch(R"(\w(\.role|\[['"]role['"]\]) {0,4}== {0,4}['"]user['"])");
   const bool loops = std::regex_search(text, kLoop);
   if (contains(text, "<|image_pad|>")) {
     const bool branches = std::regex_search(text, kUserBranch);
