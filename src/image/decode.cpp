@@ -145,6 +145,16 @@ RgbImage decode_image(std::string_view bytes,
                                     max_decoded_pixels,
                                     " are decoded; shrink the image"));
   }
+  if (static_cast<double>(bytes.size()) < header.min_bytes) {
+    throw core::UserError(core::str(where,
+                                    ": is damaged: ",
+                                    header.width,
+                                    "x",
+                                    header.height,
+                                    " pixels cannot come from ",
+                                    bytes.size(),
+                                    " bytes; replace it"));
+  }
   if (bytes.size() > size_t{1} << 30)
     throw core::UserError(core::str(where, ": has ", bytes.size(), " bytes, at most 1 GiB"));
   RgbImage image = to_rgb(decode_pixels(bytes, header, where), header, where);

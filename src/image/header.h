@@ -22,8 +22,9 @@ struct ImageHeader {
   Container container = Container::kPng;
   int64_t width = 0;
   int64_t height = 0;
-  bool has_alpha = false;                            // the decoder delivers an alpha channel
-  bool is_gray16 = false;                            // 16 bits a pixel, one channel
+  double min_bytes = 0;    // fewer bytes than this cannot hold so many pixels
+  bool has_alpha = false;  // the decoder delivers an alpha channel
+  bool is_gray16 = false;  // 16 bits a pixel, one channel
   std::optional<std::array<int, 3>> color_key = {};  // this RGB colour is transparent (PNG tRNS)
   std::string_view exif = {};                        // a TIFF structure; empty = none
   std::string_view xmp = {};                         // an XML packet; empty = none

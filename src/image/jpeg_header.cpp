@@ -34,10 +34,13 @@ uint64_t next_marker(const Bytes& file, uint64_t at, uint32_t& marker) {
   }
 }
 
-void read_frame(const Bytes& file, uint64_t segment, ImageHeader& header) {
+void read_frame(const Bytes& file, uint32_t marker, uint64_t segment, ImageHeader& header) {
   header.height = file.be16(segment + 3);
   header.width = file.be16(segment + 5);
   const uint32_t precision = file.u8(segment + 2);
+  // A Huffman code has at least one bit, and every 8x8 block has a code (baseline, progressive).
+  const bool is_huffman = marker <= 0xC2;
+  if (is_huffman) header.min_bytes = static_cast<double>(header.width * header.height) / 512;
   if (precision != 8) file.fail("is a JPEG with ", precision, " bits a sample, expected 8");
 }
 
@@ -60,7 +63,7 @@ ImageHeader read_jpeg_header(const Bytes& file) {
     if (length < 2) file.fail("is damaged: a JPEG segment at byte ", at, " has length ", length);
     file.need(at, length);
     if (is_frame(marker) && !has_frame) {
-      read_frame(file, at, header);
+      read_frame(file, marker, at, header);
       has_frame = true;
     }
     has_scan = has_scan || marker == kScan;

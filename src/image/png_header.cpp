@@ -37,6 +37,10 @@ Depth read_ihdr(const Bytes& file, uint64_t data, ImageHeader& header) {
   const Depth depth{.bits = file.u8(data + 8), .color = file.u8(data + 9)};
   header.is_gray16 = depth.color == 0 && depth.bits == 16;
   header.has_alpha = depth.color == 4 || depth.color == 6;
+  // Deflate expands at most 1032-fold (RFC 1951: 258 bytes from two bits).
+  const int channels = depth.color == 2 ? 3 : depth.color == 4 ? 2 : depth.color == 6 ? 4 : 1;
+  header.min_bytes = static_cast<double>(header.width) * static_cast<double>(header.height) *
+                     depth.bits * channels / 8 / 1032;
   return depth;
 }
 

@@ -133,6 +133,13 @@ TEST(DecodeImage, decode_header_bomb_is_refused_before_decoding) {
   EXPECT_NE(decode_error(bmp).find("is truncated"), std::string::npos);
 }
 
+TEST(DecodeImage, decode_more_pixels_than_the_bytes_can_hold_is_refused) {
+  std::string jpeg = golden_bytes("rgb_420_96x64.jpg");
+  jpeg.replace(jpeg.find("\xFF\xC0") + 5, 4, "\x3A\x98\x3A\x98");  // 15000 x 15000
+  EXPECT_EQ(decode_error(jpeg),
+            "a/b.png: is damaged: 15000x15000 pixels cannot come from 2700 bytes; replace it");
+}
+
 TEST(DecodeImage, decode_above_the_callers_limit_is_refused) {
   const std::string bytes = golden_bytes("rgb_28x28.png");
   EXPECT_NO_THROW(decode_image(bytes, "x", 28 * 28));
