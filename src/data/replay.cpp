@@ -162,7 +162,10 @@ std::vector<fs::path> step_files(const fs::path& folder) {
     if (core::starts_with(name, "step-") && entry.path().extension() == ".jsonl")
       files.push_back(entry.path());
   }
-  std::sort(files.begin(), files.end());
+  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) {
+    const std::string left = a.filename().string(), right = b.filename().string();
+    return std::pair(left.size(), left) < std::pair(right.size(), right);  // beyond 999999 steps
+  });
   if (files.empty())
     throw UserError(
         str(folder.string(), ": has no step-*.jsonl, expected a run's completions folder"));

@@ -90,7 +90,7 @@ struct PromptStream::Impl {
       for (size_t row = 0; row < file.records.size(); ++row) {
         const auto& record = file.records[row];
         is_bad.back()[row] = record == nullptr;
-        if (record) by_id.emplace(record->id, record);
+        if (record) by_id[record->id].push_back(record);
       }
     }
     account.check(num_rows);
@@ -113,7 +113,7 @@ struct PromptStream::Impl {
   int64_t prompts_per_step;
   std::vector<TrainFile> files;
   int64_t num_rows;
-  std::unordered_map<std::string, std::shared_ptr<const PromptRecord>> by_id;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<const PromptRecord>>> by_id;
 
   StreamOrder order;
   std::vector<std::vector<bool>> is_bad;   // per list and row: known to be unusable
@@ -248,7 +248,19 @@ std::string PromptStream::fingerprint() const {
 
 std::shared_ptr<const PromptRecord> PromptStream::find(const std::string& id) const {
   const auto found = impl_->by_id.find(id);
-  return found == impl_->by_id.end() ? nullptr : found->second;
+  if (found == impl_->by_id.end()) return nullptr;
+  const auto& first = found->second.front();
+  for (const auto& other : found->second) {
+    if (other->columns == first->columns && other->images == first->images) continue;
+    throw core::UserError(core::str("id '",
+                                    id,
+                                    "' names different rows, ",
+                                    first->source.str(),
+                                    " and ",
+                                    other->source.str(),
+                                    "; give every row its own 'id'"));
+  }
+  return first;
 }
 
 RowOptions row_options(const DataOptions& options) {

@@ -206,6 +206,16 @@ TEST_F(Stream, find_gives_the_record_of_an_id) {
   EXPECT_EQ(stream.find("zz"), nullptr);
 }
 
+TEST_F(Stream, find_refuses_an_id_of_two_different_rows) {
+  const std::string path =
+      write("t.jsonl", row("a") + row("a") + R"({"id": "b", "prompt": "1"})" + "\n" + row("b"));
+  PromptStream stream = open(options(path), 0, 4);
+  EXPECT_EQ(ids(stream, 1, 1), (Ids{"a", "a", "b", "b"}));  // training takes them as they come
+  EXPECT_EQ(stream.find("a")->source.line, 1);              // equal rows: no matter which
+  EXPECT_EQ(shorten(error_of([&] { stream.find("b"); })),
+            "id 'b' names different rows, t.jsonl:3 and t.jsonl:4; give every row its own 'id'");
+}
+
 TEST_F(Stream, eval_set_leaves_bad_rows_out_and_counts_them) {
   const std::string path = write("e.jsonl", row("a") + "{}\n" + row("b"));
   const EvalSet set = load_eval_set("val", path, options(path));

@@ -36,7 +36,8 @@ class PromptStream {
   int64_t num_rejected() const;
   /// SHA-256 over the files' bytes: a changed data set is noticed on resume.
   std::string fingerprint() const;
-  /// Every parsed record, by id (for replay).
+  /// The record with this id (for replay); null if there is none. Throws core::UserError naming
+  /// both places when rows that differ share the id.
   std::shared_ptr<const PromptRecord> find(const std::string& id) const;
 
  private:
