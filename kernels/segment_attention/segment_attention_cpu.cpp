@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/common/vec.h"
+#include "kernels/segment_attention/segment.h"
 
 namespace sgrpo::kernels {
 namespace {
@@ -16,28 +17,6 @@ namespace {
 constexpr int64_t kRows = 4;  // query rows of one block
 
 int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
-/// One segment's ranges.
-struct Segment {
-  int64_t q_begin, q_end, prefix_begin, prefix_end, self_begin, self_end;
-
-  Segment(const int64_t* row)
-      : q_begin(row[0]),
-        q_end(row[1]),
-        prefix_begin(row[2]),
-        prefix_end(row[3]),
-        self_begin(row[4]),
-        self_end(row[5]) {}
-  int64_t num_queries() const { return q_end - q_begin; }
-  int64_t num_prefix() const { return prefix_end - prefix_begin; }
-  int64_t num_keys() const { return num_prefix() + self_end - self_begin; }
-  int64_t key_row(int64_t j) const {
-    return j < num_prefix() ? prefix_begin + j : self_begin + j - num_prefix();
-  }
-  int64_t num_visible(int64_t query, bool causal) const {
-    return causal ? num_keys() - num_queries() + query + 1 : num_keys();
-  }
-};
 
 // -------------------------------------------------------------------------------------------------
 // plain loops (double)
@@ -286,7 +265,7 @@ void blocked_forward(const SegmentAttentionForward<float>& work,
   while (cursor.next(block, dims)) {
     float* weights = block.weights.data();
     const int64_t n = *std::max_element(block.visible, block.visible + kRows);
-    rows_times_transposed(block.q.data(), packed.k_t.data(), p.head_dim, keys, weights);
+    rows_times_transposed(block.q.data(), packed.k_t.data(), dims, keys, weights);
     float total[kRows], top[kRows];
     for (int64_t i = 0; i < kRows; ++i) {
       top[i] = largest(weights + i * keys, block.visible[i], keys);
@@ -348,8 +327,8 @@ SGRPO_INLINE void block_slopes(const SegmentAttentionBackward<float>& work,
                                Block& block) {
   const auto& p = work.params;
   const int64_t keys = packed.keys, dims = packed.dims;
-  rows_times_transposed(block.q.data(), packed.k_t.data(), p.head_dim, keys, block.weights.data());
-  rows_times_transposed(block.grad.data(), packed.v_t.data(), p.head_dim, keys, block.slope.data());
+  rows_times_transposed(block.q.data(), packed.k_t.data(), dims, keys, block.weights.data());
+  rows_times_transposed(block.grad.data(), packed.v_t.data(), dims, keys, block.slope.data());
   for (int64_t i = 0; i < kRows; ++i) {
     float* weights = block.weights.data() + i * keys;
     float* slope = block.slope.data() + i * keys;
