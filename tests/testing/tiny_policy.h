@@ -1,0 +1,59 @@
+// A tiny checkpoint opened for use, and prompts with 0, 1 or 2 images.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/eval/policy.h"
+#include "testing/png.h"
+#include "testing/scratch.h"
+#include "testing/tiny_checkpoint.h"
+
+namespace sgrpo::testing {
+
+/// One checkpoint for all tests of a process.
+class TinyPolicy {
+ public:
+  static const TinyPolicy& instance() {
+    static const TinyPolicy policy;
+    return policy;
+  }
+
+  const eval::Policy& policy() const { return policy_; }
+  const model::Model& model() const { return *policy_.model; }
+
+  /// A prompt about `num_images` pictures of different sizes.
+  EncodedPrompt prompt(const std::string& text, int64_t num_images = 0, uint32_t seed = 0) const {
+    core::Json row = {{"id", text}, {"prompt", text}, {"images", core::Json::array()}};
+    for (int64_t i = 0; i < num_images; ++i) {
+      const auto width = static_cast<uint32_t>(28 + 14 * i);
+      const std::string name = core::str("img-", width, "-", seed, ".png");
+      row["images"].push_back(scratch_.write(name, make_png(width, 28, seed)));
+    }
+    const RowSource source{.file = (scratch_ / "rows.jsonl").string(), .line = 1};
+    return policy_.encoder->encode(
+        std::make_shared<const PromptRecord>(data::parse_row(row, source, {})));
+  }
+
+  /// Prompts of different lengths with 0, 1 and 2 images.
+  std::vector<EncodedPrompt> prompts() const {
+    std::vector<EncodedPrompt> result;
+    result.push_back(prompt("what is this"));
+    result.push_back(prompt("which item is this, a shoe or a bag? Look at it twice.", 1, 3));
+    result.push_back(prompt("left or right?", 2, 5));
+    result.push_back(prompt("is the background dark", 1, 8));
+    result.push_back(prompt("a"));
+    return result;
+  }
+
+ private:
+  TinyPolicy() {
+    write_tiny_checkpoint(scratch_ / "model");
+    policy_ = eval::open_policy(scratch_ / "model", {}, {});
+  }
+  Scratch scratch_;
+  eval::Policy policy_;
+};
+
+}  // namespace sgrpo::testing
