@@ -34,13 +34,14 @@ fi
 
 # A small checkpoint and twelve rows, made from nothing.
 python3 scripts/prepare_fashion_mnist.py --output "$work/data" --limit 12 >/dev/null || exit 1
+sed 's/"ground_truth":/"completion": "a top on dark", &/' "$work/data/caption_train.jsonl" >"$work/data/rows.jsonl"
 $sgrpo init --spec configs/study/model.yaml --output "$work/model" --seed 0 || exit 1
 
 # device_run COMMAND DEVICE OUTPUT FLAGS...
 device_run() {
   local command=$1 device=$2 output=$3
   shift 3
-  $sgrpo "$command" --model "$work/model" --device "$device" --input "$work/data/caption_train.jsonl" \
+  $sgrpo "$command" --model "$work/model" --device "$device" --input "$work/data/rows.jsonl" \
     --output "$output" "$@"
 }
 
