@@ -4,13 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/common/host_device.h"
 #include "kernels/group_advantage/group_advantage.h"
-
-#ifdef __CUDACC__
-#define SGRPO_HOST_DEVICE __host__ __device__
-#else
-#define SGRPO_HOST_DEVICE
-#endif
 
 namespace sgrpo::kernels {
 

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/common/host_device.h"
+
 namespace sgrpo::kernels {
 
 /// One tensor of rows x heads x head_dim; head_dim is contiguous.
@@ -17,7 +19,9 @@ struct HeadRows {
   int64_t row_stride = 0;
   int64_t head_stride = 0;
 
-  T* at(int64_t row, int64_t head) const { return data + row * row_stride + head * head_stride; }
+  SGRPO_HOST_DEVICE T* at(int64_t row, int64_t head) const {
+    return data + row * row_stride + head * head_stride;
+  }
 };
 
 template <class T>
