@@ -4,6 +4,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
+#include "image/cmyk_jpeg.h"
 #include "image/header.h"
 #include "sgrpo/image/processor.h"
 
@@ -157,7 +158,8 @@ RgbImage decode_image(std::string_view bytes,
   }
   if (bytes.size() > size_t{1} << 30)
     throw core::UserError(core::str(where, ": has ", bytes.size(), " bytes, at most 1 GiB"));
-  RgbImage image = to_rgb(decode_pixels(bytes, header, where), header, where);
+  RgbImage image = header.is_cmyk ? decode_cmyk_jpeg(bytes, where)
+                                  : to_rgb(decode_pixels(bytes, header, where), header, where);
   const int orientation = read_orientation(header);
   return orientation == 1 ? image : orient(image, orientation);
 }

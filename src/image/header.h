@@ -25,6 +25,7 @@ struct ImageHeader {
   double min_bytes = 0;    // fewer bytes than this cannot hold so many pixels
   bool has_alpha = false;  // the decoder delivers an alpha channel
   bool is_gray16 = false;  // 16 bits a pixel, one channel
+  bool is_cmyk = false;    // a JPEG of four components
   std::optional<std::array<int, 3>> color_key = {};  // this RGB colour is transparent (PNG tRNS)
   std::string_view exif = {};                        // a TIFF structure; empty = none
   std::string_view xmp = {};                         // an XML packet; empty = none

@@ -37,6 +37,7 @@ uint64_t next_marker(const Bytes& file, uint64_t at, uint32_t& marker) {
 void read_frame(const Bytes& file, uint32_t marker, uint64_t segment, ImageHeader& header) {
   header.height = file.be16(segment + 3);
   header.width = file.be16(segment + 5);
+  header.is_cmyk = file.u8(segment + 7) == 4;
   const uint32_t precision = file.u8(segment + 2);
   // A Huffman code has at least one bit, and every 8x8 block has a code (baseline, progressive).
   const bool is_huffman = marker <= 0xC2;

@@ -6,7 +6,6 @@
 Draws the rare containers (files/rare_*), then writes
   index.jsonl         file, canonical height and width, SHA-256 of the canonical RGB bytes, and for two processors the
                       resized [height, width] with the SHA-256 of the uint8 [3, H, W] bytes and of the f32 pixel values
-  cmyk.rgb            the canonical bytes of the CMYK image, which readers convert differently by up to two levels
   smart_resize.jsonl  [height, width, factor, min_pixels, max_pixels, resized height, resized width], 0 0 for an error
 """
 import hashlib
@@ -109,8 +108,6 @@ def write_index():
             output = processor(images=[Image.fromarray(rgb)], return_tensors="pt")
             row[name] = dict(size=list(size), resized=sha(resized.numpy()), pixels=sha(output["pixel_values"].numpy()))
         rows.append(row)
-        if path.name.startswith("cmyk"):
-            (HERE / "cmyk.rgb").write_bytes(rgb.tobytes())
     (HERE / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
