@@ -25,6 +25,62 @@ void check_rows(const at::Tensor& t, const char* name, const at::Tensor& q) {
   TORCH_CHECK_VALUE(t.stride(2) == 1, name, " must be contiguous in its last dimension");
 }
 
+/// What the ranges of a table may span.
+struct TableSize {
+  int64_t queries, keys;
+};
+
+void check_segment_rows(const int64_t* row, int64_t count, const TableSize& size, bool causal) {
+  int64_t next = 0;  // the first query row that no segment covers yet
+  for (int64_t s = 0; s < count; ++s, row += 6) {
+    const int64_t queries = row[1] - row[0], own = row[5] - row[4];
+    TORCH_CHECK_INDEX(row[0] >= 0 && queries >= 0 && row[1] <= size.queries,
+                      "segment ",
+                      s,
+                      ": queries [",
+                      row[0],
+                      ", ",
+                      row[1],
+                      ") beyond [0, ",
+                      size.queries,
+                      ")");
+    TORCH_CHECK_INDEX(row[2] >= 0 && row[2] <= row[3] && row[3] <= size.keys && row[4] >= 0 &&
+                          own >= 0 && row[5] <= size.keys,
+                      "segment ",
+                      s,
+                      ": keys [",
+                      row[2],
+                      ", ",
+                      row[3],
+                      ") and [",
+                      row[4],
+                      ", ",
+                      row[5],
+                      ") beyond [0, ",
+                      size.keys,
+                      ")");
+    TORCH_CHECK_VALUE(own >= (causal ? queries : 1),
+                      "segment ",
+                      s,
+                      " has ",
+                      own,
+                      " own keys for ",
+                      queries,
+                      " query rows");
+    TORCH_CHECK_VALUE(row[0] == next,
+                      "segment ",
+                      s,
+                      " begins at query ",
+                      row[0],
+                      ", expected ",
+                      next,
+                      ": segments cover the query rows in order, each once");
+    next = row[1];
+  }
+  TORCH_CHECK_VALUE(
+      next == size.queries, "segments cover ", next, " of ", size.queries, " query rows");
+}
+
 }  // namespace
 
 void check_segment_attention(const at::Tensor& q,
@@ -56,43 +112,8 @@ void check_segment_attention(const at::Tensor& q,
                         segments.scalar_type() == at::kLong && segments.is_contiguous() &&
                         segments.device().is_cpu(),
                     "segments must be a contiguous [S, 6] i64 CPU tensor");
-  const int64_t* row = segments.const_data_ptr<int64_t>();
-  for (int64_t s = 0; s < segments.size(0); ++s, row += 6) {
-    const int64_t queries = row[1] - row[0], own = row[5] - row[4];
-    TORCH_CHECK_INDEX(row[0] >= 0 && queries >= 0 && row[1] <= q.size(0),
-                      "segment ",
-                      s,
-                      ": queries [",
-                      row[0],
-                      ", ",
-                      row[1],
-                      ") beyond [0, ",
-                      q.size(0),
-                      ")");
-    TORCH_CHECK_INDEX(row[2] >= 0 && row[2] <= row[3] && row[3] <= k.size(0) && row[4] >= 0 &&
-                          own >= 0 && row[5] <= k.size(0),
-                      "segment ",
-                      s,
-                      ": keys [",
-                      row[2],
-                      ", ",
-                      row[3],
-                      ") and [",
-                      row[4],
-                      ", ",
-                      row[5],
-                      ") beyond [0, ",
-                      k.size(0),
-                      ")");
-    TORCH_CHECK_VALUE(own >= (causal ? queries : 1),
-                      "segment ",
-                      s,
-                      " has ",
-                      own,
-                      " own keys for ",
-                      queries,
-                      " query rows");
-  }
+  check_segment_rows(
+      segments.const_data_ptr<int64_t>(), segments.size(0), {q.size(0), k.size(0)}, causal);
 }
 
 std::vector<std::vector<int64_t>> cluster_segments(const at::Tensor& segments, int64_t num_keys) {

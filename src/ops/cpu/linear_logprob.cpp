@@ -1,64 +1,28 @@
-// Chunked output layer: logits of a few rows at a time, log-probabilities and gradients by the row
-// kernel.
-#include "kernels/row_logprob/row_logprob.h"
-
+// The output layer on the CPU: rows of a chunk in parallel.
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
-#include <algorithm>
+#include "ops/linear_logprob_chunks.h"
 
 namespace sgrpo::ops {
 namespace {
 
-/// Rows whose logits fill about 8 MiB, at least 16: larger chunks leave the cache, smaller ones
-/// starve the matrix product.
-int64_t chunk_rows(int64_t vocab) {
-  return std::max<int64_t>(16, (int64_t{2} << 20) / std::max<int64_t>(vocab, 1));
+void forward_rows(const kernels::RowLogprobParams& params) {
+  at::parallel_for(0, params.num_rows, 1, [&](int64_t begin, int64_t end) {
+    kernels::row_logprob_forward_cpu(params, begin, end);
+  });
 }
 
-void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
-  TORCH_CHECK_VALUE(hidden.dim() == 2, "hidden has shape ", hidden.sizes(), ", expected [M, D]");
-  TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(1) == hidden.size(1),
-                    "weight has shape ",
-                    weight.sizes(),
-                    ", expected [V, D] with D = ",
-                    hidden.size(1));
-  TORCH_CHECK_VALUE(
-      labels.dim() == 1 && labels.size(0) == hidden.size(0) && labels.scalar_type() == at::kLong,
-      "labels must be [M] i64 with M = ",
-      hidden.size(0));
-  TORCH_CHECK_INDEX(labels.numel() == 0 || (labels.min().item<int64_t>() >= 0 &&
-                                            labels.max().item<int64_t>() < weight.size(0)),
-                    "labels are outside [0, ",
-                    weight.size(0),
-                    ")");
+void backward_rows(const kernels::RowLogprobParams& params,
+                   const float* grad_logprobs,
+                   const float* grad_entropy,
+                   float* grad_logits) {
+  at::parallel_for(0, params.num_rows, 1, [&](int64_t begin, int64_t end) {
+    kernels::row_logprob_backward_cpu(params, grad_logprobs, grad_entropy, grad_logits, begin, end);
+  });
 }
 
-/// Logits of rows [begin, end) as f32, masked.
-at::Tensor logits_of(const at::Tensor& hidden,
-                     const at::Tensor& weight,
-                     const at::Tensor& masked_ids,
-                     int64_t begin,
-                     int64_t end) {
-  at::Tensor logits = at::mm(hidden.slice(0, begin, end), weight.t()).to(at::kFloat);
-  if (masked_ids.numel() > 0)
-    logits.index_fill_(1, masked_ids, -std::numeric_limits<float>::infinity());
-  return logits;
-}
-
-/// Results and inputs of one chunk as the kernel takes them.
-kernels::RowLogprobParams params_of(const at::Tensor& logits,
-                                    const at::Tensor& labels,
-                                    int64_t begin,
-                                    double temperature) {
-  kernels::RowLogprobParams params;
-  params.logits = logits.const_data_ptr<float>();
-  params.labels = labels.const_data_ptr<int64_t>() + begin;
-  params.num_rows = logits.size(0);
-  params.vocab = logits.size(1);
-  params.inverse_temperature = static_cast<float>(1.0 / temperature);
-  return params;
-}
+constexpr RowKernels kRowKernels{.forward = forward_rows, .backward = backward_rows};
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Tensor& hidden,
                                                                    const at::Tensor& weight,
@@ -66,26 +30,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Ten
                                                                    const at::Tensor& masked_ids,
                                                                    double temperature,
                                                                    bool keep_logits) {
-  check(hidden, weight, labels);
-  const int64_t rows = hidden.size(0);
-  const auto f32 = hidden.options().dtype(at::kFloat);
-  at::Tensor logprobs = at::empty({rows}, f32), entropy = at::empty({rows}, f32),
-             lse = at::empty({rows}, f32);
-  at::Tensor kept = at::empty({0}, f32);
-  const int64_t step = keep_logits ? std::max<int64_t>(rows, 1) : chunk_rows(weight.size(0));
-  for (int64_t begin = 0; begin < rows; begin += step) {
-    const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits = logits_of(hidden, weight, masked_ids, begin, end);
-    auto params = params_of(logits, labels, begin, temperature);
-    params.logprobs = logprobs.data_ptr<float>() + begin;
-    params.entropy = entropy.data_ptr<float>() + begin;
-    params.lse = lse.data_ptr<float>() + begin;
-    at::parallel_for(0, end - begin, 1, [&](int64_t from, int64_t to) {
-      kernels::row_logprob_forward_cpu(params, from, to);
-    });
-    if (keep_logits) kept = logits;
-  }
-  return {logprobs, entropy, lse, kept};
+  return linear_logprob_forward(
+      kRowKernels, hidden, weight, labels, masked_ids, temperature, keep_logits);
 }
 
 std::tuple<at::Tensor, at::Tensor> forward_only(const at::Tensor& hidden,
@@ -106,38 +52,19 @@ std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& gra
                                             const at::Tensor& masked_ids,
                                             const at::Tensor& entropy,
                                             const at::Tensor& lse,
-                                            const at::Tensor& kept,
+                                            const at::Tensor& logits,
                                             double temperature) {
-  const int64_t rows = hidden.size(0);
-  at::Tensor grad_hidden = at::empty_like(hidden), grad_weight = at::zeros_like(weight);
-  const at::Tensor by_logprob = grad_logprobs ? grad_logprobs->contiguous() : at::Tensor();
-  const at::Tensor by_entropy = grad_entropy ? grad_entropy->contiguous() : at::Tensor();
-  const auto at_row = [](const at::Tensor& t, int64_t row) {
-    return t.defined() ? t.const_data_ptr<float>() + row : nullptr;
-  };
-  const bool is_kept = kept.numel() > 0;
-  const int64_t step = is_kept ? std::max<int64_t>(rows, 1) : chunk_rows(weight.size(0));
-  for (int64_t begin = 0; begin < rows; begin += step) {
-    const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits = is_kept ? kept : logits_of(hidden, weight, masked_ids, begin, end);
-    at::Tensor grad =
-        is_kept ? at::empty_like(logits) : logits;  // recomputed logits are ours to overwrite
-    auto params = params_of(logits, labels, begin, temperature);
-    params.entropy = entropy.data_ptr<float>() + begin;
-    params.lse = lse.data_ptr<float>() + begin;
-    at::parallel_for(0, end - begin, 1, [&](int64_t from, int64_t to) {
-      kernels::row_logprob_backward_cpu(params,
-                                        at_row(by_logprob, begin),
-                                        at_row(by_entropy, begin),
-                                        grad.data_ptr<float>(),
-                                        from,
-                                        to);
-    });
-    grad = grad.to(weight.scalar_type());
-    grad_hidden.slice(0, begin, end).copy_(at::mm(grad, weight));
-    grad_weight.addmm_(grad.t(), hidden.slice(0, begin, end));
-  }
-  return {grad_hidden, grad_weight};
+  return linear_logprob_backward(kRowKernels,
+                                 {.hidden = hidden,
+                                  .weight = weight,
+                                  .labels = labels,
+                                  .masked_ids = masked_ids,
+                                  .entropy = entropy,
+                                  .lse = lse,
+                                  .logits = logits,
+                                  .temperature = temperature},
+                                 grad_logprobs.value_or(at::Tensor()),
+                                 grad_entropy.value_or(at::Tensor()));
 }
 
 }  // namespace

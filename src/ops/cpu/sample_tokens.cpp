@@ -27,7 +27,13 @@ std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
       temperature > 0, "temperature is ", temperature, ", expected > 0 (greedy is a flag)");
   at::Tensor host = logits.to(at::kCPU, at::kFloat).contiguous();
   if (masked_ids.numel() > 0) {
-    host = host.index_fill(1, masked_ids.cpu(), -std::numeric_limits<float>::infinity());
+    const at::Tensor masked = masked_ids.cpu();
+    TORCH_CHECK_VALUE(masked.numel() < logits.size(1) ||
+                          std::get<0>(at::_unique(masked)).numel() < logits.size(1),
+                      "masked_ids leave none of the ",
+                      logits.size(1),
+                      " ids to sample");
+    host = host.index_fill(1, masked, -std::numeric_limits<float>::infinity());
   }
   at::Tensor ids = at::empty({logits.size(0)}, at::kLong),
              logprobs = at::empty({logits.size(0)}, at::kFloat);

@@ -1,43 +1,12 @@
 // Checks and parameters for the CPU kernels of segment attention.
-#include "kernels/segment_attention/segment_attention.h"
-
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include "ops/attention_params.h"
 #include "ops/segment_checks.h"
 
 namespace sgrpo::ops {
 namespace {
-
-using kernels::HeadRows;
-
-template <class T>
-HeadRows<const T> rows_of(const at::Tensor& t) {
-  return {t.const_data_ptr<T>(), t.stride(0), t.stride(1)};
-}
-template <class T>
-HeadRows<T> mutable_rows_of(const at::Tensor& t) {
-  return {t.data_ptr<T>(), t.stride(0), t.stride(1)};
-}
-
-template <class T>
-kernels::SegmentAttentionParams<T> make_params(const at::Tensor& q,
-                                               const at::Tensor& k,
-                                               const at::Tensor& v,
-                                               const at::Tensor& segments,
-                                               double scale,
-                                               bool causal) {
-  return {.q = rows_of<T>(q),
-          .k = rows_of<T>(k),
-          .v = rows_of<T>(v),
-          .segments = segments.const_data_ptr<int64_t>(),
-          .num_segments = segments.size(0),
-          .num_heads = q.size(1),
-          .num_kv_heads = k.size(1),
-          .head_dim = q.size(2),
-          .scale = static_cast<T>(scale),
-          .causal = causal};
-}
 
 template <class T>
 void run_forward(const kernels::SegmentAttentionForward<T>& work) {
@@ -76,8 +45,8 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
   at::Tensor out = at::empty(q.sizes(), q.options());
   at::Tensor lse = at::empty({q.size(0), q.size(1)}, q.options());
   const auto run = [&]<class T>(T) {
-    run_forward<T>({.params = make_params<T>(q, k, v, segments, scale, causal),
-                    .out = mutable_rows_of<T>(out),
+    run_forward<T>({.params = attention_params<T>(q, k, v, segments, scale, causal),
+                    .out = mutable_head_rows<T>(out),
                     .lse = lse.data_ptr<T>()});
   };
   q.scalar_type() == at::kDouble ? run(double{}) : run(float{});
@@ -117,13 +86,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad,
   at::Tensor grad_v = at::zeros(v.sizes(), v.options());
   const auto clusters = cluster_segments(segments, k.size(0));
   const auto run = [&]<class T>(T) {
-    run_backward<T>({.params = make_params<T>(q, k, v, segments, scale, causal),
-                     .out = rows_of<T>(out),
-                     .grad_out = rows_of<T>(grad_rows),
+    run_backward<T>({.params = attention_params<T>(q, k, v, segments, scale, causal),
+                     .out = head_rows<T>(out),
+                     .grad_out = head_rows<T>(grad_rows),
                      .lse = lse.const_data_ptr<T>(),
-                     .grad_q = mutable_rows_of<T>(grad_q),
-                     .grad_k = mutable_rows_of<T>(grad_k),
-                     .grad_v = mutable_rows_of<T>(grad_v)},
+                     .grad_q = mutable_head_rows<T>(grad_q),
+                     .grad_k = mutable_head_rows<T>(grad_k),
+                     .grad_v = mutable_head_rows<T>(grad_v)},
                     clusters);
   };
   q.scalar_type() == at::kDouble ? run(double{}) : run(float{});

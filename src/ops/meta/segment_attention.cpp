@@ -1,0 +1,53 @@
+#include <ATen/ATen.h>
+#include <torch/library.h>
+
+#include "ops/segment_checks.h"
+
+namespace sgrpo::ops {
+namespace {
+
+std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
+                                           const at::Tensor& k,
+                                           const at::Tensor& v,
+                                           const at::Tensor& segments,
+                                           double /*scale*/,
+                                           bool causal) {
+  check_segment_attention(q, k, v, segments, causal);
+  const auto sums = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return {at::empty(q.sizes(), q.options()),
+          at::empty({q.size(0), q.size(1)}, q.options().dtype(sums))};
+}
+
+at::Tensor forward_only(const at::Tensor& q,
+                        const at::Tensor& k,
+                        const at::Tensor& v,
+                        const at::Tensor& segments,
+                        double scale,
+                        bool causal) {
+  return std::get<0>(forward(q, k, v, segments, scale, causal));
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& /*grad*/,
+                                                        const at::Tensor& q,
+                                                        const at::Tensor& k,
+                                                        const at::Tensor& v,
+                                                        const at::Tensor& /*out*/,
+                                                        const at::Tensor& /*lse*/,
+                                                        const at::Tensor& segments,
+                                                        double /*scale*/,
+                                                        bool causal) {
+  check_segment_attention(q, k, v, segments, causal);
+  return {at::empty(q.sizes(), q.options()),
+          at::empty(k.sizes(), k.options()),
+          at::empty(v.sizes(), v.options())};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(sgrpo, Meta, m) {
+  m.impl("segment_attention", forward_only);
+  m.impl("segment_attention_forward", forward);
+  m.impl("segment_attention_backward", backward);
+}
+
+}  // namespace sgrpo::ops
