@@ -24,6 +24,9 @@ class BadRowAccount {
   /// A row whose prompt is too long: reported and counted, but not bad.
   void add_dropped(const RecordError& error);
 
+  /// Counts a row that an earlier run of this data has reported.
+  void add_known(bool is_dropped) { ++(is_dropped ? num_dropped_ : num_unusable_); }
+
   /// Throws core::UserError with the counts and the last bad row when a share is too large.
   void check(int64_t num_rows_used) const;
 

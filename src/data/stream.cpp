@@ -119,6 +119,7 @@ struct PromptStream::Impl {
   std::vector<std::vector<bool>> is_bad;   // per list and row: known to be unusable
   std::vector<std::vector<bool>> is_used;  // per list and row: looked at by some batch
   int64_t num_used = 0;
+  core::Json rejected = core::Json::array();  // [list, row, is_long] in the order of reporting
   BadRowAccount account;
 
   std::atomic<bool> stop{false};
@@ -191,6 +192,7 @@ void PromptStream::Impl::settle(const SlotResult& result) {
     std::vector<bool>& bad = is_bad[result.list];
     if (bad[static_cast<size_t>(rejection.row)]) continue;  // another position met it first
     bad[static_cast<size_t>(rejection.row)] = true;
+    rejected.push_back({result.list, rejection.row, rejection.is_long});
     if (rejection.is_long && is_long_fatal)
       throw core::UserError(
           core::str(rejection.error.what(), ", or set data.on_long_prompt: drop"));
@@ -239,6 +241,19 @@ PromptBatch PromptStream::batch(int64_t step) {
 int64_t PromptStream::num_rows() const { return impl_->num_rows; }
 
 int64_t PromptStream::num_rejected() const { return impl_->account.num_rejected(); }
+
+core::Json PromptStream::rejected_rows() const { return impl_->rejected; }
+
+void PromptStream::load_rejected_rows(const core::Json& rows) {
+  SGRPO_CHECK(!impl_->pending.valid(), "load_rejected_rows after the first batch");
+  for (const core::Json& entry : rows) {
+    const auto list = entry.at(0).get<size_t>(), row = entry.at(1).get<size_t>();
+    impl_->is_bad.at(list).at(row) = impl_->is_used.at(list).at(row) = true;
+    ++impl_->num_used;
+    impl_->account.add_known(entry.at(2).get<bool>());
+    impl_->rejected.push_back(entry);
+  }
+}
 
 std::string PromptStream::fingerprint() const {
   std::string all;

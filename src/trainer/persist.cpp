@@ -1,10 +1,12 @@
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <map>
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/text.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -17,6 +19,19 @@ const char* const kWide = "weight.";
 bool is_narrower(const Run& run, const model::Parameter& parameter) {
   return run.policy.folder->entry(parameter.name).dtype != "F32" &&
          parameter.tensor.scalar_type() == at::kFloat;
+}
+
+core::Json to_json(const StepReport& report) {
+  core::Json json = core::Json::object();
+  for (const auto& [name, value] : report.values()) json[name] = value;
+  return json;
+}
+
+StepReport to_report(const core::Json& json) {
+  StepReport report;
+  for (const auto& [name, value] : json.items())  // null: NaN or infinite
+    report.set(name, value.is_number() ? value.get<double>() : std::nan(""));
+  return report;
 }
 
 void restore_weights(Run& run,
@@ -41,6 +56,9 @@ void save_checkpoint(Run& run) {
                  {"skipped_steps", run.skipped_steps},
                  {"no_signal_steps", run.no_signal_steps},
                  {"data_fingerprint", run.stream->fingerprint()},
+                 {"rejected_rows", run.stream->rejected_rows()},
+                 {"row", to_json(run.row)},
+                 {"is_validated", run.is_validated},
                  {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
   state.optimizer = run.optimizer->state();
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
@@ -59,6 +77,16 @@ void save_checkpoint(Run& run) {
       run.config.trainer.keep_last);
   if (run.is_best) run.folder->mark_best(run.finished_steps);
   run.is_best = false;
+  run.saved_step = run.finished_steps;
+}
+
+bool has_row(const Run& run) {
+  const std::filesystem::path path = std::filesystem::path(run.config.output_dir) / "metrics.jsonl";
+  const std::string text = core::read_file(path);
+  const std::string_view rows = core::trim(text);
+  if (rows.empty()) return false;
+  const core::Json last = core::parse_json(rows.substr(rows.rfind('\n') + 1), path.string());
+  return core::get_int(last, "step", path.string()) >= run.finished_steps;
 }
 
 bool restore(Run& run) {
@@ -90,7 +118,10 @@ bool restore(Run& run) {
     }
     restore_weights(run, checkpoint::ModelFolder(folder), wide);
     run.optimizer->load_state(optimizer);
-    run.finished_steps = *step;
+    run.finished_steps = run.saved_step = *step;
+    run.stream->load_rejected_rows(state.at("rejected_rows"));
+    run.row = to_report(core::get_object(state, "row", where));
+    run.is_validated = core::get_bool_or(state, "is_validated", false, where);
     run.num_tokens = core::get_int(state, "num_tokens", where);
     run.skipped_steps = core::get_int(state, "skipped_steps", where);
     run.no_signal_steps = core::get_int(state, "no_signal_steps", where);

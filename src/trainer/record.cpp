@@ -9,6 +9,8 @@ namespace {
 
 using core::Json;
 
+constexpr size_t kShownGroups = 6;
+
 Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, bool is_replaced) {
   const Completion& completion = member.completion;
   return Json{{"step", step},
@@ -34,6 +36,14 @@ std::string prompt_text(const PromptRecord& record) {
   return text;
 }
 
+/// One member a group: the injected one where there is one, else the first.
+const GroupMember& member_to_show(const RolloutGroup& group) {
+  for (const GroupMember& member : group.members) {
+    if (member.completion.origin == Origin::kGroundTruth) return member;
+  }
+  return group.members.front();
+}
+
 bool shows_table(const Run& run, int64_t step) {
   return step == 1 || step == run.config.trainer.steps || step % 50 == 0;
 }
@@ -43,12 +53,11 @@ bool shows_table(const Run& run, int64_t step) {
 void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step) {
   std::vector<Json> rows, shown;
   for (const RolloutGroup& group : groups) {
-    for (const GroupMember& member : group.members) {
+    for (const GroupMember& member : group.members)
       rows.push_back(row_of(group, member, step, false));
-      if (shown.size() < 6 && shown.size() < rows.size()) {
-        shown.push_back(rows.back());
-        shown.back()["prompt"] = prompt_text(*group.prompt->record);
-      }
+    if (shown.size() < kShownGroups) {
+      shown.push_back(row_of(group, member_to_show(group), step, false));
+      shown.back()["prompt"] = prompt_text(*group.prompt->record);
     }
     if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
   }

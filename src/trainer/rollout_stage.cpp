@@ -74,6 +74,20 @@ void score_recordings(Run& run, std::vector<RolloutGroup>& groups) {
   }
 }
 
+/// Recorded ids come from outside: they must be tokens of this model.
+void check_recording(const Run& run, const data::RecordedGroup& group) {
+  for (size_t i = 0; i < group.completions.size(); ++i) {
+    const auto& recorded = group.completions[i];
+    const std::string bad =
+        eval::find_bad_id(run.policy,
+                          recorded.token_ids ? *recorded.token_ids
+                                             : run.policy.encoder->completion_ids(recorded.text));
+    if (bad.empty()) continue;
+    throw core::UserError(core::str(
+        group.source.str(), " (id '", group.record->id, "'): completion ", i, " holds ", bad));
+  }
+}
+
 /// The recording of a prompt: this step's where the file tells steps apart, else any.
 const data::RecordedGroup& recording_of(const Run& run, const PromptRecord& record, int64_t step) {
   const data::RecordedGroup* found = nullptr;
@@ -98,8 +112,9 @@ std::vector<RolloutGroup> replayed(Run& run, const PromptBatch& prompts, int64_t
     RolloutGroup group;
     group.prompt = &prompts.prompts[i];
     group.prompt_index = prompts.prompt_index[i];
-    for (const data::RecordedCompletion& recorded :
-         recording_of(run, *group.prompt->record, step).completions) {
+    const data::RecordedGroup& recording = recording_of(run, *group.prompt->record, step);
+    check_recording(run, recording);
+    for (const data::RecordedCompletion& recorded : recording.completions) {
       GroupMember member;
       member.completion = recorded_completion(
           run,
@@ -133,6 +148,10 @@ std::vector<RolloutGroup> judge(Run& run,
                                 std::vector<RolloutGroup> groups,
                                 const PromptBatch& prompts,
                                 int64_t step) {
+  for (const RolloutGroup& group : groups) {
+    const PromptRecord& record = *group.prompt->record;
+    run.verifiers->check_name(record.verifier, record.source.str());
+  }
   groups = eval::judge_groups(std::move(groups), *run.verifiers);
   for (size_t i = 0; i < groups.size() && !run.replay.empty(); ++i) {
     const auto& recorded = recording_of(run, *prompts.prompts[i].record, step).completions;
@@ -159,6 +178,8 @@ std::vector<RolloutGroup> ground_truth_groups(const Run& run, const PromptBatch&
           record.id,
           "no completion, ground_truth_completion or ground_truth to learn from");
     }
+    if (const auto bad = eval::find_bad_id(run.policy, member.completion.token_ids); !bad.empty())
+      throw data::RecordError(record.source, record.id, "the completion holds " + bad);
     member.completion.text = run.policy.encoder->completion_text(member.completion.token_ids);
     member.completion.origin = Origin::kGroundTruth;
     member.verdict = {.reward = 1.0, .status = VerdictStatus::kCorrect, .breakdown = {}};

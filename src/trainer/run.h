@@ -36,6 +36,9 @@ struct Run {
   at::Tensor masked_ids;  // [Z] i64: -inf in every log-prob of this run
 
   int64_t finished_steps = 0;
+  int64_t saved_step = -1;      // of the newest checkpoint
+  StepReport row;               // metrics of the last finished step, without times
+  bool is_validated = false;    // `row` has its validation, if one is due
   int64_t num_tokens = 0;       // prompt and completion tokens so far
   int64_t skipped_steps = 0;    // updates left out for a non-finite gradient
   int64_t no_signal_steps = 0;  // steps without any gradient

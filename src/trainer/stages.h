@@ -43,6 +43,10 @@ StepReport validate(Run& run);
 /// Saves a checkpoint of the last finished step.
 void save_checkpoint(Run& run);
 
+/// Whether metrics.jsonl has the row of the last finished step: a stop may come before it is
+/// written.
+bool has_row(const Run& run);
+
 /// Continues from the newest intact checkpoint of output_dir; false if there is none.
 bool restore(Run& run);
 

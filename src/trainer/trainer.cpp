@@ -74,6 +74,52 @@ bool is_due(int64_t step, int64_t every, int64_t last) {
   return every > 0 && (step % every == 0 || step == last);
 }
 
+bool needs_validation(const Run& run) {
+  if (run.eval_sets.empty() || run.is_validated) return false;
+  return run.finished_steps == 0
+             ? run.config.eval.at_start
+             : is_due(run.finished_steps, run.config.eval.every, run.config.trainer.steps);
+}
+
+/// Ends the last finished step: validation and checkpoint where they are due, then its row of
+/// metrics. Step 0 is the evaluation at start.
+void close_step(Run& run, int64_t tokens_before) {
+  const int64_t step = run.finished_steps, last = run.config.trainer.steps;
+  if (step == 0 && !needs_validation(run)) return;
+  if (needs_validation(run)) run.row.merge(validate(run));
+  run.is_validated = true;
+  const bool is_save_due = is_due(step, run.config.trainer.save_every, last) || step == last;
+  if (step > 0 && ((is_save_due && run.saved_step != step) || run.is_best)) {
+    run.timer.begin("save");
+    save_checkpoint(run);
+  }
+  run.timer.end();
+  StepReport report = run.row;
+  report_times(run, report);
+  if (step > 0) {
+    report.set("perf/tokens_per_s",
+               static_cast<double>(run.num_tokens - tokens_before) / run.timer.total());
+  }
+  run.metrics->write(step, report);
+}
+
+/// Saves the last finished step and says how to go on.
+[[noreturn]] void save_interrupted(Run& run, const std::string& reason) {
+  if (run.finished_steps == 0) {
+    throw core::Interrupted(
+        core::str(reason, ": no step is done yet; the same command starts again"));
+  }
+  if (run.saved_step != run.finished_steps) save_checkpoint(run);
+  throw core::Interrupted(core::str(reason,
+                                    ": step ",
+                                    run.finished_steps,
+                                    " of ",
+                                    run.config.trainer.steps,
+                                    " is saved in ",
+                                    run.config.output_dir,
+                                    "; the same command continues from there"));
+}
+
 }  // namespace
 
 Trainer::~Trainer() = default;
@@ -115,44 +161,24 @@ void Trainer::run() {
   Run& run = *run_;
   const int64_t last = run.config.trainer.steps;
   core::info(batch_equation(run.config));
-  if (run.finished_steps == 0 && run.config.eval.at_start && !run.eval_sets.empty()) {
-    run.timer.reset();
-    StepReport report = validate(run);
-    run.timer.end();
-    report_times(run, report);
-    run.metrics->write(0, report);
-  }
   telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
   try {
+    if (!has_row(run)) {
+      run.timer.reset();
+      close_step(run, run.num_tokens);
+    }
     for (int64_t step = run.finished_steps + 1; step <= last; ++step) {
       const int64_t tokens_before = run.num_tokens;
-      StepReport report = train_step(step);
+      run.row = train_step(step);
       run.finished_steps = step;
-      if (is_due(step, run.config.eval.every, last) && !run.eval_sets.empty())
-        report.merge(validate(run));
-      if (is_due(step, run.config.trainer.save_every, last) || step == last || run.is_best) {
-        run.timer.begin("save");
-        save_checkpoint(run);
-      }
-      run.timer.end();
-      report_times(run, report);
-      report.set("perf/tokens_per_s",
-                 static_cast<double>(run.num_tokens - tokens_before) / run.timer.total());
-      run.metrics->write(step, report);
-      progress.advance(1, note_of(report));
+      run.is_validated = false;
+      close_step(run, tokens_before);
+      progress.advance(1, note_of(run.row));
       if (core::stop_requested()) throw core::Interrupted("stopped by a signal");
     }
   } catch (const core::Interrupted& stop) {
     progress.finish();
-    save_checkpoint(run);
-    throw core::Interrupted(core::str(stop.what(),
-                                      ": step ",
-                                      run.finished_steps,
-                                      " of ",
-                                      last,
-                                      " is saved in ",
-                                      run.config.output_dir,
-                                      "; the same command continues from there"));
+    save_interrupted(run, stop.what());
   }
   progress.finish();
   write_run_report(std::filesystem::path(run.config.output_dir) / "report.html",

@@ -143,11 +143,8 @@ StepReport describe(const Run& run, const Totals& totals, LossKind kind) {
   report.set("grad_norm",
              totals.grad_norm /
                  static_cast<double>(std::max<int64_t>(totals.updates - totals.skipped, 1)));
-  const auto tokens = kind == LossKind::kSft ? Stats::kLossTokens : Stats::kSampledTokens;
-  report.set("entropy",
-             kind == LossKind::kSft ? totals.share(Stats::kInjectedEntropy, Stats::kInjectedTokens)
-                                    : totals.share(Stats::kEntropy, tokens));
-  if (run.reference) report.set("kl", totals.share(Stats::kKl, tokens));
+  report.set("entropy", totals.share(Stats::kEntropy, Stats::kSampledTokens));
+  if (run.reference) report.set("kl", totals.share(Stats::kKl, Stats::kSampledTokens));
   if (kind == LossKind::kSft) return report;
   report.set("clip_ratio/low_mean", totals.share(Stats::kClipLow, Stats::kLossTokens));
   report.set("clip_ratio/high_mean", totals.share(Stats::kClipHigh, Stats::kLossTokens));
