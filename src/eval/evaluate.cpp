@@ -145,7 +145,7 @@ EvalResult evaluate(const Policy& policy,
         verifiers.check_name(split.records[i]->verifier, split.records[i]->source.str());
         prompts.push_back(policy.encoder->encode(split.records[i]));
       } catch (const data::RecordError& error) {
-        core::warn(error.what());
+        core::warn("bad row: ", error.what());
         ++result.num_rejected;
       }
     }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <fstream>
+#include <variant>
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/json.h"
@@ -41,19 +42,15 @@ class RowWriter {
   int64_t num_bad_ = 0;
 };
 
-/// Encodes one parsed row, or writes its error row.
-std::optional<EncodedPrompt> encode_row(const Policy& policy,
-                                        const data::RowResult& row,
-                                        RowWriter& writer) {
-  if (const auto* bad = std::get_if<data::RecordError>(&row)) {
-    writer.write_error(*bad);
-    return std::nullopt;
-  }
+/// A row ready for the model, or what is wrong with it.
+using EncodedRow = std::variant<EncodedPrompt, data::RecordError>;
+
+EncodedRow encode_row(const Policy& policy, const data::RowResult& row) {
+  if (const auto* bad = std::get_if<data::RecordError>(&row)) return *bad;
   try {
     return policy.encoder->encode(std::make_shared<PromptRecord>(std::get<PromptRecord>(row)));
   } catch (const data::RecordError& error) {
-    writer.write_error(error);
-    return std::nullopt;
+    return error;
   }
 }
 
@@ -92,16 +89,29 @@ std::vector<float> floats(const at::Tensor& tensor) {
   return {host.const_data_ptr<float>(), host.const_data_ptr<float>() + host.numel()};
 }
 
-/// The completion that a row is scored for; error when it has none.
-std::vector<int64_t> completion_of(const Policy& policy, const PromptRecord& record) {
-  const auto found = record.columns.find("completion_ids");
-  if (found != record.columns.end() && !found->is_null()) {
-    return core::get_int_list(record.columns, "completion_ids", record.source.str());
-  }
-  if (!record.completion) {
-    throw data::RecordError(record.source, record.id, "the row has no 'completion' to score");
-  }
+/// Ids as given, else those of the text.
+std::vector<int64_t> read_completion(const Policy& policy, const PromptRecord& record) {
+  if (core::find(record.columns, "completion_ids") != nullptr)
+    return core::get_int_list(record.columns, "completion_ids", "the row");
+  if (!record.completion) throw core::UserError("the row has no 'completion' to score");
   return policy.encoder->completion_ids(*record.completion);
+}
+
+/// The completion that a row is scored for. Throws RecordError if it has none or an unusable one.
+std::vector<int64_t> completion_of(const Policy& policy, const PromptRecord& record) {
+  const auto refuse = [&](const std::string& reason) {
+    throw data::RecordError(record.source, record.id, reason);
+  };
+  std::vector<int64_t> ids;
+  try {
+    ids = read_completion(policy, record);
+  } catch (const core::UserError& error) {
+    refuse(error.what());
+  }
+  if (ids.empty()) refuse("'completion_ids' is an empty list");
+  if (const std::string bad = find_bad_id(policy, ids); !bad.empty())
+    refuse("the completion holds " + bad);
+  return ids;
 }
 
 void write_gradient(const Policy& policy,
@@ -152,18 +162,22 @@ int64_t generate_file(const Policy& policy,
   const rollout::SamplingOptions sampling = sampling_of(policy, options);
   RowWriter writer(output);
   for (size_t begin = 0; begin < rows.size(); begin += kChunk) {
-    std::vector<EncodedPrompt> prompts;
-    std::vector<int64_t> indices;
-    for (size_t i = begin; i < std::min(rows.size(), begin + kChunk); ++i) {
-      auto prompt = encode_row(policy, rows[i], writer);
-      if (!prompt) continue;
-      prompts.push_back(std::move(*prompt));
-      indices.push_back(static_cast<int64_t>(i));
-    }
+    std::vector<EncodedRow> encoded;
+    for (size_t i = begin; i < std::min(rows.size(), begin + kChunk); ++i)
+      encoded.push_back(encode_row(policy, rows[i]));
     std::vector<rollout::SamplingRequest> requests;
-    for (size_t i = 0; i < prompts.size(); ++i) requests.push_back({&prompts[i], indices[i]});
-    for (const RolloutGroup& group : rollout::sample_groups(*policy.model, requests, sampling)) {
-      write_group(policy, group, writer);
+    for (size_t i = 0; i < encoded.size(); ++i) {
+      if (const auto* prompt = std::get_if<EncodedPrompt>(&encoded[i]))
+        requests.push_back({prompt, static_cast<int64_t>(begin + i)});
+    }
+    const auto groups = rollout::sample_groups(*policy.model, requests, sampling);
+    auto group = groups.begin();
+    for (const EncodedRow& row : encoded) {
+      if (const auto* bad = std::get_if<data::RecordError>(&row)) {
+        writer.write_error(*bad);
+      } else {
+        write_group(policy, *group++, writer);
+      }
     }
   }
   return writer.num_bad();
@@ -182,9 +196,10 @@ int64_t logprobs_file(const Policy& policy,
       options.use_sampling_mask ? ids_tensor(policy.masked_ids) : at::empty({0}, at::kLong);
   RowWriter writer(output);
   for (const data::RowResult& row : rows) {
-    const auto prompt = encode_row(policy, row, writer);
-    if (!prompt) continue;
     try {
+      const EncodedRow encoded = encode_row(policy, row);
+      if (const auto* bad = std::get_if<data::RecordError>(&encoded)) throw *bad;
+      const EncodedPrompt* prompt = &std::get<EncodedPrompt>(encoded);
       const auto completion = completion_of(policy, *prompt->record);
       const at::AutoGradMode with_gradient(options.grad.has_value());
       const rollout::Scores scores = rollout::score(

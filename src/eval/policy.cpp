@@ -81,6 +81,7 @@ data::EncoderSpec encoder_spec(const checkpoint::ModelFolder& folder,
                                     " token, which ends a turn of ChatML"));
   }
   result.turn_end_id = *turn_end;
+  result.end_ids = folder.end_token_ids();
   result.image_token_id = spec.image_token_id;
   result.video_token_id = spec.video_token_id;
   result.max_prompt_tokens = std::min(limits.max_prompt_tokens, spec.max_positions);
@@ -140,6 +141,17 @@ Policy open_policy(const std::filesystem::path& path,
   if (policy.end_token_ids.empty()) policy.end_token_ids = {spec.turn_end_id};
   policy.masked_ids = rollout::sampling_mask(policy.model->spec(), spec.tokenizer->size());
   return policy;
+}
+
+std::string find_bad_id(const Policy& policy, const std::vector<int64_t>& completion_ids) {
+  const model::ModelSpec& spec = policy.model->spec();
+  for (const int64_t id : completion_ids) {
+    if (id < 0 || id >= spec.vocab_size)
+      return core::str("token id ", id, ", expected 0..", spec.vocab_size - 1);
+    if (id == spec.image_token_id || id == spec.video_token_id)
+      return core::str("token id ", id, ", an image or video placeholder");
+  }
+  return "";
 }
 
 std::unique_ptr<model::Model> open_reference(const std::filesystem::path& path,

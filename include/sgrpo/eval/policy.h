@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "sgrpo/checkpoint/model_folder.h"
@@ -36,6 +37,9 @@ struct EncoderLimits {
 Policy open_policy(const std::filesystem::path& path,
                    const model::ModelOptions& options,
                    const EncoderLimits& limits);
+
+/// What makes completion ids unusable ("token id 408, expected 0..407"); empty if nothing does.
+std::string find_bad_id(const Policy& policy, const std::vector<int64_t>& completion_ids);
 
 /// Only the weights of a checkpoint, frozen: a KL reference.
 std::unique_ptr<model::Model> open_reference(const std::filesystem::path& path,
