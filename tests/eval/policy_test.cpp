@@ -1,0 +1,181 @@
+#include "sgrpo/eval/policy.h"
+
+#include <gtest/gtest.h>
+
+#include "sgrpo/checkpoint/safetensors.h"
+#include "testing/tiny_policy.h"
+
+namespace sgrpo::eval {
+namespace {
+
+using core::Json;
+using testing::TinyCheckpoint;
+
+class OpenPolicy : public ::testing::Test {
+ protected:
+  std::filesystem::path folder() const { return scratch_ / "model"; }
+  void write(const TinyCheckpoint& tiny = {}) { testing::write_tiny_checkpoint(folder(), tiny); }
+  /// The message of opening the folder, with short paths.
+  std::string error(const model::ModelOptions& options = {}) const {
+    return scratch_.shorten(
+        testing::message_of<core::UserError>([&] { open_policy(folder(), options, {}); }));
+  }
+  /// Changes one JSON file of the folder.
+  void edit(const std::string& file, const std::function<void(Json&)>& change) const {
+    Json json = core::parse_json(core::read_file(folder() / file), file);
+    change(json);
+    core::write_file_atomic(folder() / file, json.dump());
+  }
+  /// Writes the weights anew after `change`.
+  using Named = std::vector<std::pair<std::string, at::Tensor>>;
+  void edit_weights(const std::function<void(Named&)>& change) const {
+    Named tensors = testing::tiny_tensors({});
+    change(tensors);
+    checkpoint::write_safetensors(folder() / "model.safetensors", tensors, {{"format", "pt"}});
+  }
+  testing::Scratch scratch_;
+};
+
+TEST_F(OpenPolicy, parts_of_a_sound_folder_agree) {
+  write();
+  const Policy policy = open_policy(folder(), {}, {});
+  EXPECT_EQ(policy.encoder->spec().turn_end_id, 2);
+  EXPECT_EQ(policy.end_token_ids, (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(policy.model->spec().vocab_size, 408);
+  EXPECT_EQ(policy.encoder->completion_text({30, 31, 0}), policy.encoder->completion_text({30, 31}))
+      << "every end token is left out of a text";
+}
+
+TEST_F(OpenPolicy, tokenizer_with_more_ids_than_rows_is_refused) {
+  TinyCheckpoint tiny;
+  tiny.config["text_config"]["vocab_size"] = 399;
+  write(tiny);
+  EXPECT_EQ(error(),
+            "model/config.json: the tokenizer has 400 ids, but vocab_size is 399: tokenizer and "
+            "weights do not belong together");
+}
+
+TEST_F(OpenPolicy, placeholder_ids_that_the_tokenizer_calls_otherwise_are_refused) {
+  TinyCheckpoint tiny;
+  tiny.config["image_token_id"] = 17;
+  write(tiny);
+  EXPECT_EQ(error(),
+            "model/config.json: image_token_id is 17, but the tokenizer's <|image_pad|> is 5: "
+            "tokenizer and weights do not belong together");
+  edit("config.json", [](Json& config) {
+    config["image_token_id"] = 5;
+    config["video_token_id"] = 18;
+  });
+  EXPECT_EQ(error(),
+            "model/config.json: video_token_id is 18, but the tokenizer's <|video_pad|> is 6: "
+            "tokenizer and weights do not belong together");
+}
+
+TEST_F(OpenPolicy, processor_that_cuts_other_patches_is_refused) {
+  write();
+  for (const auto& [key, value, expected] : std::vector<std::tuple<const char*, int64_t, int64_t>>{
+           {"patch_size", 14, 7}, {"merge_size", 1, 2}, {"temporal_patch_size", 1, 2}}) {
+    edit("preprocessor_config.json", [&](Json& json) {
+      json = testing::tiny_preprocessor();
+      json[key] = value;
+    });
+    EXPECT_EQ(error(),
+              core::str("model: the image processor's ",
+                        key,
+                        " is ",
+                        value,
+                        ", but vision_config says ",
+                        expected));
+  }
+  std::filesystem::remove(folder() / "preprocessor_config.json");
+  EXPECT_EQ(error(),
+            "model: no preprocessor_config.json or processor_config.json, which qwen2_5_vl needs "
+            "to read images");
+}
+
+TEST_F(OpenPolicy, pixel_limits_must_not_cross) {
+  write();
+  EXPECT_EQ(testing::message_of<core::UserError>([&] {
+              open_policy(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt});
+            }),
+            "data.min_pixels is 10000, larger than max_pixels = 3136");
+}
+
+TEST_F(OpenPolicy, unknown_and_quantised_architectures_are_refused_by_name) {
+  write();
+  edit("config.json", [](Json& config) { config["model_type"] = "qwen2_5_lv"; });
+  EXPECT_EQ(error().find("model/config.json: unknown architecture 'qwen2_5_lv' (did you mean "
+                         "'qwen2_5_vl'?); known: "),
+            0U)
+      << error();
+  edit("config.json", [](Json& config) {
+    config = testing::tiny_config();
+    config["quantization_config"] = {{"quant_method", "awq"}};
+  });
+  EXPECT_NE(error().find("quantised checkpoints (awq) are not supported"), std::string::npos)
+      << error();
+}
+
+TEST_F(OpenPolicy, missing_extra_and_misshapen_tensors_are_named) {
+  write();
+  edit_weights([](Named& tensors) {
+    std::erase_if(tensors, [](const auto& item) { return item.first == "model.norm.weight"; });
+  });
+  EXPECT_EQ(error().find("model/config.json: the checkpoint has no tensor 'model.norm.weight'"), 0U)
+      << error();
+  edit_weights([](Named& tensors) { tensors.emplace_back("model.extra", at::ones({2})); });
+  EXPECT_EQ(error(),
+            "model/config.json: the checkpoint has 1 tensors that this architecture does not use, "
+            "first: model.extra; is model_type or a layer count in config.json wrong?");
+  edit_weights([](Named& tensors) {
+    for (auto& [name, tensor] : tensors)
+      if (name == "model.norm.weight") tensor = at::ones({31});
+  });
+  EXPECT_EQ(error(),
+            "model/config.json: tensor 'model.norm.weight' has shape [31] in the checkpoint, "
+            "config.json says [32]");
+}
+
+TEST_F(OpenPolicy, what_is_no_checkpoint_is_told_what_was_looked_for) {
+  EXPECT_EQ(error(),
+            "model: no such folder; expected a model folder on this machine (names on the Hugging "
+            "Face Hub are not downloaded: fetch them first with `hf download NAME --local-dir "
+            "DIR`)");
+  std::filesystem::create_directories(folder());
+  EXPECT_EQ(error().find("model is not a checkpoint: it has neither config.json"), 0U) << error();
+  scratch_.write("model/config.json", testing::tiny_config().dump());
+  EXPECT_EQ(error().find("model is not a checkpoint: config.json is there, but neither"), 0U)
+      << error();
+  scratch_.write("model/pytorch_model.bin", "pickle");
+  EXPECT_EQ(error().find("model has weights only as pytorch_model.bin, which is not read"), 0U)
+      << error();
+}
+
+TEST_F(OpenPolicy, device_that_is_not_there_is_refused) {
+  if (at::hasCUDA()) GTEST_SKIP() << "a CUDA build";
+  write();
+  model::ModelOptions options;
+  options.device = "cuda";
+  EXPECT_EQ(error(options),
+            "model.device is cuda, but this build or machine has no CUDA device: use "
+            "model.device=auto or cpu");
+}
+
+TEST_F(OpenPolicy, bad_completion_ids_are_found) {
+  write();
+  const Policy policy = open_policy(folder(), {}, {});
+  EXPECT_EQ(find_bad_id(policy, {0, 30, 407}), "");
+  EXPECT_EQ(find_bad_id(policy, {30, 408}), "token id 408, expected 0..407");
+  EXPECT_EQ(find_bad_id(policy, {-1}), "token id -1, expected 0..407");
+  EXPECT_EQ(find_bad_id(policy, {6}), "token id 6, an image or video placeholder");
+}
+
+TEST_F(OpenPolicy, reference_is_frozen_whole) {
+  write();
+  const auto reference = open_reference(folder(), {});
+  for (const model::Parameter& parameter : reference->parameters())
+    EXPECT_FALSE(parameter.tensor.requires_grad()) << parameter.name;
+}
+
+}  // namespace
+}  // namespace sgrpo::eval

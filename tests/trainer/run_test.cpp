@@ -1,0 +1,322 @@
+// What a run writes: completions, metrics, and the story they tell.
+#include <set>
+
+#include "trainer/run_files.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+using WholeRun = Runs;
+
+/// The documented metric names of a policy-gradient run with KL and a validation split.
+const std::vector<std::string> kNames = {"step",
+                                         "epoch",
+                                         "loss",
+                                         "reward",
+                                         "reward_std",
+                                         "reward_with_injected",
+                                         "rewards/exact/mean",
+                                         "frac_reward_zero_std",
+                                         "group/frac_all_fail",
+                                         "group/frac_all_pass",
+                                         "group/frac_mixed",
+                                         "cgi/injected_frac",
+                                         "cgi/missing_gt_frac",
+                                         "cgi/injected_advantage",
+                                         "cgi/injected_logp",
+                                         "cgi/injected_ratio_clipped_frac",
+                                         "cgi/injected_entropy",
+                                         "cgi/frac_dead_after",
+                                         "completions/mean_length",
+                                         "completions/min_length",
+                                         "completions/max_length",
+                                         "completions/clipped_ratio",
+                                         "completions/mean_terminated_length",
+                                         "kl",
+                                         "entropy",
+                                         "clip_ratio/low_mean",
+                                         "clip_ratio/high_mean",
+                                         "clip_ratio/region_mean",
+                                         "grad_norm",
+                                         "learning_rate",
+                                         "num_tokens",
+                                         "step_time",
+                                         "sampling/sampling_logp_difference/mean",
+                                         "sampling/sampling_logp_difference/max",
+                                         "timing_s/load",
+                                         "timing_s/vision",
+                                         "timing_s/generate",
+                                         "timing_s/verify",
+                                         "timing_s/logprob",
+                                         "timing_s/update",
+                                         "timing_s/sync",
+                                         "timing_s/validate",
+                                         "timing_s/save",
+                                         "perf/tokens_per_s",
+                                         "mem/host_rss_gb",
+                                         "mem/gpu_alloc_gb",
+                                         "mem/gpu_peak_gb",
+                                         "val/val/pass@1",
+                                         "val/val/even/pass@1",
+                                         "val/val/odd/pass@1",
+                                         "val/val/macro",
+                                         "optim/skipped_steps",
+                                         "optim/no_signal_steps",
+                                         "data/rejected_rows",
+                                         "verifier/timeout_frac",
+                                         "verifier/error_frac",
+                                         "verifier/unparsed_frac"};
+
+TEST_F(WholeRun, metrics_have_every_documented_name_and_add_up) {
+  const auto folder = run("run",
+                          {"trainer.steps=4",
+                           "algorithm.kl_coef=0.01",
+                           "eval.every=1",
+                           "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"});
+  const auto rows = metrics_of(folder);
+  ASSERT_EQ(rows.size(), 5U);
+  EXPECT_EQ(rows[0].at("step"), 0);
+  EXPECT_TRUE(rows[0].contains("val/val/pass@1"));
+  for (size_t i = 1; i < rows.size(); ++i) {
+    const Json& row = rows[i];
+    for (const std::string& name : kNames) EXPECT_TRUE(row.contains(name)) << name;
+    EXPECT_EQ(row.at("step"), i);
+    const auto value = [&](const std::string& name) { return row.at(name).get<double>(); };
+    EXPECT_DOUBLE_EQ(
+        value("group/frac_all_fail") + value("group/frac_all_pass") + value("group/frac_mixed"),
+        1.0);
+    double phases = 0.0;
+    for (const auto& [name, seconds] : row.items())
+      if (core::starts_with(name, "timing_s/")) phases += seconds.get<double>();
+    // 5 % of a step; a tiny step may lose a millisecond between two phases.
+    EXPECT_NEAR(phases, value("step_time"), 0.05 * value("step_time") + 1e-3);
+    EXPECT_GT(value("mem/host_rss_gb"), 0.01);
+    EXPECT_NEAR(value("val/val/macro"),
+                0.5 * (value("val/val/even/pass@1") + value("val/val/odd/pass@1")),
+                1e-12);
+    EXPECT_LT(value("sampling/sampling_logp_difference/max"), 1e-4);
+    EXPECT_NEAR(value("epoch"), static_cast<double>(i) / 3.0, 1e-12);
+  }
+  EXPECT_GT(rows[2].at("num_tokens"), rows[1].at("num_tokens"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "report.html"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "config.yaml"));
+  EXPECT_TRUE(std::filesystem::exists(folder_of(folder, 4)));
+}
+
+TEST_F(WholeRun, one_seed_writes_the_same_run_twice_and_another_seed_another) {
+  const Overrides options = both(coin(), {"trainer.steps=3"});
+  const auto a = run("a", options), b = run("b", options);
+  expect_same_metrics(a, b);
+  expect_same_bytes(weights_of(a, 3), weights_of(b, 3));
+  for (const int64_t step : {1, 2, 3}) EXPECT_EQ(completions_of(a, step), completions_of(b, step));
+  const auto c = run("c", both(options, {"seed=1"}));
+  EXPECT_NE(completions_of(a, 1), completions_of(c, 1));
+}
+
+TEST_F(WholeRun, effective_configuration_repeats_the_run) {
+  const auto a = run("a", both(coin(), {"trainer.steps=2"}));
+  const testing::LogCapture quiet;
+  Trainer(load_run_config(a / "config.yaml", {"output_dir=" + (scratch_ / "b").string()}),
+          Task::kPolicyGradient)
+      .run();
+  expect_same_metrics(a, scratch_ / "b");
+}
+
+TEST_F(WholeRun, all_fail_groups_get_the_ground_truth_in_place_of_a_victim) {
+  const auto folder = run("cgi", {});
+  const auto rows = completions_of(folder, 1);
+  ASSERT_EQ(rows.size(), 4U * 5U) << "4 members and the replaced victim of each of 4 prompts";
+  std::map<std::string, std::vector<Json>> groups;
+  for (const Json& row : rows) groups[row.at("prompt_id").get<std::string>()].push_back(row);
+  ASSERT_EQ(groups.size(), 4U);
+  for (const auto& [prompt, members] : groups) {
+    int64_t injected = 0, replaced = 0;
+    std::set<int64_t> indices;
+    for (const Json& row : members) {
+      EXPECT_EQ(row.at("step"), 1);
+      if (row.at("origin") == "ground_truth") {
+        ++injected;
+        EXPECT_EQ(row.at("index"), -1);
+        EXPECT_EQ(row.at("reward"), 1.0);
+        EXPECT_EQ(row.at("status"), "correct");
+        EXPECT_FALSE(row.at("replaced").get<bool>());
+        EXPECT_EQ(row.at("completion_ids").back(), 2);
+        // G = 4, one success: (1 - 1/4) / (1/2 + 1e-4), sample deviation
+        EXPECT_NEAR(row.at("advantage").get<double>(), 0.75 / 0.5001, 1e-12);
+        continue;
+      }
+      EXPECT_EQ(row.at("origin"), "sampled");
+      EXPECT_EQ(row.at("reward"), 0.0);
+      indices.insert(row.at("index").get<int64_t>());
+      const bool is_victim = row.at("replaced").get<bool>();
+      replaced += is_victim ? 1 : 0;
+      EXPECT_NEAR(row.at("advantage").get<double>(), is_victim ? 0.0 : -0.25 / 0.5001, 1e-12);
+    }
+    EXPECT_EQ(injected, 1);
+    EXPECT_EQ(replaced, 1);
+    EXPECT_EQ(indices, (std::set<int64_t>{0, 1, 2, 3}));
+  }
+  const Json row = metrics_of(folder)[0];
+  const std::vector<std::pair<std::string, double>> expected = {{"reward", 0.0},
+                                                                {"reward_std", 0.0},
+                                                                {"reward_with_injected", 0.25},
+                                                                {"cgi/injected_frac", 1},
+                                                                {"group/frac_all_fail", 1},
+                                                                {"frac_reward_zero_std", 1},
+                                                                {"cgi/frac_dead_after", 0},
+                                                                {"cgi/missing_gt_frac", 0}};
+  for (const auto& [name, value] : expected) EXPECT_EQ(row.at(name).get<double>(), value) << name;
+}
+
+TEST_F(WholeRun, injection_turns_a_task_that_always_fails_into_one_that_is_solved) {
+  write_rows("train.jsonl", 1, 300);
+  const Overrides options = {"trainer.steps=30",
+                             "trainer.prompts_per_step=1",
+                             "optim.lr=0.02",
+                             "optim.eps=1e-8",
+                             "rollout.group_size=8"};
+  const auto rows = metrics_of(run("cgi", options));
+  const auto value = [](const Json& row, const char* name) { return row.at(name).get<double>(); };
+  EXPECT_EQ(value(rows.front(), "reward"), 0.0);
+  EXPECT_EQ(value(rows.front(), "cgi/injected_frac"), 1.0);
+  EXPECT_GT(value(rows.back(), "reward"), 0.9) << "the answer is learned";
+  EXPECT_EQ(value(rows.back(), "cgi/injected_frac"), 0.0) << "and injection stops by itself";
+  const auto flat = metrics_of(run("grpo", both(options, {"injection.when=never"})));
+  EXPECT_EQ(value(flat.back(), "reward"), 0.0) << "GRPO alone never sees a reward here";
+  EXPECT_EQ(value(flat.back(), "optim/no_signal_steps"), 30.0);
+}
+
+TEST_F(WholeRun, rows_without_ground_truth_are_counted_not_fatal) {
+  auto data = rows(4, 100);
+  for (const size_t i : {1, 3}) data[i].erase("ground_truth");
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const Json row = metrics_of(run("missing", {}))[0];
+  EXPECT_EQ(row.at("cgi/missing_gt_frac"), 0.5);
+  EXPECT_EQ(row.at("cgi/injected_frac"), 0.5);
+  EXPECT_EQ(row.at("cgi/frac_dead_after"), 0.5);
+}
+
+TEST_F(WholeRun, replaying_a_runs_own_completions_repeats_its_steps) {
+  for (const Overrides& kind : {Overrides{}, coin()}) {
+    const std::string name = kind.empty() ? "cgi" : "coin";
+    const auto a = run(name, both(kind, {"trainer.steps=2"}));
+    const auto b =
+        run(name + "-again",
+            both(kind, {"trainer.steps=2", "rollout.replay=" + (a / "completions").string()}));
+    for (const int64_t step : {1, 2}) EXPECT_EQ(completions_of(a, step), completions_of(b, step));
+    // A recording keeps the reward, not what single verifiers gave, nor the sampler's log-probs.
+    expect_same_metrics(a, b, {"sampling/", "rewards/"});
+    expect_same_bytes(weights_of(a, 2), weights_of(b, 2));
+  }
+}
+
+TEST_F(WholeRun, recordings_made_by_hand_are_trained_on_with_their_rewards) {
+  auto data = rows(2, 100);
+  data[0]["completions"] = {"bag", "shoe", {30, 31, 2}, "a long answer that is wrong"};
+  data[0]["rewards"] = {1.0, -0.5, 0.25, -1.0};
+  data[1]["completions"] = {"bag", "shoe", "shoe", "boot"};  // the verifier judges
+  const auto replay = scratch_.write("replay.jsonl", testing::to_jsonl(data));
+  scratch_.write("train.jsonl", testing::to_jsonl(rows(2, 100)));
+  const Overrides options = {
+      "trainer.prompts_per_step=2", "rollout.replay=" + replay, "data.shuffle=false"};
+  const auto folder = run("hand", options);
+  const auto rows_written = completions_of(folder, 1);
+  ASSERT_EQ(rows_written.size(), 8U);
+  EXPECT_EQ(rows_written[2].at("completion_ids"), Json({30, 31, 2}));
+  EXPECT_EQ(rows_written[0].at("completion_ids").back(), 2) << "texts get the turn's end";
+  EXPECT_EQ(rows_written[0].at("status"), "correct");
+  EXPECT_EQ(rows_written[1].at("status"), "incorrect");
+  EXPECT_EQ(rows_written[3].at("reward"), -1.0);
+  EXPECT_EQ(rows_written[5].at("status"), "correct") << "row 1's ground truth is 'shoe'";
+  const Json row = metrics_of(folder)[0];
+  EXPECT_NEAR(row.at("reward").get<double>(), (1.0 - 0.5 + 0.25 - 1.0 + 2.0) / 8.0, 1e-12);
+  EXPECT_EQ(row.at("group/frac_mixed"), 1);
+}
+
+TEST_F(WholeRun, recordings_that_do_not_fit_are_refused) {
+  scratch_.write("train.jsonl", testing::to_jsonl(rows(2, 100)));
+  const auto error = [&](const Json& completions) {
+    auto data = rows(2, 100);
+    for (Json& row : data) row["completions"] = completions;
+    const auto file = scratch_.write("replay.jsonl", testing::to_jsonl(data));
+    return error_of({"trainer.prompts_per_step=2", "rollout.replay=" + file});
+  };
+  EXPECT_EQ(error({"a", "b"}), "replay.jsonl:1: 2 completions, but rollout.group_size is 4");
+  EXPECT_EQ(error({"a", "b", "c", {30, 408}}),
+            "replay.jsonl:1 (id 'row-100'): completion 3 holds token id 408, expected 0..407");
+  EXPECT_EQ(error({"a", {30, 5}, "c", "d"}),
+            "replay.jsonl:1 (id 'row-100'): completion 1 holds token id 5, an image or video "
+            "placeholder");
+}
+
+TEST_F(WholeRun, bad_rows_are_replaced_counted_and_too_many_stop_the_run) {
+  auto data = rows(6, 100);
+  data[2]["images"] = {"img/none.png"};
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const Overrides options = {"trainer.prompts_per_step=6", "data.shuffle=false"};
+  const auto folder = run("one", options);
+  EXPECT_EQ(metrics_of(folder)[0].at("data/rejected_rows"), 1);
+  std::vector<std::string> ids;
+  for (const Json& row : completions_of(folder, 1))
+    if (row.at("index") == 0) ids.push_back(row.at("prompt_id").get<std::string>());
+  EXPECT_EQ(
+      ids,
+      (std::vector<std::string>{"row-100", "row-101", "row-103", "row-103", "row-104", "row-105"}));
+  for (const size_t i : {3, 4}) data[i]["images"] = {"img/none.png"};
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const std::string message = error_of(options);
+  EXPECT_EQ(message.find("2 of the 6 rows are bad, more than data.max_bad_fraction = 0.01 allows"),
+            0U)
+      << message;
+}
+
+TEST_F(WholeRun, row_with_an_unknown_verifier_is_named) {
+  auto data = rows(4, 100);
+  data[1]["verifier"] = "exakt";
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const std::string message = error_of({"data.shuffle=false"});
+  EXPECT_EQ(message.find("train.jsonl:2: unknown verifier 'exakt' (did you mean 'exact'?)"), 0U)
+      << message;
+}
+
+TEST_F(WholeRun, sft_needs_something_to_learn_from) {
+  auto data = rows(4, 100);
+  data[1].erase("ground_truth");
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const Overrides options = {"data.shuffle=false"};
+  EXPECT_EQ(error_of(options, Task::kSft),
+            "train.jsonl:2 (id 'row-101'): no completion, ground_truth_completion or ground_truth "
+            "to learn from");
+  data[1]["completion"] = "a <|image_pad|>";
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  EXPECT_EQ(error_of(options, Task::kSft),
+            "train.jsonl:2 (id 'row-101'): the completion holds token id 5, an image or video "
+            "placeholder");
+}
+
+TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
+  auto data = rows(2, 100);
+  for (Json& row : data) row["completion"] = "sandal";
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const auto sft = metrics_of(
+      run("sft",
+          {"trainer.steps=20", "trainer.prompts_per_step=2", "optim.lr=0.02", "optim.eps=1e-8"},
+          Task::kSft));
+  EXPECT_LT(sft.back().at("loss").get<double>(), 0.1 * sft.front().at("loss").get<double>());
+  const auto evaluated = metrics_of(run("check",
+                                        {"trainer.steps=1",
+                                         "trainer.sft_steps=1",
+                                         "optim.lr=0",
+                                         "model.path=" + (scratch_ / "sft").string()}));
+  EXPECT_GT(evaluated[0].at("loss").get<double>(), 1.0) << "'bag' was never learned";
+}
+
+TEST_F(WholeRun, memory_does_not_grow_with_the_steps) {
+  const auto rows = metrics_of(run("long", both(coin(), {"trainer.steps=60"})));
+  const double early = rows[19].at("mem/host_rss_gb").get<double>();
+  const double late = rows[59].at("mem/host_rss_gb").get<double>();
+  EXPECT_LT(late - early, 0.03) << early << " GiB after 20 steps, " << late << " after 60";
+}
+
+}  // namespace
+}  // namespace sgrpo::trainer
