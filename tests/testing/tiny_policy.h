@@ -1,6 +1,8 @@
 // A tiny checkpoint opened for use, and prompts with 0, 1 or 2 images.
 #pragma once
 
+#include <ATen/Parallel.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +51,7 @@ class TinyPolicy {
 
  private:
   TinyPolicy() {
+    at::set_num_threads(1);  // a tiny model is slower on two
     write_tiny_checkpoint(scratch_ / "model");
     policy_ = eval::open_policy(scratch_ / "model", {}, {});
   }
