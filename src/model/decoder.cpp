@@ -35,8 +35,7 @@ at::Tensor section_rows(const DecoderConfig& config) {
 }  // namespace
 
 Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root = weights.find_prefix(
-      {"model.", "model.language_model.", "language_model.model."}, "embed_tokens.weight");
+  const std::string root = weights.find_prefix(config.prefixes, "embed_tokens.weight");
   const int64_t hidden = config.hidden_size, q = config.num_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
   embedding_ = weights.take(root + "embed_tokens.weight", {config.vocab_size, hidden}, kModule);
@@ -55,7 +54,8 @@ Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(c
       layer.q_norm = weights.take(prefix + "self_attn.q_norm.weight", {config.head_dim}, kModule);
       layer.k_norm = weights.take(prefix + "self_attn.k_norm.weight", {config.head_dim}, kModule);
     }
-    layer.o_proj = take_linear(weights, prefix + "self_attn.o_proj", q, hidden, false, kModule);
+    layer.o_proj = take_linear(
+        weights, prefix + "self_attn.o_proj", q, hidden, config.has_output_bias, kModule);
     layer.post_attention_norm =
         weights.take(prefix + "post_attention_layernorm.weight", {hidden}, kModule);
     layer.gate_up =

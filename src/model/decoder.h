@@ -21,14 +21,34 @@ struct DecoderConfig {
   std::vector<int64_t> mrope_section;  // empty: one position row
   bool mrope_interleaved = false;      // Qwen3-VL
   bool has_qkv_bias = false;           // Qwen2, 2.5
+  bool has_output_bias = false;        // o_proj; Qwen3 with attention_bias
   bool has_qk_norm = false;            // Qwen3: RMSNorm per head before the rotation
   bool is_tied = false;
+  // What tensor names may begin with; new checkpoints take the first.
+  std::vector<std::string> prefixes = {"model.", "model.language_model.", "language_model.model."};
 };
 
-/// Reads the fields above; `has_qkv_bias`, `has_qk_norm` and `mrope_interleaved` are the family's
-/// to set. Throws core::UserError naming file and key: missing, out of range, unsupported
+/// What transformers' configuration class of a family takes for keys that config.json leaves out.
+struct DecoderDefaults {
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+  int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
+};
+
+/// Reads the fields above; biases, `has_qk_norm`, `mrope_interleaved` and `prefixes` are the
+/// family's to set. Throws core::UserError naming file and key: missing, out of range, unsupported
 /// activation, rope type or sliding window.
-DecoderConfig read_decoder_config(const core::Json& config, const std::string& where);
+DecoderConfig read_decoder_config(const core::Json& config,
+                                  const std::string& where,
+                                  const DecoderDefaults& defaults = {});
+
+/// The settings that Qwen3 adds, text-only or not: norms of heads, and biases if attention_bias.
+void read_qwen3_attention(const core::Json& config,
+                          const std::string& where,
+                          DecoderConfig& result);
+
+/// Throws core::UserError if the positions of images have no share of the frequencies.
+void require_mrope(const DecoderConfig& config, const std::string& where);
 
 /// Embedding, layers, final norm and output matrix.
 class Decoder {

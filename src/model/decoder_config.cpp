@@ -16,7 +16,7 @@ const Json* rope_section(const Json& text) {
 }
 
 void read_rope(const Json& text, const std::string& where, DecoderConfig& result) {
-  result.rope_theta = core::get_double_or(text, "rope_theta", 10000.0, where);
+  result.rope_theta = core::get_double_or(text, "rope_theta", result.rope_theta, where);
   const Json* rope = rope_section(text);
   if (rope == nullptr) return;
   result.rope_theta = core::get_double_or(*rope, "rope_theta", result.rope_theta, where);
@@ -48,12 +48,35 @@ void check_supported(const Json& config, const Json& text, const std::string& wh
   }
 }
 
+/// The object with the text model's keys, and its place.
+std::pair<const Json&, std::string> text_section(const Json& config, const std::string& where) {
+  const Json* nested = core::find(config, "text_config");
+  if (nested == nullptr) return {config, where};
+  return {*nested, where + " (text_config)"};
+}
+
 }  // namespace
 
-DecoderConfig read_decoder_config(const Json& config, const std::string& where) {
-  const Json* nested = core::find(config, "text_config");
-  const Json& text = nested == nullptr ? config : *nested;
-  const std::string place = nested == nullptr ? where : where + " (text_config)";
+void read_qwen3_attention(const Json& config, const std::string& where, DecoderConfig& result) {
+  const auto [text, place] = text_section(config, where);
+  result.has_qk_norm = true;
+  result.has_qkv_bias = core::get_bool_or(text, "attention_bias", false, place);
+  result.has_output_bias = result.has_qkv_bias;
+}
+
+void require_mrope(const DecoderConfig& config, const std::string& where) {
+  if (config.mrope_section.empty()) {
+    throw core::UserError(
+        core::str(where, ": mrope_section is missing (under rope_scaling or rope_parameters)"));
+  }
+}
+
+DecoderConfig read_decoder_config(const Json& config,
+                                  const std::string& where,
+                                  const DecoderDefaults& defaults) {
+  const auto section = text_section(config, where);
+  const Json& text = section.first;
+  const std::string& place = section.second;
   check_supported(config, text, place);
   const auto size = [&](const char* key) { return core::get_int(text, key, place, 1, kLargest); };
   DecoderConfig result;
@@ -64,13 +87,15 @@ DecoderConfig read_decoder_config(const Json& config, const std::string& where) 
   result.num_heads = size("num_attention_heads");
   result.num_kv_heads =
       core::get_int_or(text, "num_key_value_heads", result.num_heads, place, 1, kLargest);
-  result.head_dim =
-      core::get_int_or(text, "head_dim", result.hidden_size / result.num_heads, place, 1, kLargest);
+  const int64_t head_dim =
+      defaults.head_dim > 0 ? defaults.head_dim : result.hidden_size / result.num_heads;
+  result.head_dim = core::get_int_or(text, "head_dim", head_dim, place, 1, kLargest);
   result.max_positions =
       core::get_int_or(text, "max_position_embeddings", 32768, place, 1, kLargest);
-  result.rms_norm_eps = core::get_double_or(text, "rms_norm_eps", 1e-6, place);
+  result.rms_norm_eps = core::get_double_or(text, "rms_norm_eps", defaults.rms_norm_eps, place);
   const bool tied = core::get_bool_or(text, "tie_word_embeddings", false, place);
   result.is_tied = core::get_bool_or(config, "tie_word_embeddings", tied, where);
+  result.rope_theta = defaults.rope_theta;
   read_rope(text, place, result);
   if (result.num_heads % result.num_kv_heads != 0) {
     throw core::UserError(core::str(place,
@@ -88,8 +113,8 @@ DecoderConfig read_decoder_config(const Json& config, const std::string& where) 
   if (!result.mrope_section.empty() &&
       (result.mrope_section.size() != 3 || sections != result.head_dim / 2)) {
     throw core::UserError(core::str(place,
-                                    ": mrope_section adds up to ",
-                                    sections,
+                                    ": mrope_section is ",
+                                    at::IntArrayRef(result.mrope_section),
                                     ", expected three parts that add up to head_dim / 2 = ",
                                     result.head_dim / 2));
   }

@@ -3,18 +3,13 @@
 
 #include <set>
 
-#include "model/layers.h"
-#include "model/vision.h"
+#include "model/vit.h"
 
 namespace sgrpo::model::qwen2_5_vl {
 
-struct VisionConfig {
-  int64_t depth = 0, hidden_size = 0, intermediate_size = 0, num_heads = 0, out_hidden_size = 0;
-  int64_t in_channels = 3, patch_size = 14, temporal_patch_size = 2, merge_size = 2;
+struct VisionConfig : VitConfig {
   int64_t window_size = 112;  // pixels
   std::set<int64_t> full_attention_blocks;
-
-  int64_t patch_dim() const { return in_channels * temporal_patch_size * patch_size * patch_size; }
 };
 
 /// Throws core::UserError naming file and key.
@@ -36,7 +31,8 @@ class Tower final : public VisionTower {
  private:
   struct Block {
     at::Tensor norm1, norm2;
-    Linear qkv, proj, down_proj;
+    VitAttention attention;
+    Linear down_proj;
     LinearStack gate_up;
   };
   at::Tensor run_block(const Block& block,
@@ -46,7 +42,7 @@ class Tower final : public VisionTower {
   Rotary rotary(const at::Tensor& grid_thw, const at::Tensor& order) const;
 
   VisionConfig config_;
-  at::Tensor patch_embed_;  // [hidden, channels, temporal, patch, patch]
+  PatchEmbed patch_embed_;
   std::vector<Block> blocks_;
   at::Tensor merger_norm_;
   Linear merger_in_, merger_out_;
