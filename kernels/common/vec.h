@@ -7,10 +7,11 @@
 
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__CUDACC__)
-// The loader picks a clone by the machine's instruction set. Not under ASan: its runtime is not yet
+// The loader picks a clone by instruction set: names of processors ("skylake-avx512") would match
+// that processor alone, not its successors. Not under ASan: its runtime is not yet
 // up when the loader resolves clones.
 #define SGRPO_MULTIVERSION \
-  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SGRPO_MULTIVERSION
 #endif

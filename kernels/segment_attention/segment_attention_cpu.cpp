@@ -1,6 +1,6 @@
 // CPU attention of packed segments. float: keys and values of a segment are packed once per kv
-// head, then blocks of four query rows run against sixteen keys at a time. double: plain loops, for
-// gradient checks.
+// head, then blocks of eight query rows run against sixteen keys at a time. double: plain loops,
+// for gradient checks.
 #include "kernels/segment_attention/segment_attention.h"
 
 #include <algorithm>
@@ -14,7 +14,10 @@
 namespace sgrpo::kernels {
 namespace {
 
-constexpr int64_t kRows = 4;  // query rows of one block
+// Query vectors of one block: eight sums hide the latency of a fused multiply-add.
+constexpr int64_t kRows = 8;
+// Up to so many query vectors, reading keys in place costs less than packing them.
+constexpr int64_t kDirectRows = 8;
 
 int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
@@ -135,15 +138,15 @@ void pack(const SegmentAttentionParams<float>& p,
   }
 }
 
-/// Up to four query vectors that see the same keys, zero padded.
+/// Up to kRows query vectors that see the same keys, zero padded.
 struct Block {
   int64_t count = 0;
   int64_t row[kRows] = {}, head[kRows] = {}, visible[kRows] = {};
-  std::vector<float> q, grad;         // [4, dims]
-  std::vector<float> weights, slope;  // [4, keys]
+  std::vector<float> q, grad;         // [kRows, dims]
+  std::vector<float> weights, slope;  // [kRows, keys]
 };
 
-/// Query vectors of a segment in the order (query, head), four at a time.
+/// Query vectors of a segment in the order (query, head), kRows at a time.
 class BlockCursor {
  public:
   BlockCursor(const SegmentAttentionParams<float>& p, const Segment& segment, int64_t kv_head)
@@ -178,55 +181,51 @@ class BlockCursor {
   int64_t per_kv_, first_head_, position_ = 0;
 };
 
-/// out[4, keys] = rows[4, dims] * matrix_t[dims, keys]
+/// out[kRows, keys] = rows[kRows, dims] * matrix_t[dims, keys]
 SGRPO_INLINE void rows_times_transposed(
     const float* rows, const float* matrix_t, int64_t dims, int64_t keys, float* out) {
   for (int64_t j = 0; j < keys; j += kLanes) {
-    Vec sum0{}, sum1{}, sum2{}, sum3{};
+    Vec sums[kRows] = {};
     for (int64_t e = 0; e < dims; ++e) {
       const Vec m = load(matrix_t + e * keys + j);
-      sum0 += m * rows[e];
-      sum1 += m * rows[dims + e];
-      sum2 += m * rows[2 * dims + e];
-      sum3 += m * rows[3 * dims + e];
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kRows; ++i) sums[i] += m * rows[i * dims + e];
     }
-    store(out + j, sum0);
-    store(out + keys + j, sum1);
-    store(out + 2 * keys + j, sum2);
-    store(out + 3 * keys + j, sum3);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kRows; ++i) store(out + i * keys + j, sums[i]);
   }
 }
 
-/// out[4, dims] = weights[4, keys] * matrix[keys, dims], over the first n keys
+/// out[kRows, dims] = weights[kRows, keys] * matrix[keys, dims], over the first n keys
 SGRPO_INLINE void weights_times_matrix(
     const float* weights, const float* matrix, int64_t n, int64_t keys, int64_t dims, float* out) {
   for (int64_t e = 0; e < dims; e += kLanes) {
-    Vec sum0{}, sum1{}, sum2{}, sum3{};
+    Vec sums[kRows] = {};
     for (int64_t j = 0; j < n; ++j) {
       const Vec m = load(matrix + j * dims + e);
-      sum0 += m * weights[j];
-      sum1 += m * weights[keys + j];
-      sum2 += m * weights[2 * keys + j];
-      sum3 += m * weights[3 * keys + j];
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kRows; ++i) sums[i] += m * weights[i * keys + j];
     }
-    store(out + e, sum0);
-    store(out + dims + e, sum1);
-    store(out + 2 * dims + e, sum2);
-    store(out + 3 * dims + e, sum3);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kRows; ++i) store(out + i * dims + e, sums[i]);
   }
 }
 
-/// grad[keys, dims] += weights[4, keys]^T * rows[4, dims], over the first n keys
+/// grad[keys, dims] += weights[kRows, keys]^T * rows[kRows, dims], over the first n keys
 SGRPO_INLINE void add_outer(
     const float* weights, const float* rows, int64_t n, int64_t keys, int64_t dims, float* grad) {
   for (int64_t e = 0; e < dims; e += kLanes) {
-    const Vec r0 = load(rows + e), r1 = load(rows + dims + e);
-    const Vec r2 = load(rows + 2 * dims + e), r3 = load(rows + 3 * dims + e);
+    Vec row[kRows];
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kRows; ++i) row[i] = load(rows + i * dims + e);
     for (int64_t j = 0; j < n; ++j) {
-      float* target = grad + j * dims + e;
-      store(target,
-            load(target) + r0 * weights[j] + r1 * weights[keys + j] + r2 * weights[2 * keys + j] +
-                r3 * weights[3 * keys + j]);
+      Vec even = load(grad + j * dims + e), odd{};
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kRows; i += 2) {
+        even += row[i] * weights[i * keys + j];
+        odd += row[i + 1] * weights[(i + 1) * keys + j];
+      }
+      store(grad + j * dims + e, even + odd);
     }
   }
 }
@@ -413,8 +412,7 @@ void segment_attention_forward_cpu<float>(const SegmentAttentionForward<float>& 
   const int64_t per_kv = work.params.num_heads / kv_heads;
   for (int64_t item = begin; item < end; ++item) {
     const Segment segment(work.params.segments + item / kv_heads * 6);
-    // Packing pays from about two blocks of query vectors on.
-    if (segment.num_queries() * per_kv > 2 * kRows) {
+    if (segment.num_queries() * per_kv > kDirectRows) {
       blocked_forward(work, segment, item % kv_heads);
     } else {
       direct_forward(work, segment, item % kv_heads);
