@@ -53,6 +53,8 @@ train_run() {
 check "binary loads; doctor names the GPU" 60 bash -c "$sgrpo doctor | grep -i cuda"
 if [ $# -eq 0 ]; then
   check "all tests of the cuda build" 600 ctest --test-dir build/cuda --output-on-failure --no-tests=error
+  check "ops on the GPU agree with the CPU, none skipped" 120 bash -c \
+    "build/cuda/tests/test_ops --gtest_filter='Cuda.*' | tee /dev/stderr | grep -q 'PASSED.* 4 tests'"
 fi
 check "logprobs on the CPU" 60 device_run logprobs cpu "$work/cpu.jsonl"
 check "logprobs on the GPU" 60 device_run logprobs cuda "$work/cuda.jsonl"
