@@ -48,11 +48,14 @@ at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
   layout_.emplace_back(name, shape.vec());
   if (source_ == nullptr) return at::empty(shape, at::TensorOptions().device(at::kMeta));
   if (!has(name)) {
+    std::vector<std::string> unread;
+    for (const std::string& other : source_->names)
+      if (taken_.count(other) == 0) unread.push_back(other);
     throw core::UserError(core::str(source_->where,
                                     ": the checkpoint has no tensor '",
                                     name,
                                     "'",
-                                    core::did_you_mean(name, source_->names),
+                                    core::did_you_mean(name, unread),
                                     "; expected shape ",
                                     shape));
   }

@@ -1,0 +1,122 @@
+// The golden checkpoint in memory, where a test may change it, and its cases as packed tokens.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sgrpo/model/model.h"
+#include "sgrpo/ops/ops.h"
+#include "testing/safetensors_reader.h"
+
+namespace sgrpo::model {
+
+inline std::string golden_folder() {
+  return std::string(SGRPO_TESTS_DIR) + "/golden/model/qwen2_5_vl/";
+}
+
+inline ModelOptions cpu_options(const std::vector<std::string>& freeze = {}) {
+  ModelOptions options;
+  options.device = "cpu";
+  options.freeze = freeze;
+  return options;
+}
+
+/// A checkpoint in memory.
+struct Checkpoint {
+  core::Json config;
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+
+  static Checkpoint golden() {
+    return {core::parse_json(sgrpo::testing::read_whole(golden_folder() + "config.json"),
+                             "config.json"),
+            sgrpo::testing::GoldenTensors(golden_folder() + "model.safetensors").all()};
+  }
+
+  at::Tensor& tensor(const std::string& name) {
+    return std::find_if(tensors.begin(),
+                        tensors.end(),
+                        [&](const auto& entry) { return entry.first == name; })
+        ->second;
+  }
+  void remove(const std::string& name) {
+    std::erase_if(tensors, [&](const auto& entry) { return entry.first == name; });
+  }
+
+  /// A source that reads from this object, which must outlive it; counts reads in `reads`.
+  ModelSource source(std::vector<std::string>* reads = nullptr) const {
+    ModelSource result{.config = config, .where = "tiny/config.json", .names = {}, .read = {}};
+    for (const auto& [name, tensor] : tensors) result.names.push_back(name);
+    result.read = [this, reads](const std::string& name) {
+      if (reads != nullptr) reads->push_back(name);
+      return std::find_if(tensors.begin(),
+                          tensors.end(),
+                          [&](const auto& entry) { return entry.first == name; })
+          ->second.clone();
+    };
+    return result;
+  }
+
+  std::unique_ptr<Model> load(const ModelOptions& options = cpu_options()) const {
+    return load_model(source(), options);
+  }
+};
+
+/// One golden case.
+struct GoldenCase {
+  PackedTokens input;  // one causal segment
+  int64_t prompt_length = 0;
+  at::Tensor hidden, features, window_order, window_ends, logprobs, entropy;
+
+  at::Tensor labels() const { return input.token_ids.slice(0, prompt_length); }
+};
+
+inline SegmentTable one_segment(int64_t tokens) {
+  return {at::tensor({int64_t{0}, tokens, int64_t{0}, int64_t{0}, int64_t{0}, tokens}, at::kLong)
+              .view({1, 6})};
+}
+
+inline GoldenCase golden_case(const std::string& name) {
+  static const sgrpo::testing::GoldenTensors golden(golden_folder() + "expected.safetensors");
+  const auto get = [&](const char* key) { return golden.at(name + "/" + key); };
+  GoldenCase result;
+  result.input = {.token_ids = get("token_ids"),
+                  .position_ids = get("position_ids"),
+                  .pixel_values = get("pixel_values"),
+                  .grid_thw = get("grid_thw"),
+                  .segments = one_segment(get("token_ids").size(0))};
+  result.prompt_length = get("prompt_length").item<int64_t>();
+  result.hidden = get("hidden");
+  result.logprobs = get("logprobs");
+  result.entropy = get("entropy");
+  if (name != "text") {
+    result.features = get("features");
+    result.window_order = get("window_order");
+    result.window_ends = get("window_ends");
+  }
+  return result;
+}
+
+/// Log-probabilities and entropies of the tokens from `begin` on.
+inline std::tuple<at::Tensor, at::Tensor> scores(const Model& model,
+                                                 const PackedTokens& input,
+                                                 int64_t begin) {
+  const at::Tensor hidden = model.forward(input).slice(0, begin - 1, -1);
+  return ops::linear_logprob(hidden,
+                             model.output_weight(),
+                             input.token_ids.slice(0, begin),
+                             at::empty({0}, at::kLong),
+                             1.0);
+}
+
+/// Gradients by parameter name; undefined for parameters that do not train.
+inline std::vector<std::pair<std::string, at::Tensor>> gradients(const Model& model) {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (const Parameter& parameter : model.parameters())
+    result.emplace_back(parameter.name, parameter.tensor.grad());
+  return result;
+}
+
+}  // namespace sgrpo::model

@@ -1,0 +1,252 @@
+// Checkpoints: every tensor once, freezing, layouts, and what is said of broken ones.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "model/golden_model.h"
+#include "sgrpo/core/error.h"
+#include "testing/expect_close.h"
+#include "testing/random_tensor.h"
+
+namespace sgrpo::model {
+namespace {
+
+using sgrpo::testing::expect_bitwise_equal;
+using sgrpo::testing::random_normal;
+
+std::string error_of(const Checkpoint& checkpoint) {
+  try {
+    checkpoint.load();
+  } catch (const core::UserError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Load, reads_every_tensor_once_and_names_every_parameter_in_file_order) {
+  const Checkpoint checkpoint = Checkpoint::golden();
+  std::vector<std::string> reads;
+  const auto model = load_model(checkpoint.source(&reads), cpu_options());
+  const std::vector<std::string> names = checkpoint.source().names;
+  EXPECT_EQ(std::set<std::string>(reads.begin(), reads.end()).size(), reads.size());
+  EXPECT_EQ(reads.size(), names.size());
+  ASSERT_EQ(model->parameters().size(), names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(model->parameters()[i].name, names[i]);
+    EXPECT_TRUE(model->parameters()[i].tensor.is_leaf()) << names[i];
+    expect_bitwise_equal(model->parameters()[i].tensor, checkpoint.tensors[i].second, names[i]);
+  }
+}
+
+TEST(Load, layout_is_the_checkpoints) {
+  const Checkpoint checkpoint = Checkpoint::golden();
+  std::set<std::pair<std::string, std::vector<int64_t>>> expected;
+  for (const auto& [name, tensor] : checkpoint.tensors)
+    expected.emplace(name, tensor.sizes().vec());
+  const TensorLayout layout = read_layout(checkpoint.config, "config.json");
+  EXPECT_EQ(layout.size(), expected.size());
+  EXPECT_EQ((std::set<std::pair<std::string, std::vector<int64_t>>>(layout.begin(), layout.end())),
+            expected);
+}
+
+TEST(Load, spec_gives_the_facts_of_the_config) {
+  const ModelSpec spec = read_spec(Checkpoint::golden().config, "config.json");
+  EXPECT_EQ(spec.model_type, "qwen2_5_vl");
+  EXPECT_EQ(spec.vocab_size, 304);
+  EXPECT_EQ(spec.hidden_size, 32);
+  EXPECT_EQ(spec.num_layers, 2);
+  EXPECT_EQ(spec.num_heads, 4);
+  EXPECT_EQ(spec.num_kv_heads, 2);
+  EXPECT_EQ(spec.head_dim, 8);
+  EXPECT_EQ(spec.max_positions, 512);
+  EXPECT_TRUE(spec.has_vision);
+  EXPECT_EQ(spec.image_token_id, 290);
+  EXPECT_EQ(spec.video_token_id, 291);
+  EXPECT_EQ(spec.merge_size, 2);
+  EXPECT_EQ(spec.patch_size, 4);
+  EXPECT_EQ(spec.temporal_patch_size, 2);
+}
+
+TEST(Load, nested_config_and_nested_names_give_the_same_model) {
+  const Checkpoint hub = Checkpoint::golden();
+  Checkpoint nested = hub;
+  core::Json text;
+  for (const auto& [key, value] : hub.config.items())
+    if (key != "vision_config" && key != "model_type" && key != "rope_scaling" &&
+        key != "rope_theta")
+      text[key] = value;
+  text["rope_parameters"] = {
+      {"rope_type", "default"}, {"rope_theta", 10000.0}, {"mrope_section", {2, 1, 1}}};
+  nested.config = {{"model_type", "qwen2_5_vl"},
+                   {"text_config", text},
+                   {"vision_config", hub.config["vision_config"]},
+                   {"tie_word_embeddings", true},
+                   {"image_token_id", 290}};
+  for (auto& [name, tensor] : nested.tensors)
+    name = name.starts_with("model.") ? "model.language_model." + name.substr(6) : "model." + name;
+  const GoldenCase c = golden_case("images");
+  expect_bitwise_equal(nested.load()->forward(c.input), hub.load()->forward(c.input));
+}
+
+TEST(Load, an_untied_head_is_a_parameter_of_its_own) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.config["tie_word_embeddings"] = false;
+  EXPECT_EQ(
+      error_of(checkpoint),
+      "tiny/config.json: the checkpoint has no tensor 'lm_head.weight'; expected shape [304, 32]");
+  checkpoint.tensors.emplace_back("lm_head.weight", random_normal({304, 32}, 1).to(at::kFloat));
+  const auto model = checkpoint.load();
+  EXPECT_EQ(model->parameters().size(), checkpoint.tensors.size());
+  expect_bitwise_equal(model->output_weight(), checkpoint.tensor("lm_head.weight"));
+}
+
+TEST(Load, a_tied_head_that_is_written_out_is_the_embedding) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.tensors.emplace_back("lm_head.weight", checkpoint.tensor("model.embed_tokens.weight"));
+  const auto model = checkpoint.load();
+  EXPECT_EQ(model->parameters().size(), checkpoint.tensors.size() - 1);
+  expect_bitwise_equal(model->output_weight(), checkpoint.tensor("model.embed_tokens.weight"));
+}
+
+TEST(Freeze, named_modules_get_no_gradient_and_the_others_the_same_one) {
+  const Checkpoint checkpoint = Checkpoint::golden();
+  const GoldenCase c = golden_case("images");
+  const auto run = [&](const std::vector<std::string>& freeze) {
+    auto model = checkpoint.load(cpu_options(freeze));
+    std::get<0>(scores(*model, c.input, c.prompt_length)).sum().backward();
+    return model;
+  };
+  const auto free = run({});
+  const std::vector<std::vector<std::string>> choices = {
+      {"vision"}, {"merger"}, {"vision", "merger"}, {"language"}, {"vision", "language"}};
+  for (const auto& freeze : choices) {
+    const auto model = run(freeze);
+    for (size_t i = 0; i < model->parameters().size(); ++i) {
+      const Parameter& parameter = model->parameters()[i];
+      const bool is_frozen = std::count(freeze.begin(), freeze.end(), parameter.module) > 0;
+      EXPECT_EQ(parameter.tensor.requires_grad(), !is_frozen) << parameter.name;
+      ASSERT_EQ(parameter.tensor.grad().defined(), !is_frozen) << parameter.name;
+      if (!is_frozen)
+        expect_bitwise_equal(
+            parameter.tensor.grad(), free->parameters()[i].tensor.grad(), parameter.name);
+    }
+  }
+}
+
+TEST(Freeze, modules_are_vision_merger_and_language) {
+  const Checkpoint checkpoint = Checkpoint::golden();
+  const auto model = checkpoint.load();
+  for (const Parameter& parameter : model->parameters()) {
+    const std::string expected = parameter.name.starts_with("visual.merger.") ? "merger"
+                                 : parameter.name.starts_with("visual.")      ? "vision"
+                                                                              : "language";
+    EXPECT_EQ(parameter.module, expected) << parameter.name;
+  }
+}
+
+TEST(LoadErrors, unknown_architectures_list_the_known_ones) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.config["model_type"] = "qwen2_5_v";
+  const std::string error = error_of(checkpoint);
+  EXPECT_TRUE(error.starts_with("tiny/config.json: unknown architecture 'qwen2_5_v'")) << error;
+  EXPECT_NE(error.find("(did you mean 'qwen2_5_vl'?)"), std::string::npos) << error;
+  EXPECT_NE(error.find("; known: "), std::string::npos) << error;
+}
+
+TEST(LoadErrors, a_missing_tensor_is_named_with_its_nearest_neighbour) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.remove("model.layers.1.mlp.up_proj.weight");
+  checkpoint.tensors.emplace_back("model.layers.1.mlp.upproj.weight", at::zeros({40, 32}));
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: the checkpoint has no tensor 'model.layers.1.mlp.up_proj.weight' "
+            "(did you mean 'model.layers.1.mlp.upproj.weight'?); expected shape [40, 32]");
+}
+
+TEST(LoadErrors, tensors_that_nobody_reads_are_listed) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.tensors.emplace_back("model.layers.2.norm.weight", at::zeros({1}));
+  checkpoint.tensors.emplace_back("score.weight", at::zeros({1}));
+  EXPECT_EQ(
+      error_of(checkpoint),
+      "tiny/config.json: the checkpoint has 2 tensors that this architecture does not use, first: "
+      "model.layers.2.norm.weight, score.weight; is model_type or a layer count in config.json "
+      "wrong?");
+}
+
+TEST(LoadErrors, a_wrong_shape_is_found_and_expected) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.tensor("visual.merger.mlp.0.bias") = at::zeros({95});
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: tensor 'visual.merger.mlp.0.bias' has shape [95] in the checkpoint, "
+            "config.json says [96]");
+}
+
+struct BadConfig {
+  const char* path;  // JSON pointer
+  core::Json value;
+  const char* error;
+};
+
+TEST(LoadErrors, broken_configurations_are_named_by_key) {
+  const std::vector<BadConfig> cases = {
+      {"/num_attention_heads",
+       3,
+       "tiny/config.json: num_attention_heads is 3, expected a multiple of num_key_value_heads = "
+       "2"},
+      {"/head_dim", 7, "tiny/config.json: head_dim is 7, expected an even number"},
+      {"/rope_scaling/mrope_section",
+       {2, 1, 2},
+       "tiny/config.json: mrope_section is [2, 1, 2], expected three parts that add up to head_dim "
+       "/ 2 = 4"},
+      {"/rope_scaling/mrope_section",
+       {2, 2},
+       "tiny/config.json: mrope_section is [2, 2], expected three parts that add up to head_dim / "
+       "2 = "
+       "4"},
+      {"/rope_scaling",
+       nullptr,
+       "tiny/config.json: mrope_section is missing (under rope_scaling or rope_parameters)"},
+      {"/rope_scaling/type",
+       "yarn",
+       "tiny/config.json: rope type 'yarn' is not supported, expected default or mrope"},
+      {"/hidden_act", "gelu", "tiny/config.json: hidden_act is 'gelu', expected silu"},
+      {"/use_sliding_window",
+       true,
+       "tiny/config.json: use_sliding_window is true, which is not supported"},
+      {"/quantization_config",
+       {{"quant_method", "awq"}},
+       "tiny/config.json: quantised checkpoints (awq) are not supported: load the float32 or "
+       "bfloat16 original"},
+      {"/image_token_id", 304, "tiny/config.json: 'image_token_id' is 304, expected 0..303"},
+      {"/vision_config/out_hidden_size",
+       31,
+       "tiny/config.json: vision_config.out_hidden_size is 31, expected the text hidden_size 32"},
+      {"/vision_config/num_heads",
+       4,
+       "tiny/config.json (vision_config): hidden_size 24 / num_heads 4 must be a multiple of 4 "
+       "(rows and columns each "
+       "turn half of a head)"},
+      {"/vision_config/window_size",
+       7,
+       "tiny/config.json (vision_config): window_size is 7, expected at least patch_size * "
+       "spatial_merge_size = 8"},
+  };
+  for (const BadConfig& bad : cases) {
+    Checkpoint checkpoint = Checkpoint::golden();
+    checkpoint.config[core::Json::json_pointer(bad.path)] = bad.value;
+    EXPECT_EQ(error_of(checkpoint), bad.error) << bad.path;
+  }
+}
+
+TEST(LoadErrors, a_section_without_a_key_is_named) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.config.erase("hidden_size");
+  EXPECT_EQ(error_of(checkpoint), "tiny/config.json: key 'hidden_size' is missing");
+  checkpoint = Checkpoint::golden();
+  checkpoint.config["vision_config"].erase("depth");
+  EXPECT_EQ(error_of(checkpoint), "tiny/config.json (vision_config): key 'depth' is missing");
+}
+
+}  // namespace
+}  // namespace sgrpo::model
