@@ -16,8 +16,9 @@ SGRPO_INLINE float dot(const float* a, const float* b, int64_t n) {
 }
 
 SGRPO_INLINE Vec sigmoid(Vec x) {
-  // exp saturates to 0 far below; far above the quotient is 1 anyway.
-  const Vec bounded = x > 80.0f ? splat(80.0f) : x;
+  // exp(-x) saturates to 0 far above; far below it would leave exp's range, and 2e-35 is small
+  // enough.
+  const Vec bounded = x < -80.0f ? splat(-80.0f) : x;
   return 1.0f / (1.0f + exp(-bounded));
 }
 

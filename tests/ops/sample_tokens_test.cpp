@@ -69,7 +69,7 @@ std::vector<double> restricted(const at::Tensor& row, const Options& options) {
   return p;
 }
 
-constexpr int64_t kGrid = 20'000;
+constexpr int64_t kGrid = 5'000;
 
 at::Tensor uniform_grid() {
   return (at::arange(kGrid, at::kDouble) + 0.5) / static_cast<double>(kGrid);
