@@ -46,6 +46,7 @@ struct Eval {
     StepReport report;
     std::ofstream rows;
     if (output) rows.open(*output, std::ios::binary);
+    if (!rows) throw core::RunError(core::str("cannot write ", *output));
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
       const auto result = evaluate_split(policy, verifiers, config, name, path);

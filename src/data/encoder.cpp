@@ -136,6 +136,7 @@ EncodedPrompt PromptEncoder::encode_unchecked(
     prompt.ground_truth_ids = completion_ids(*text);
     check_ground_truth(prompt.ground_truth_ids);
   }
+  if (spec_.requires_completion) check_completion(*record);
   prompt.stream_hash = stream_hash(prompt.token_ids, prompt.patches);
   prompt.validate();
   return prompt;
@@ -150,9 +151,20 @@ void PromptEncoder::check_ground_truth(const std::vector<int64_t>& ids) const {
                         limit,
                         " are allowed (rollout.max_new_tokens); raise the limit or shorten it"));
   }
+  check_no_placeholder(ids, "the ground truth");
+}
+
+void PromptEncoder::check_completion(const PromptRecord& record) const {
+  if (!record.completion && !record.injected_text())
+    throw UserError("no completion, ground_truth_completion or ground_truth to learn from");
+  if (record.completion) check_no_placeholder(completion_ids(*record.completion), "the completion");
+}
+
+void PromptEncoder::check_no_placeholder(const std::vector<int64_t>& ids,
+                                         const std::string& what) const {
   for (const int64_t id : {spec_.image_token_id, spec_.video_token_id}) {
     if (id >= 0 && std::find(ids.begin(), ids.end(), id) != ids.end())
-      throw UserError("the ground truth contains an image or video placeholder token; remove it");
+      throw UserError(str(what, " contains an image or video placeholder token; remove it"));
   }
 }
 

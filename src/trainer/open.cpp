@@ -43,8 +43,11 @@ void open_model(Run& run) {
 
 void open_data(Run& run) {
   const RunConfig& config = run.config;
+  // Validation rows need no completion: the stream has an encoder of its own.
+  data::EncoderSpec spec = run.policy.encoder->spec();
+  spec.requires_completion = run.task == Task::kSft;
   run.stream = std::make_unique<data::PromptStream>(config.data,
-                                                    run.policy.encoder,
+                                                    std::make_shared<data::PromptEncoder>(spec),
                                                     static_cast<uint64_t>(config.seed),
                                                     config.trainer.prompts_per_step);
   for (const auto& [name, path] : config.data.eval) {

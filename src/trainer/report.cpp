@@ -6,6 +6,7 @@
 
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/data/stream.h"
 #include "sgrpo/telemetry/telemetry.h"
@@ -20,7 +21,7 @@ using core::Json;
 constexpr size_t kSamplesPerFile = 4;
 
 /// Rows of a run's training data by id.
-std::map<std::string, PromptRecord> records_of(const RunConfig& config) {
+std::map<std::string, PromptRecord> read_records(const RunConfig& config) {
   std::map<std::string, PromptRecord> records;
   const auto add_file = [&](const std::string& path) {
     for (auto& row : data::read_rows(path, data::row_options(config.data))) {
@@ -35,6 +36,16 @@ std::map<std::string, PromptRecord> records_of(const RunConfig& config) {
       add_file(core::get_string(part, "path", "data.train"));
   }
   return records;
+}
+
+/// A run outlives its data and moves between machines: then its samples show ids alone.
+std::map<std::string, PromptRecord> records_of(const fs::path& run) {
+  try {
+    return read_records(load_run_config(run / "config.yaml", {}));
+  } catch (const core::UserError& error) {
+    core::warn("report of ", run.string(), ": prompts and images are left out: ", error.what());
+    return {};
+  }
 }
 
 std::string prompt_text(const PromptRecord& record) {
@@ -116,7 +127,7 @@ void write_run_report(const fs::path& output,
     runs.push_back({.name = name, .folder = folder});
     const auto files = chosen_files(folder / "completions");
     if (files.empty()) continue;
-    const auto records = records_of(load_run_config(folder / "config.yaml", {}));
+    const auto records = records_of(folder);
     for (const fs::path& file : files) {
       for (const Json& row : chosen_rows(file)) {
         const auto found = records.find(row.value("prompt_id", ""));

@@ -178,8 +178,6 @@ std::vector<RolloutGroup> ground_truth_groups(const Run& run, const PromptBatch&
           record.id,
           "no completion, ground_truth_completion or ground_truth to learn from");
     }
-    if (const auto bad = eval::find_bad_id(run.policy, member.completion.token_ids); !bad.empty())
-      throw data::RecordError(record.source, record.id, "the completion holds " + bad);
     member.completion.text = run.policy.encoder->completion_text(member.completion.token_ids);
     member.completion.origin = Origin::kGroundTruth;
     member.verdict = {.reward = 1.0, .status = VerdictStatus::kCorrect, .breakdown = {}};

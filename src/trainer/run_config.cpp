@@ -227,6 +227,16 @@ void check_eval(const eval::EvalOptions& eval) {
   }
 }
 
+/// Without validation no checkpoint is ever the best.
+void check_keep_best(const RunConfig& config) {
+  if (!config.trainer.keep_best) return;
+  if (config.data.eval.empty() || config.eval.every == 0) {
+    refuse(str("trainer.keep_best is '",
+               *config.trainer.keep_best,
+               "', which needs validation: set data.eval and eval.every"));
+  }
+}
+
 void check_pixels(const data::DataOptions& data) {
   if (data.min_pixels && data.max_pixels && *data.min_pixels > *data.max_pixels) {
     refuse(str("data.min_pixels is ",
@@ -248,6 +258,7 @@ void RunConfig::validate() const {
   check_group(*this);
   check_optim(*this);
   check_eval(eval);
+  check_keep_best(*this);
 }
 
 const config::Aliases& run_config_aliases() {

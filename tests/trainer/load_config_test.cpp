@@ -206,6 +206,12 @@ TEST(Validate, combinations_without_meaning_say_what_to_do) {
   EXPECT_EQ(
       load_error({"rollout.group_size=1", "injection.when=never", "algorithm.std=none"}).find("no"),
       0u);
+  EXPECT_EQ(load_error({"trainer.keep_best=val/val/pass@1", "data.eval={val: v.jsonl}"}),
+            "trainer.keep_best is 'val/val/pass@1', which needs validation: set data.eval and "
+            "eval.every");
+  EXPECT_EQ(
+      load_error({"trainer.keep_best=val/val/pass@1", "data.eval={val: v.jsonl}", "eval.every=5"}),
+      "no error");
   EXPECT_EQ(load_error({"data.min_pixels=9", "data.max_pixels=4"}),
             "data.min_pixels is 9, expected at most data.max_pixels (4)");
 }

@@ -1,6 +1,7 @@
 // What a run writes: completions, metrics, and the story they tell.
 #include <set>
 
+#include "sgrpo/trainer/report.h"
 #include "trainer/run_files.h"
 
 namespace sgrpo::trainer {
@@ -170,7 +171,7 @@ TEST_F(WholeRun, all_fail_groups_get_the_ground_truth_in_place_of_a_victim) {
 
 TEST_F(WholeRun, injection_turns_a_task_that_always_fails_into_one_that_is_solved) {
   write_rows("train.jsonl", 1, 300);
-  const Overrides options = {"trainer.steps=30",
+  const Overrides options = {"trainer.steps=40",
                              "trainer.prompts_per_step=1",
                              "optim.lr=0.02",
                              "optim.eps=1e-8",
@@ -179,11 +180,16 @@ TEST_F(WholeRun, injection_turns_a_task_that_always_fails_into_one_that_is_solve
   const auto value = [](const Json& row, const char* name) { return row.at(name).get<double>(); };
   EXPECT_EQ(value(rows.front(), "reward"), 0.0);
   EXPECT_EQ(value(rows.front(), "cgi/injected_frac"), 1.0);
-  EXPECT_GT(value(rows.back(), "reward"), 0.9) << "the answer is learned";
-  EXPECT_EQ(value(rows.back(), "cgi/injected_frac"), 0.0) << "and injection stops by itself";
+  double reward = 0.0, injected = 0.0;  // of the last ten steps: a single one is a matter of luck
+  for (size_t i = rows.size() - 10; i < rows.size(); ++i) {
+    reward += value(rows[i], "reward") / 10;
+    injected += value(rows[i], "cgi/injected_frac") / 10;
+  }
+  EXPECT_GT(reward, 0.75) << "the answer is learned";
+  EXPECT_EQ(injected, 0.0) << "and injection stops by itself";
   const auto flat = metrics_of(run("grpo", both(options, {"injection.when=never"})));
   EXPECT_EQ(value(flat.back(), "reward"), 0.0) << "GRPO alone never sees a reward here";
-  EXPECT_EQ(value(flat.back(), "optim/no_signal_steps"), 30.0);
+  EXPECT_EQ(value(flat.back(), "optim/no_signal_steps"), 40.0);
 }
 
 TEST_F(WholeRun, rows_without_ground_truth_are_counted_not_fatal) {
@@ -279,19 +285,35 @@ TEST_F(WholeRun, row_with_an_unknown_verifier_is_named) {
       << message;
 }
 
-TEST_F(WholeRun, sft_needs_something_to_learn_from) {
+TEST_F(WholeRun, sft_replaces_and_counts_rows_with_nothing_to_learn_from) {
+  auto data = rows(6, 100);
+  data[1].erase("ground_truth");
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const Overrides options = {"data.shuffle=false", "trainer.prompts_per_step=6"};
+  const auto rejected = [&](const std::string& name) {
+    const testing::LogCapture log;
+    Trainer(config(name, options), Task::kSft).run();
+    EXPECT_EQ(metrics_of(scratch_ / name)[0].at("data/rejected_rows"), 1);
+    return scratch_.shorten(log.text());
+  };
+  EXPECT_NE(rejected("nothing").find("bad row: train.jsonl:2 (id 'row-101'): no completion, "
+                                     "ground_truth_completion or ground_truth to learn from"),
+            std::string::npos);
+  data[1]["completion"] = "a <|image_pad|>";
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  EXPECT_NE(rejected("placeholder")
+                .find("bad row: train.jsonl:2 (id 'row-101'): the completion contains an image or "
+                      "video placeholder token; remove it"),
+            std::string::npos);
+}
+
+TEST_F(WholeRun, sft_phase_of_a_mixed_run_names_the_row_without_ground_truth) {
   auto data = rows(4, 100);
   data[1].erase("ground_truth");
   scratch_.write("train.jsonl", testing::to_jsonl(data));
-  const Overrides options = {"data.shuffle=false"};
-  EXPECT_EQ(error_of(options, Task::kSft),
+  EXPECT_EQ(error_of({"data.shuffle=false", "trainer.sft_steps=1"}),
             "train.jsonl:2 (id 'row-101'): no completion, ground_truth_completion or ground_truth "
             "to learn from");
-  data[1]["completion"] = "a <|image_pad|>";
-  scratch_.write("train.jsonl", testing::to_jsonl(data));
-  EXPECT_EQ(error_of(options, Task::kSft),
-            "train.jsonl:2 (id 'row-101'): the completion holds token id 5, an image or video "
-            "placeholder");
 }
 
 TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
@@ -309,6 +331,22 @@ TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
                                          "optim.lr=0",
                                          "model.path=" + (scratch_ / "sft").string()}));
   EXPECT_GT(evaluated[0].at("loss").get<double>(), 1.0) << "'bag' was never learned";
+}
+
+TEST_F(WholeRun, report_shows_prompts_and_images_and_survives_the_loss_of_the_data) {
+  const auto folder = run("told", {});
+  const std::string page = core::read_file(folder / "report.html");
+  EXPECT_NE(page.find("which item is this?"), std::string::npos);
+  EXPECT_NE(page.find("data:image/png;base64,"), std::string::npos);
+  std::filesystem::remove(scratch_ / "train.jsonl");
+  const testing::LogCapture log;
+  write_run_report(scratch_ / "again.html", {folder}, "again");
+  const std::string bare = core::read_file(scratch_ / "again.html");
+  EXPECT_EQ(bare.find("data:image/png;base64,"), std::string::npos);
+  EXPECT_NE(bare.find("row-1"), std::string::npos) << "ids stand in for prompts";
+  EXPECT_EQ(scratch_.shorten(log.text()),
+            "report of told: prompts and images are left out: cannot read train.jsonl: No such "
+            "file or directory\n");
 }
 
 TEST_F(WholeRun, memory_does_not_grow_with_the_steps) {

@@ -25,6 +25,7 @@ struct EncoderSpec {
   std::vector<int64_t> end_ids = {};  // further ids that end a completion (generation_config.json)
   int64_t max_prompt_tokens = 4096;
   int64_t max_ground_truth_tokens = 0;  // longer ground truth: bad row; 0 = no limit
+  bool requires_completion = false;     // SFT: a row with nothing to learn from is bad
 };
 
 /// A row whose prompt has more tokens than allowed: left out or fatal, as data.on_long_prompt says.
@@ -53,6 +54,8 @@ class PromptEncoder {
  private:
   EncodedPrompt encode_unchecked(const std::shared_ptr<const PromptRecord>& record) const;
   void check_ground_truth(const std::vector<int64_t>& ids) const;
+  void check_completion(const PromptRecord& record) const;
+  void check_no_placeholder(const std::vector<int64_t>& ids, const std::string& what) const;
   EncoderSpec spec_;
 };
 
