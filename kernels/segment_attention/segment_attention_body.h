@@ -132,32 +132,34 @@ SGRPO_HOST_DEVICE void attention_backward_query_body(const SegmentAttentionBackw
   warp.store_one(delta + row * p.num_heads + head, own_delta);
 }
 
-/// Adds to the gradients of one key what the queries of one segment send it; `j` is its place among
-/// the segment's keys.
+/// One key row of one kv head, and the gradients collected for it.
+template <class Warp, int kParts>
+struct KeyState {
+  int64_t kv_head = 0;
+  LaneRow<Warp, kParts> key, value, grad_k, grad_v;
+};
+
+/// Adds what the queries of one segment send to a key; `j` is its place among the segment's keys.
 template <int kParts, class T, class Warp>
 SGRPO_HOST_DEVICE void add_segment_to_key(const SegmentAttentionBackward<T>& work,
                                           const T* delta,
                                           const Warp& warp,
                                           const Segment& segment,
                                           int64_t j,
-                                          int64_t kv_head,
-                                          const LaneRow<Warp, kParts>& key,
-                                          const LaneRow<Warp, kParts>& value,
-                                          LaneRow<Warp, kParts>& grad_k,
-                                          LaneRow<Warp, kParts>& grad_v) {
+                                          KeyState<Warp, kParts>& state) {
   const auto& p = work.params;
-  const int64_t per_kv = p.num_heads / p.num_kv_heads;
+  const int64_t per_kv = p.num_heads / p.num_kv_heads, first_head = state.kv_head * per_kv;
   const int64_t hidden = p.causal ? j - (segment.num_keys() - segment.num_queries()) : 0;
   for (int64_t query = hidden > 0 ? hidden : 0; query < segment.num_queries(); ++query) {
     const int64_t row = segment.q_begin + query;
-    for (int64_t head = kv_head * per_kv; head < (kv_head + 1) * per_kv; ++head) {
+    for (int64_t head = first_head; head < first_head + per_kv; ++head) {
       const auto q = load_row<kParts>(warp, p.q.at(row, head), p.head_dim);
       const auto grad = load_row<kParts>(warp, work.grad_out.at(row, head), p.head_dim);
       const int64_t place = row * p.num_heads + head;
-      const T weight = std::exp(p.scale * dot_rows<T>(warp, q, key) - work.lse[place]);
-      const T slope = p.scale * weight * (dot_rows<T>(warp, grad, value) - delta[place]);
-      accumulate(warp, grad_k, T{1}, q, slope);
-      accumulate(warp, grad_v, T{1}, grad, weight);
+      const T weight = std::exp(p.scale * dot_rows<T>(warp, q, state.key) - work.lse[place]);
+      const T slope = p.scale * weight * (dot_rows<T>(warp, grad, state.value) - delta[place]);
+      accumulate(warp, state.grad_k, T{1}, q, slope);
+      accumulate(warp, state.grad_v, T{1}, grad, weight);
     }
   }
 }
@@ -170,24 +172,22 @@ SGRPO_HOST_DEVICE void attention_backward_key_body(const SegmentAttentionBackwar
                                                    int64_t key_row,
                                                    int64_t kv_head) {
   const auto& p = work.params;
-  const auto key = load_row<kParts>(warp, p.k.at(key_row, kv_head), p.head_dim);
-  const auto value = load_row<kParts>(warp, p.v.at(key_row, kv_head), p.head_dim);
-  LaneRow<Warp, kParts> grad_k{}, grad_v{};
+  KeyState<Warp, kParts> state{kv_head,
+                               load_row<kParts>(warp, p.k.at(key_row, kv_head), p.head_dim),
+                               load_row<kParts>(warp, p.v.at(key_row, kv_head), p.head_dim),
+                               {},
+                               {}};
   for (int64_t s = 0; s < p.num_segments; ++s) {
     const Segment segment(p.segments + s * 6);
-    if (key_row >= segment.prefix_begin && key_row < segment.prefix_end) {
-      const int64_t j = key_row - segment.prefix_begin;
-      add_segment_to_key<kParts>(
-          work, delta, warp, segment, j, kv_head, key, value, grad_k, grad_v);
-    }
+    if (key_row >= segment.prefix_begin && key_row < segment.prefix_end)
+      add_segment_to_key(work, delta, warp, segment, key_row - segment.prefix_begin, state);
     if (key_row >= segment.self_begin && key_row < segment.self_end) {
       const int64_t j = segment.num_prefix() + key_row - segment.self_begin;
-      add_segment_to_key<kParts>(
-          work, delta, warp, segment, j, kv_head, key, value, grad_k, grad_v);
+      add_segment_to_key(work, delta, warp, segment, j, state);
     }
   }
-  store_row(warp, work.grad_k.at(key_row, kv_head), p.head_dim, grad_k);
-  store_row(warp, work.grad_v.at(key_row, kv_head), p.head_dim, grad_v);
+  store_row(warp, work.grad_k.at(key_row, kv_head), p.head_dim, state.grad_k);
+  store_row(warp, work.grad_v.at(key_row, kv_head), p.head_dim, state.grad_v);
 }
 
 /// Calls `f` with Parts<n>, n the least of 1, 2, 4 and 8

@@ -15,48 +15,47 @@ int64_t chunk_rows(int64_t vocab) {
 }
 
 /// Logits of rows [begin, end) as f32, masked.
-at::Tensor logits_of(const at::Tensor& hidden,
-                     const at::Tensor& weight,
-                     const at::Tensor& masked_ids,
-                     int64_t begin,
-                     int64_t end) {
-  at::Tensor logits = at::mm(hidden.slice(0, begin, end), weight.t()).to(at::kFloat);
-  if (masked_ids.numel() > 0)
-    logits.index_fill_(1, masked_ids, -std::numeric_limits<float>::infinity());
+at::Tensor logits_of(const LinearLogprobInput& input, int64_t begin, int64_t end) {
+  at::Tensor logits = at::mm(input.hidden.slice(0, begin, end), input.weight.t()).to(at::kFloat);
+  if (input.masked_ids.numel() > 0)
+    logits.index_fill_(1, input.masked_ids, -std::numeric_limits<float>::infinity());
   return logits;
 }
 
 /// Results and inputs of one chunk as the kernels take them.
 kernels::RowLogprobParams params_of(const at::Tensor& logits,
-                                    const at::Tensor& labels,
-                                    int64_t begin,
-                                    double temperature) {
+                                    const LinearLogprobInput& input,
+                                    int64_t begin) {
   kernels::RowLogprobParams params;
   params.logits = logits.const_data_ptr<float>();
-  params.labels = labels.const_data_ptr<int64_t>() + begin;
+  params.labels = input.labels.const_data_ptr<int64_t>() + begin;
   params.num_rows = logits.size(0);
   params.vocab = logits.size(1);
-  params.inverse_temperature = static_cast<float>(1.0 / temperature);
+  params.inverse_temperature = static_cast<float>(1.0 / input.temperature);
   return params;
 }
 
 }  // namespace
 
-void check_linear_logprob(const at::Tensor& hidden,
-                          const at::Tensor& weight,
-                          const at::Tensor& labels,
-                          const at::Tensor& masked_ids,
-                          double temperature) {
+void check_linear_logprob(const LinearLogprobInput& input) {
+  const auto& [hidden, weight, labels, masked_ids, temperature] = input;
   TORCH_CHECK_VALUE(hidden.dim() == 2, "hidden has shape ", hidden.sizes(), ", expected [M, D]");
   TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(1) == hidden.size(1),
                     "weight has shape ",
                     weight.sizes(),
                     ", expected [V, D] with D = ",
                     hidden.size(1));
-  TORCH_CHECK_VALUE(
-      labels.dim() == 1 && labels.size(0) == hidden.size(0) && labels.scalar_type() == at::kLong,
-      "labels must be [M] i64 with M = ",
-      hidden.size(0));
+  TORCH_CHECK_VALUE(labels.dim() == 1 && labels.size(0) == hidden.size(0) &&
+                        labels.scalar_type() == at::kLong && labels.is_contiguous(),
+                    "labels must be contiguous [M] i64 with M = ",
+                    hidden.size(0));
+  TORCH_CHECK_VALUE(labels.device() == hidden.device() && weight.device() == hidden.device(),
+                    "hidden is on ",
+                    hidden.device(),
+                    ", weight on ",
+                    weight.device(),
+                    ", labels on ",
+                    labels.device());
   TORCH_CHECK_VALUE(masked_ids.dim() == 1 && masked_ids.scalar_type() == at::kLong,
                     "masked_ids has shape ",
                     masked_ids.sizes(),
@@ -71,24 +70,18 @@ void check_linear_logprob(const at::Tensor& hidden,
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_logprob_forward(
-    const RowKernels& kernels,
-    const at::Tensor& hidden,
-    const at::Tensor& weight,
-    const at::Tensor& labels,
-    const at::Tensor& masked_ids,
-    double temperature,
-    bool keep_logits) {
-  check_linear_logprob(hidden, weight, labels, masked_ids, temperature);
-  const int64_t rows = hidden.size(0);
-  const auto f32 = hidden.options().dtype(at::kFloat);
+    const RowKernels& kernels, const LinearLogprobInput& input, bool keep_logits) {
+  check_linear_logprob(input);
+  const int64_t rows = input.hidden.size(0);
+  const auto f32 = input.hidden.options().dtype(at::kFloat);
   at::Tensor logprobs = at::empty({rows}, f32), entropy = at::empty({rows}, f32),
              lse = at::empty({rows}, f32);
   at::Tensor kept = at::empty({0}, f32);
-  const int64_t step = keep_logits ? std::max<int64_t>(rows, 1) : chunk_rows(weight.size(0));
+  const int64_t step = keep_logits ? std::max<int64_t>(rows, 1) : chunk_rows(input.weight.size(0));
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits = logits_of(hidden, weight, masked_ids, begin, end);
-    auto params = params_of(logits, labels, begin, temperature);
+    const at::Tensor logits = logits_of(input, begin, end);
+    auto params = params_of(logits, input, begin);
     params.logprobs = logprobs.data_ptr<float>() + begin;
     params.entropy = entropy.data_ptr<float>() + begin;
     params.lse = lse.data_ptr<float>() + begin;
@@ -102,7 +95,7 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& ker
                                                            const LinearLogprobSaved& saved,
                                                            const at::Tensor& grad_logprobs,
                                                            const at::Tensor& grad_entropy) {
-  const at::Tensor &hidden = saved.hidden, &weight = saved.weight;
+  const at::Tensor &hidden = saved.input.hidden, &weight = saved.input.weight;
   const int64_t rows = hidden.size(0);
   at::Tensor grad_hidden = at::empty_like(hidden), grad_weight = at::zeros_like(weight);
   const auto packed = [](const at::Tensor& t) { return t.defined() ? t.contiguous() : t; };
@@ -114,11 +107,10 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& ker
   const int64_t step = is_kept ? std::max<int64_t>(rows, 1) : chunk_rows(weight.size(0));
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits =
-        is_kept ? saved.logits : logits_of(hidden, weight, saved.masked_ids, begin, end);
+    const at::Tensor logits = is_kept ? saved.logits : logits_of(saved.input, begin, end);
     at::Tensor grad =
         is_kept ? at::empty_like(logits) : logits;  // recomputed logits are ours to overwrite
-    auto params = params_of(logits, saved.labels, begin, saved.temperature);
+    auto params = params_of(logits, saved.input, begin);
     params.entropy = saved.entropy.data_ptr<float>() + begin;
     params.lse = saved.lse.data_ptr<float>() + begin;
     kernels.backward(

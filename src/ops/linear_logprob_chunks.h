@@ -18,29 +18,25 @@ struct RowKernels {
                    float* grad_logits);
 };
 
+/// Arguments of the layer: hidden [M, D], weight [V, D], labels [M] i64, masked_ids [Z] i64.
+struct LinearLogprobInput {
+  at::Tensor hidden, weight, labels, masked_ids;
+  double temperature = 1.0;
+};
+
 /// Throws c10::ValueError or IndexError naming the argument. Skips the labels' values on tensors
 /// without data.
-void check_linear_logprob(const at::Tensor& hidden,
-                          const at::Tensor& weight,
-                          const at::Tensor& labels,
-                          const at::Tensor& masked_ids,
-                          double temperature);
+void check_linear_logprob(const LinearLogprobInput& input);
 
 /// Log-probabilities, entropies, log-sum-exps [M] and, if asked for, the logits [M, V].
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_logprob_forward(
-    const RowKernels& kernels,
-    const at::Tensor& hidden,
-    const at::Tensor& weight,
-    const at::Tensor& labels,
-    const at::Tensor& masked_ids,
-    double temperature,
-    bool keep_logits);
+    const RowKernels& kernels, const LinearLogprobInput& input, bool keep_logits);
 
 /// What the backward takes from the forward.
 struct LinearLogprobSaved {
-  at::Tensor hidden, weight, labels, masked_ids, entropy, lse;
+  LinearLogprobInput input;
+  at::Tensor entropy, lse;
   at::Tensor logits;  // empty: to be recomputed
-  double temperature = 1.0;
 };
 
 /// Gradients of hidden and weight. An undefined gradient of an output counts as zero.

@@ -217,7 +217,9 @@ TEST(LinearLogprob, broken_arguments_are_named) {
   EXPECT_EQ(error(hidden, weight.t(), labels, none, 1.0),
             "weight has shape [4, 5], expected [V, D] with D = 4");
   EXPECT_EQ(error(hidden, weight, labels.slice(0, 0, 1), none, 1.0),
-            "labels must be [M] i64 with M = 2");
+            "labels must be contiguous [M] i64 with M = 2");
+  EXPECT_EQ(error(hidden, weight, at::zeros({2, 2}, at::kLong).select(1, 0), none, 1.0),
+            "labels must be contiguous [M] i64 with M = 2");
   EXPECT_EQ(error(hidden, weight, labels + 5, none, 1.0), "labels are outside [0, 5)");
   EXPECT_EQ(error(hidden, weight, labels - 1, none, 1.0), "labels are outside [0, 5)");
   EXPECT_EQ(error(hidden, weight, labels, none, 0.0), "temperature is 0, expected > 0");

@@ -31,7 +31,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Ten
                                                                    double temperature,
                                                                    bool keep_logits) {
   return linear_logprob_forward(
-      kRowKernels, hidden, weight, labels, masked_ids, temperature, keep_logits);
+      kRowKernels, {hidden, weight, labels, masked_ids, temperature}, keep_logits);
 }
 
 std::tuple<at::Tensor, at::Tensor> forward_only(const at::Tensor& hidden,
@@ -55,14 +55,10 @@ std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& gra
                                             const at::Tensor& logits,
                                             double temperature) {
   return linear_logprob_backward(kRowKernels,
-                                 {.hidden = hidden,
-                                  .weight = weight,
-                                  .labels = labels,
-                                  .masked_ids = masked_ids,
+                                 {.input = {hidden, weight, labels, masked_ids, temperature},
                                   .entropy = entropy,
                                   .lse = lse,
-                                  .logits = logits,
-                                  .temperature = temperature},
+                                  .logits = logits},
                                  grad_logprobs.value_or(at::Tensor()),
                                  grad_entropy.value_or(at::Tensor()));
 }

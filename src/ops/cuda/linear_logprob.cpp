@@ -33,7 +33,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Ten
                                                                    bool keep_logits) {
   const c10::cuda::CUDAGuard guard(hidden.device());
   return linear_logprob_forward(
-      kRowKernels, hidden, weight, labels, masked_ids, temperature, keep_logits);
+      kRowKernels, {hidden, weight, labels, masked_ids, temperature}, keep_logits);
 }
 
 std::tuple<at::Tensor, at::Tensor> forward_only(const at::Tensor& hidden,
@@ -58,14 +58,10 @@ std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& gra
                                             double temperature) {
   const c10::cuda::CUDAGuard guard(hidden.device());
   return linear_logprob_backward(kRowKernels,
-                                 {.hidden = hidden,
-                                  .weight = weight,
-                                  .labels = labels,
-                                  .masked_ids = masked_ids,
+                                 {.input = {hidden, weight, labels, masked_ids, temperature},
                                   .entropy = entropy,
                                   .lse = lse,
-                                  .logits = logits,
-                                  .temperature = temperature},
+                                  .logits = logits},
                                  grad_logprobs.value_or(at::Tensor()),
                                  grad_entropy.value_or(at::Tensor()));
 }

@@ -12,7 +12,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Ten
                                                                    const at::Tensor& masked_ids,
                                                                    double temperature,
                                                                    bool keep_logits) {
-  check_linear_logprob(hidden, weight, labels, masked_ids, temperature);
+  check_linear_logprob({hidden, weight, labels, masked_ids, temperature});
   const int64_t rows = hidden.size(0);
   const auto f32 = hidden.options().dtype(at::kFloat);
   return {at::empty({rows}, f32),
