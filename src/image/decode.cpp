@@ -131,33 +131,7 @@ RgbImage orient(const RgbImage& source, int orientation) {
 RgbImage decode_image(std::string_view bytes,
                       const std::string& where,
                       int64_t max_decoded_pixels) {
-  const ImageHeader header = read_header(bytes, where);
-  if (header.width <= 0 || header.height <= 0) {
-    throw core::UserError(
-        core::str(where, ": is a damaged image of ", header.width, "x", header.height, " pixels"));
-  }
-  if (header.width > max_decoded_pixels / header.height) {
-    throw core::UserError(core::str(where,
-                                    ": declares ",
-                                    header.width,
-                                    "x",
-                                    header.height,
-                                    " pixels, at most ",
-                                    max_decoded_pixels,
-                                    " are decoded; shrink the image"));
-  }
-  if (static_cast<double>(bytes.size()) < header.min_bytes) {
-    throw core::UserError(core::str(where,
-                                    ": is damaged: ",
-                                    header.width,
-                                    "x",
-                                    header.height,
-                                    " pixels cannot come from ",
-                                    bytes.size(),
-                                    " bytes; replace it"));
-  }
-  if (bytes.size() > size_t{1} << 30)
-    throw core::UserError(core::str(where, ": has ", bytes.size(), " bytes, at most 1 GiB"));
+  const ImageHeader header = read_checked_header(bytes, where, max_decoded_pixels);
   RgbImage image = header.is_cmyk ? decode_cmyk_jpeg(bytes, where)
                                   : to_rgb(decode_pixels(bytes, header, where), header, where);
   const int orientation = read_orientation(header);

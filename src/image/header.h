@@ -35,6 +35,12 @@ struct ImageHeader {
 /// complete. Throws core::UserError "<where>: ..." for empty, foreign, truncated or damaged files.
 ImageHeader read_header(std::string_view bytes, const std::string& where);
 
+/// The same, and refuses what must not reach a decoder: no area, more pixels than allowed, more
+/// pixels than the bytes can hold, more than 1 GiB.
+ImageHeader read_checked_header(std::string_view bytes,
+                                const std::string& where,
+                                int64_t max_decoded_pixels);
+
 // One container each; the magic bytes are already checked.
 ImageHeader read_jpeg_header(const Bytes& file);
 ImageHeader read_png_header(const Bytes& file);

@@ -1,0 +1,239 @@
+#include "sgrpo/data/lint.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <thread>
+#include <unordered_map>
+
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/interrupt.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/image/inspect.h"
+
+namespace sgrpo::data {
+namespace {
+
+using core::str;
+using core::UserError;
+
+constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;
+
+/// Size of an image file. Throws core::UserError if it is unusable.
+image::ImageSize size_of(const std::filesystem::path& path, ImageCheck check) {
+  if (check == ImageCheck::kHeader) return image::inspect_image_file(path);
+  const auto image = image::decode_image(core::read_file(path, kMaxImageBytes), path.string());
+  return {.width = image.width, .height = image.height};
+}
+
+int64_t image_tokens(const image::ImageSize& size, const image::ProcessorConfig& config) {
+  const auto [height, width] = image::smart_resize(size.height,
+                                                   size.width,
+                                                   config.patch_size * config.merge_size,
+                                                   config.min_pixels,
+                                                   config.max_pixels);
+  return image::num_image_tokens(
+      1, height / config.patch_size, width / config.patch_size, config.merge_size);
+}
+
+/// The checks of one row; problems collect in `row`.
+class RowLinter {
+ public:
+  RowLinter(const LintOptions& options, LintedRow& row)
+      : options_(options), row_(row), record_(*row.record) {}
+
+  void run() {
+    check_images();
+    if (options_.encoder == nullptr) return;
+    check_prompt();
+    check_ground_truth();
+  }
+
+ private:
+  void add(const char* check, const std::string& reason) {
+    row_.problems.push_back({check, reason});
+  }
+
+  const EncoderSpec& spec() const { return options_.encoder->spec(); }
+  bool takes_images() const { return spec().image_token_id >= 0; }
+
+  /// Every image is looked at, so that one run names all that are missing.
+  void check_images() {
+    if (options_.images == ImageCheck::kNone) {
+      knows_images_ = record_.images.empty();
+      return;
+    }
+    for (const auto& path : record_.images) {
+      try {
+        const image::ImageSize size = size_of(path, options_.images);
+        if (options_.encoder != nullptr && takes_images()) count_image(path, size);
+      } catch (const UserError& error) {
+        add("image", error.what());
+        knows_images_ = false;
+      }
+    }
+  }
+
+  void count_image(const std::filesystem::path& path, const image::ImageSize& size) {
+    try {
+      tokens_of_images_ += image_tokens(size, *spec().processor);
+    } catch (const UserError& error) {
+      throw UserError(str(path.string(), ": ", error.what()));
+    }
+  }
+
+  void check_prompt() {
+    try {
+      count_prompt();
+    } catch (const UserError& error) {
+      add("prompt", error.what());
+    }
+  }
+
+  void count_prompt() {
+    if (!spec().chat) throw UserError("the model folder has no chat template");
+    if (!takes_images() && !record_.images.empty())
+      throw UserError("the row has images, but the model takes text only");
+    const auto ids = spec().tokenizer->encode(spec().chat->render(record_.messages, true));
+    if (count(ids, spec().image_token_id) != record_.images.size() ||
+        count(ids, spec().video_token_id) != 0) {
+      throw UserError(
+          "a text part of the prompt contains an image or video placeholder token; remove it");
+    }
+    if (!knows_images_) return;
+    const auto placeholders = static_cast<int64_t>(record_.images.size());
+    row_.prompt_tokens = static_cast<int64_t>(ids.size()) - placeholders + tokens_of_images_;
+    if (row_.prompt_tokens > spec().max_prompt_tokens) {
+      add("long_prompt",
+          str("the prompt has ",
+              row_.prompt_tokens,
+              " tokens, ",
+              tokens_of_images_,
+              " of them of images; at most ",
+              spec().max_prompt_tokens,
+              " are allowed (data.max_prompt_tokens)"));
+    }
+  }
+
+  void check_ground_truth() {
+    const auto& text = record_.injected_text();
+    if (!text) return;
+    const auto ids = options_.encoder->completion_ids(*text);
+    row_.ground_truth_tokens = static_cast<int64_t>(ids.size());
+    if (count(ids, spec().image_token_id) + count(ids, spec().video_token_id) != 0) {
+      add("ground_truth",
+          "the ground truth contains an image or video placeholder token; remove it");
+    }
+    const int64_t limit = spec().max_ground_truth_tokens;
+    if (limit > 0 && row_.ground_truth_tokens > limit) {
+      add("long_ground_truth",
+          str("the ground truth has ",
+              row_.ground_truth_tokens,
+              " tokens, at most ",
+              limit,
+              " are allowed (rollout.max_new_tokens)"));
+    }
+  }
+
+  static size_t count(const std::vector<int64_t>& ids, int64_t id) {
+    return id < 0 ? 0 : static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
+  }
+
+  const LintOptions& options_;
+  LintedRow& row_;
+  const PromptRecord& record_;
+  bool knows_images_ = true;
+  int64_t tokens_of_images_ = 0;
+};
+
+LintedRow start_row(RowResult result) {
+  LintedRow row;
+  if (const auto* error = std::get_if<RecordError>(&result)) {
+    row.source = error->source();
+    row.id = error->id();
+    row.problems.push_back({"row", error->reason()});
+    return row;
+  }
+  auto& record = std::get<PromptRecord>(result);
+  row.source = record.source;
+  row.id = record.id;
+  row.record = std::make_shared<const PromptRecord>(std::move(record));
+  return row;
+}
+
+void check_ids(std::vector<LintedRow>& rows) {
+  std::unordered_map<std::string, int64_t> line_of;
+  for (LintedRow& row : rows) {
+    if (row.record == nullptr) continue;
+    const auto [first, is_new] = line_of.emplace(row.id, row.source.line);
+    if (!is_new) {
+      row.problems.push_back(
+          {"duplicate_id", str("line ", first->second, " has this id too; ids must be unique")});
+    }
+  }
+}
+
+/// Calls task(0..count-1) on a few threads; the first exception ends them all and is thrown.
+template <class Task>
+void run_parallel(size_t count, Task task) {
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;
+  const auto work = [&] {
+    for (size_t i = next++; i < count && !failed; i = next++) {
+      try {
+        if (core::stop_requested()) throw core::Interrupted("stopped by a signal while checking");
+        task(i);
+      } catch (...) {
+        if (!failed.exchange(true)) failure = std::current_exception();
+      }
+    }
+  };
+  {
+    const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
+    std::vector<std::jthread> helpers;
+    for (size_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+std::string LintedRow::message() const {
+  std::vector<std::string> reasons;
+  for (const Problem& problem : problems) reasons.push_back(problem.reason);
+  return RecordError(source, id, core::join(reasons, "; ")).what();
+}
+
+std::vector<LintedRow> lint_file(const std::filesystem::path& path, const LintOptions& options) {
+  std::vector<LintedRow> rows;
+  for (RowResult& result : read_rows(path, options.rows))
+    rows.push_back(start_row(std::move(result)));
+  check_ids(rows);
+  run_parallel(rows.size(), [&](size_t i) {
+    if (rows[i].record != nullptr) RowLinter(options, rows[i]).run();
+  });
+  return rows;
+}
+
+TokenSummary summarise_tokens(std::vector<int64_t> tokens) {
+  std::erase_if(tokens, [](int64_t count) { return count < 0; });
+  std::sort(tokens.begin(), tokens.end());
+  TokenSummary summary;
+  if (tokens.empty()) return summary;
+  const auto count = static_cast<double>(tokens.size());
+  const auto rank = [&](double share) {
+    return tokens[static_cast<size_t>(std::ceil(share * count)) - 1];
+  };
+  summary.count = static_cast<int64_t>(tokens.size());
+  for (const int64_t value : tokens) summary.mean += static_cast<double>(value) / count;
+  summary.p50 = rank(0.5);
+  summary.p90 = rank(0.9);
+  summary.p99 = rank(0.99);
+  summary.max = tokens.back();
+  return summary;
+}
+
+}  // namespace sgrpo::data

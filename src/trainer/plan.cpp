@@ -1,0 +1,295 @@
+#include "sgrpo/trainer/plan.h"
+
+#include <ATen/ATen.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/image/processor.h"
+#include "sgrpo/model/model.h"
+#include "sgrpo/rollout/rollout.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+using core::str;
+
+constexpr uint64_t kF32 = 4;
+/// The output layer keeps logits up to this size and recomputes larger ones in chunks
+/// (ops/autograd/linear_logprob.cpp).
+constexpr uint64_t kKeptLogitBytes = uint64_t{64} << 20;
+
+uint64_t to_unsigned(int64_t value) { return static_cast<uint64_t>(std::max<int64_t>(value, 0)); }
+
+/// The unit of freezing that a tensor belongs to, by its checkpoint name.
+std::string module_of(const std::string& name) {
+  if (name.find("visual.") == std::string::npos) return "language";
+  return name.find("merger") == std::string::npos ? "vision" : "merger";
+}
+
+/// What the layers of one module keep for the backward pass, in values a token, and the most that
+/// one of them holds without gradient.
+struct LayerWidth {
+  uint64_t kept = 0;
+  uint64_t widest = 0;
+};
+
+/// Of every matrix of a layer the results are kept, of the two that end a block (whose results join
+/// the residual stream, itself an input of the norms) also the inputs, and the normalised inputs of
+/// both blocks: 4 D + (H + 2 K) E + H E + 3 I for a decoder layer.
+LayerWidth layer_width(const model::TensorLayout& layout, const std::string& module) {
+  static constexpr std::array kBlockEnds = {"o_proj.weight",
+                                            "down_proj.weight",
+                                            "attn.proj.weight",
+                                            "mlp.fc2.weight",
+                                            "mlp.linear_fc2.weight"};
+  LayerWidth width;
+  std::map<std::string, uint64_t> of_layer;
+  for (const auto& [name, shape] : layout) {
+    const size_t numbered = std::max(name.find(".layers.") + 1, name.find(".blocks.") + 1);
+    if (numbered == 0 || shape.size() != 2 || module_of(name) != module) continue;
+    const size_t number = numbered + std::string("layers.").size();
+    const bool ends_block = std::any_of(kBlockEnds.begin(), kBlockEnds.end(), [&](const char* end) {
+      return core::ends_with(name, end);
+    });
+    uint64_t values = to_unsigned(shape[0]);
+    if (ends_block) values += to_unsigned(shape[0]) + to_unsigned(shape[1]);
+    of_layer[name.substr(0, name.find('.', number))] += values;
+  }
+  for (const auto& [layer, values] : of_layer) {
+    width.kept += values;
+    width.widest = std::max(width.widest, values);
+  }
+  return width;
+}
+
+/// Collects the parts of one run.
+class Planner {
+ public:
+  explicit Planner(const RunConfig& config)
+      : config_(config),
+        folder_(config.model.path),
+        width_(config.model.dtype == "bfloat16" ? 2 : 4) {
+    const std::string where = (folder_.folder() / "config.json").string();
+    spec_ = model::read_spec(folder_.config(), where);
+    layout_ = model::read_layout(folder_.config(), where);
+    prompt_tokens_ = std::min(config.data.max_prompt_tokens, spec_.max_positions);
+    read_images();
+  }
+
+  MemoryPlan plan() {
+    add_parameters();
+    add_prompts();
+    if (!config_.rollout.replay) add_rollout();
+    add_update();
+    const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+    plan_.device = config_.model.device == "cpu" || !has_cuda ? "cpu" : "cuda";
+    if (config_.model.device == "cuda") plan_.device = "cuda";
+    return std::move(plan_);
+  }
+
+ private:
+  void add(const std::string& name, Phase phase, uint64_t bytes, const std::string& formula) {
+    if (bytes > 0) plan_.parts.push_back({name, phase, bytes, formula});
+  }
+
+  bool is_frozen(const std::string& module) const {
+    const auto& frozen = config_.model.freeze;
+    return std::find(frozen.begin(), frozen.end(), module) != frozen.end();
+  }
+
+  /// One image of the largest size in every prompt.
+  void read_images() {
+    if (!spec_.has_vision) return;
+    const auto processor = image::load_processor(folder_.folder());
+    if (!processor) return;
+    const int64_t side = processor->patch_size * processor->merge_size;
+    const int64_t pixels = config_.data.max_pixels.value_or(processor->max_pixels);
+    image_tokens_ = std::min(prompt_tokens_, pixels / (side * side));
+    patches_per_token_ = processor->merge_size * processor->merge_size;
+    patch_dim_ = processor->patch_dim();
+  }
+
+  void add_parameters() {
+    std::map<std::string, int64_t> counts;
+    for (const auto& [name, shape] : layout_)
+      counts[module_of(name)] += c10::multiply_integers(shape);
+    for (const auto& [module, count] : counts) {
+      plan_.num_parameters += count;
+      if (!is_frozen(module)) plan_.num_trainable += count;
+      add("weights: " + module,
+          Phase::kAlways,
+          to_unsigned(count) * width_,
+          per_value(count, width_));
+    }
+    const int64_t trainable = plan_.num_trainable;
+    add("gradients", Phase::kAlways, to_unsigned(trainable) * width_, per_value(trainable, width_));
+    add("AdamW moments",
+        Phase::kAlways,
+        to_unsigned(trainable) * 2 * kF32,
+        per_value(trainable, 2 * kF32));
+    if (width_ < kF32) {
+      add("AdamW f32 weights",
+          Phase::kAlways,
+          to_unsigned(trainable) * kF32,
+          per_value(trainable, kF32));
+    }
+    if (config_.algorithm.kl_coef > 0.0) {
+      const int64_t all = plan_.num_parameters;
+      add("reference model", Phase::kAlways, to_unsigned(all) * width_, per_value(all, width_));
+    }
+  }
+
+  static std::string per_value(int64_t count, uint64_t bytes) {
+    return str(count, " values x ", bytes, " bytes");
+  }
+
+  /// Pixels of the step's prompts and of the next step's, which are encoded ahead.
+  void add_prompts() {
+    const int64_t values = image_tokens_ * patches_per_token_ * patch_dim_;
+    add("prompt images",
+        Phase::kAlways,
+        to_unsigned(2 * config_.trainer.prompts_per_step) * to_unsigned(values) * kF32,
+        str("2 steps x ",
+            config_.trainer.prompts_per_step,
+            " prompts x ",
+            image_tokens_ * patches_per_token_,
+            " patches x ",
+            patch_dim_,
+            " values x 4 bytes"));
+  }
+
+  void add_rollout() {
+    const int64_t group = config_.rollout.group_size, longest = config_.rollout.max_new_tokens;
+    const int64_t limit = rollout::SamplingOptions().max_batch_rows;
+    const int64_t prompts =
+        std::min(config_.trainer.prompts_per_step, std::max<int64_t>(1, limit / group));
+    const int64_t slots = prompts * (prompt_tokens_ + group * longest);
+    const int64_t per_slot = 2 * spec_.num_layers * spec_.num_kv_heads * spec_.head_dim;
+    add("KV cache",
+        Phase::kRollout,
+        to_unsigned(slots) * to_unsigned(per_slot) * width_,
+        str(prompts,
+            " prompts at a time x (",
+            prompt_tokens_,
+            " prompt tokens + ",
+            group,
+            " completions x ",
+            longest,
+            " tokens) x 2 x ",
+            spec_.num_layers,
+            " layers x ",
+            spec_.num_kv_heads * spec_.head_dim,
+            " values x ",
+            width_,
+            " bytes"));
+    const uint64_t widest = layer_width(layout_, "language").widest;
+    add("prefill, one layer",
+        Phase::kRollout,
+        to_unsigned(prompts * prompt_tokens_) * widest * width_,
+        str(prompts * prompt_tokens_, " tokens x ", widest, " values x ", width_, " bytes"));
+    add("sampling logits",
+        Phase::kRollout,
+        to_unsigned(prompts * group) * to_unsigned(spec_.vocab_size) * (width_ + kF32),
+        str(prompts * group, " rows x ", spec_.vocab_size, " ids x ", width_ + kF32, " bytes"));
+  }
+
+  /// Whole groups form a micro-batch: the budget, unless one group alone is longer.
+  struct MicroBatch {
+    int64_t tokens = 0, prompts = 0, loss_tokens = 0;
+  };
+  MicroBatch worst_micro_batch() const {
+    const bool shares = config_.model.share_prefix;
+    const bool appends = config_.injection.when != "never" && config_.injection.mode == "append";
+    const int64_t members = config_.rollout.group_size + (appends ? 1 : 0);
+    const int64_t copies = shares ? 1 : members;
+    const int64_t group = copies * prompt_tokens_ + members * (config_.rollout.max_new_tokens - 1);
+    const int64_t groups = std::max<int64_t>(
+        1, config_.trainer.prompts_per_step / config_.algorithm.minibatches_per_rollout);
+    const int64_t fitting =
+        std::clamp<int64_t>(config_.trainer.micro_batch_tokens / group, 1, groups);
+    return {.tokens = fitting * group,
+            .prompts = fitting * copies,
+            .loss_tokens = fitting * members * config_.rollout.max_new_tokens};
+  }
+
+  void add_update() {
+    const MicroBatch batch = worst_micro_batch();
+    const LayerWidth decoder = layer_width(layout_, "language");
+    const bool language_learns =
+        !(is_frozen("language") && is_frozen("merger") && is_frozen("vision"));
+    add_activations("activations: language",
+                    batch.tokens,
+                    "tokens",
+                    language_learns ? decoder.kept : decoder.widest);
+    const LayerWidth tower = layer_width(layout_, "vision");
+    const int64_t patches = batch.prompts * image_tokens_ * patches_per_token_;
+    add_activations(
+        "activations: vision", patches, "patches", is_frozen("vision") ? tower.widest : tower.kept);
+    add_logits(batch.loss_tokens);
+  }
+
+  void add_activations(const std::string& name, int64_t rows, const char* unit, uint64_t values) {
+    add(name,
+        Phase::kUpdate,
+        to_unsigned(rows) * values * width_,
+        str(rows,
+            " ",
+            unit,
+            " of a micro-batch x ",
+            values,
+            " values over all layers x ",
+            width_,
+            " bytes (estimate)"));
+  }
+
+  void add_logits(int64_t loss_tokens) {
+    const uint64_t all = to_unsigned(loss_tokens) * to_unsigned(spec_.vocab_size) * kF32;
+    const uint64_t held = std::min(all, kKeptLogitBytes);
+    add("logits",
+        Phase::kUpdate,
+        2 * held,
+        str("2 (values, gradients) x the smaller of ",
+            loss_tokens,
+            " loss tokens x ",
+            spec_.vocab_size,
+            " ids x 4 bytes and 64 MiB"));
+  }
+
+  const RunConfig& config_;
+  const checkpoint::ModelFolder folder_;
+  const uint64_t width_;  // bytes of one weight or activation
+  model::ModelSpec spec_;
+  model::TensorLayout layout_;
+  int64_t prompt_tokens_ = 0, image_tokens_ = 0, patches_per_token_ = 0, patch_dim_ = 0;
+  MemoryPlan plan_;
+};
+
+}  // namespace
+
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::kAlways: return "always";
+    case Phase::kRollout: return "rollout";
+    case Phase::kUpdate: return "update";
+  }
+  return "";
+}
+
+uint64_t MemoryPlan::bytes_of(Phase phase) const {
+  uint64_t bytes = 0;
+  for (const MemoryPart& part : parts) bytes += part.phase == phase ? part.bytes : 0;
+  return bytes;
+}
+
+uint64_t MemoryPlan::peak_bytes() const {
+  return bytes_of(Phase::kAlways) + std::max(bytes_of(Phase::kRollout), bytes_of(Phase::kUpdate));
+}
+
+MemoryPlan plan_memory(const RunConfig& config) { return Planner(config).plan(); }
+
+}  // namespace sgrpo::trainer
