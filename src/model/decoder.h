@@ -47,8 +47,9 @@ void read_qwen3_attention(const core::Json& config,
                           const std::string& where,
                           DecoderConfig& result);
 
-/// Throws core::UserError if the positions of images have no share of the frequencies.
-void require_mrope(const DecoderConfig& config, const std::string& where);
+/// Throws core::UserError if the positions of images have no share of the frequencies, or another
+/// order of shares than `result` says.
+void require_mrope(const core::Json& config, const std::string& where, const DecoderConfig& result);
 
 /// Embedding, layers, final norm and output matrix.
 class Decoder {

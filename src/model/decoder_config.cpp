@@ -64,10 +64,20 @@ void read_qwen3_attention(const Json& config, const std::string& where, DecoderC
   result.has_output_bias = result.has_qkv_bias;
 }
 
-void require_mrope(const DecoderConfig& config, const std::string& where) {
-  if (config.mrope_section.empty()) {
+void require_mrope(const Json& config, const std::string& where, const DecoderConfig& result) {
+  if (result.mrope_section.empty()) {
     throw core::UserError(
         core::str(where, ": mrope_section is missing (under rope_scaling or rope_parameters)"));
+  }
+  const auto [text, place] = text_section(config, where);
+  const Json* rope = rope_section(text);
+  const bool expected = result.mrope_interleaved;
+  if (rope != nullptr &&
+      core::get_bool_or(*rope, "mrope_interleaved", expected, place) != expected) {
+    throw core::UserError(core::str(place,
+                                    ": mrope_interleaved is ",
+                                    expected ? "false" : "true",
+                                    ", which this architecture does not know"));
   }
 }
 

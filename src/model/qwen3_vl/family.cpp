@@ -10,7 +10,7 @@ DecoderConfig text_config(const core::Json& config, const std::string& where) {
   read_qwen3_attention(config, where, result);
   result.mrope_interleaved = true;
   result.prefixes = {"model.language_model.", "model.", "language_model.model."};
-  require_mrope(result, where);
+  require_mrope(config, where, result);
   return result;
 }
 
