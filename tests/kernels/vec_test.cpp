@@ -1,6 +1,3 @@
-// Vectors of 64 bytes never cross a call here (every helper inlines), so the ABI note has no
-// object.
-#pragma GCC diagnostic ignored "-Wpsabi"
 #include "kernels/common/vec.h"
 
 #include <gtest/gtest.h>
