@@ -150,9 +150,10 @@ class Checker:
         if not cmake.exists():
             self.error(cmake, 1, 'missing: sgrpo_room(...)')
             return
-        match = re.search(r'sgrpo_room\((\w+)[^)]*?ROOMS\s+([\w\s]*?)(?:\sLIBRARIES|\))', cmake.read_text())
-        linked = set(match.group(2).split()) if match else set()
-        for other in sorted(linked - self.law.rooms[room]):
+        linked = set()
+        for rooms in re.findall(r'sgrpo_room\(\w+[^)]*?ROOMS\s+([\w\s]*?)(?:\s(?:LIBRARIES|SOURCES)|\))', cmake.read_text()):
+            linked |= {other.removesuffix('_plain') for other in rooms.split()}  # x_plain: x without its tensors
+        for other in sorted(linked - self.law.rooms[room] - {room}):
             self.error(cmake, 1, f'links {other}, which {room} may not include')
 
 

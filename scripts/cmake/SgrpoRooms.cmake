@@ -1,7 +1,8 @@
 # A room = src/<name>/*.cpp as one OBJECT library (a STATIC one would drop self-registering objects).
 #
-#   sgrpo_room(<name> [TORCH] ROOMS <rooms it may include> [LIBRARIES <third party>])
+#   sgrpo_room(<name> [TORCH] ROOMS <rooms it may include> [LIBRARIES <third party>] [SOURCES <files>])
 #
+# SOURCES (default: every .cpp of the folder) cuts a room in two where a part of it must not link LibTorch.
 # TORCH rooms share one precompiled header. Linking follows the include law of scripts/layers.txt.
 
 file(WRITE ${PROJECT_BINARY_DIR}/pch/empty.cpp "")
@@ -12,7 +13,7 @@ target_precompile_headers(sgrpo_pch_torch PRIVATE
   <string_view> <unordered_map> <vector> <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>)
 
 function(sgrpo_room name)
-  cmake_parse_arguments(arg "TORCH" "" "ROOMS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "TORCH" "" "ROOMS;LIBRARIES;SOURCES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   if(SGRPO_CUDA)
@@ -20,6 +21,9 @@ function(sgrpo_room name)
     list(APPEND sources ${device_sources})
   else()
     list(FILTER sources EXCLUDE REGEX "/cuda/")
+  endif()
+  if(arg_SOURCES)
+    list(TRANSFORM arg_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE sources)
   endif()
   if(NOT sources)
     file(WRITE ${PROJECT_BINARY_DIR}/pch/empty_${name}.cpp "")

@@ -3,7 +3,6 @@
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/types/prompt_record.h"
-#include "sgrpo/types/rollout_group.h"
 #include "sgrpo/types/step_report.h"
 #include "sgrpo/types/verdict.h"
 
@@ -18,28 +17,6 @@ std::string_view to_string(VerdictStatus status) {
     case VerdictStatus::kError: return "error";
   }
   return "error";
-}
-
-std::string_view to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kAborted: return "aborted";
-  }
-  return "aborted";
-}
-
-std::string_view to_string(Origin origin) {
-  return origin == Origin::kSampled ? "sampled" : "ground_truth";
-}
-
-std::string_view to_string(GroupKind kind) {
-  switch (kind) {
-    case GroupKind::kAllFail: return "all_fail";
-    case GroupKind::kAllPass: return "all_pass";
-    case GroupKind::kMixed: return "mixed";
-  }
-  return "mixed";
 }
 
 void Verdict::validate() const {

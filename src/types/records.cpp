@@ -32,6 +32,28 @@ void check_vector(const at::Tensor& tensor,
 
 }  // namespace
 
+std::string_view to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kAborted: return "aborted";
+  }
+  return "aborted";
+}
+
+std::string_view to_string(Origin origin) {
+  return origin == Origin::kSampled ? "sampled" : "ground_truth";
+}
+
+std::string_view to_string(GroupKind kind) {
+  switch (kind) {
+    case GroupKind::kAllFail: return "all_fail";
+    case GroupKind::kAllPass: return "all_pass";
+    case GroupKind::kMixed: return "mixed";
+  }
+  return "mixed";
+}
+
 void PixelPatches::validate() const {
   TORCH_CHECK_VALUE(pixel_values.defined() && pixel_values.dim() == 2,
                     "pixel_values must be [N, D_patch]");
