@@ -1,0 +1,99 @@
+// lint and plan from argument words to exit code and stdout.
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <map>
+
+#include "sgrpo/cli/command.h"
+#include "sgrpo/core/text.h"
+#include "testing/png.h"
+#include "testing/scratch.h"
+#include "testing/tiny_checkpoint.h"
+
+namespace sgrpo::cli {
+namespace {
+
+struct Outcome {
+  int code = 0;
+  std::vector<std::string> lines;
+  std::string log;
+};
+
+Outcome run(const std::vector<std::string>& arguments) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.code = run_program(arguments);
+  std::cout.flush();
+  const std::string out = ::testing::internal::GetCapturedStdout();
+  outcome.lines = core::split(core::trim(out), '\n');
+  outcome.log = ::testing::internal::GetCapturedStderr();
+  return outcome;
+}
+
+TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
+  const testing::Scratch scratch;
+  testing::write_tiny_checkpoint(scratch / "model");
+  scratch.write("a.png", testing::make_png(28, 28));
+  const std::string path = scratch.write(
+      "rows.jsonl",
+      "{\"id\": \"a\", \"prompt\": \"x\", \"images\": [\"a.png\"], \"ground_truth\": \"bag\"}\n"
+      "{\"id\": \"b\", \"prompt\": \"x\", \"images\": [\"b.png\"], \"ground_truth\": \"bag\"}\n"
+      "{\"id\": \"c\", \"prompt\": \"x\"}\n");
+  const Outcome outcome =
+      run({"lint", "--data", path, "--model", (scratch / "model").string(), "--json"});
+  EXPECT_EQ(outcome.code, 2);
+  ASSERT_EQ(outcome.lines.size(), 2u);
+  const core::Json row = core::parse_json(outcome.lines[0], "row");
+  EXPECT_EQ(row["id"], "b");
+  EXPECT_EQ(scratch.shorten(row["error"]).find("rows.jsonl:2 (id 'b'): b.png"), 0u) << row["error"];
+  const core::Json summary = core::parse_json(outcome.lines[1], "row")["summary"];
+  EXPECT_EQ(summary["rows"], 3);
+  EXPECT_EQ(summary["bad_rows"], 1);
+  EXPECT_EQ(summary["images"], 2);
+  EXPECT_EQ(summary["missing_ground_truth"], 1);
+  EXPECT_EQ(summary["problems"].dump(), R"({"image":1})");
+  EXPECT_EQ(summary["prompt_tokens"]["count"], 2);
+  EXPECT_EQ(summary["ground_truth_tokens"]["count"], 2);
+  EXPECT_NE(outcome.log.find("error: 1 of 3 rows are bad"), std::string::npos) << outcome.log;
+}
+
+TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
+  const testing::Scratch scratch;
+  const std::string path =
+      scratch.write("rows.jsonl", "{\"prompt\": \"x\", \"ground_truth\": \"7\"}\n");
+  const Outcome outcome = run({"lint", "--data", path, "--verifier", "numeric"});
+  EXPECT_EQ(outcome.code, 0) << outcome.log;
+  EXPECT_EQ(outcome.lines, std::vector<std::string>{""});
+  EXPECT_NE(outcome.log.find("1 rows, 0 images; 0 bad rows"), std::string::npos) << outcome.log;
+  EXPECT_EQ(run({"lint", "data.train=" + path}).code, 0);
+  EXPECT_EQ(run({"lint"}).code, 2);
+}
+
+TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
+  const testing::Scratch scratch;
+  testing::write_tiny_checkpoint(scratch / "model");
+  const std::string model = "model.path=" + (scratch / "model").string();
+  const Outcome small = run({"plan", model, "model.device=cpu", "--json"});
+  EXPECT_EQ(small.code, 0) << small.log;
+  const core::Json plan = core::parse_json(small.lines.at(0), "stdout");
+  EXPECT_EQ(plan["batch"].get<std::string>().find("batch: 32 prompts x 8 completions"), 0u);
+  std::map<std::string, uint64_t> phases;
+  for (const core::Json& part : plan["components"])
+    phases[part["phase"]] += part["bytes"].get<uint64_t>();
+  EXPECT_EQ(plan["peak_bytes"].get<uint64_t>(),
+            phases["always"] + std::max(phases["rollout"], phases["update"]));
+
+  const Outcome huge = run({"plan",
+                            model,
+                            "model.device=cpu",
+                            "rollout.group_size=65536",
+                            "rollout.max_new_tokens=1000000"});
+  EXPECT_EQ(huge.code, 0) << huge.log;
+  EXPECT_NE(huge.log.find("the plan needs "), std::string::npos) << huge.log;
+  EXPECT_NE(huge.log.find("lower "), std::string::npos) << huge.log;
+  EXPECT_EQ(run({"plan"}).code, 2);
+}
+
+}  // namespace
+}  // namespace sgrpo::cli
