@@ -46,7 +46,10 @@ TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   ASSERT_EQ(outcome.lines.size(), 2u);
   const core::Json row = core::parse_json(outcome.lines[0], "row");
   EXPECT_EQ(row["id"], "b");
-  EXPECT_EQ(scratch.shorten(row["error"]).find("rows.jsonl:2 (id 'b'): b.png"), 0u) << row["error"];
+  EXPECT_EQ(scratch.shorten(row["error"].get<std::string>())
+                .find("rows.jsonl:2 (id 'b'): cannot read b.png: "),
+            0u)
+      << row["error"];
   const core::Json summary = core::parse_json(outcome.lines[1], "row")["summary"];
   EXPECT_EQ(summary["rows"], 3);
   EXPECT_EQ(summary["bad_rows"], 1);

@@ -1,0 +1,174 @@
+// What lint finds in a file, and that it counts tokens as the encoder does.
+#include "sgrpo/data/lint.h"
+
+#include <gtest/gtest.h>
+
+#include "data/data_files.h"
+#include "sgrpo/core/interrupt.h"
+#include "testing/png.h"
+
+namespace sgrpo::data {
+namespace {
+
+using core::str;
+
+class Lint : public DataFiles {
+ protected:
+  /// The rows of a file with these lines.
+  std::vector<LintedRow> lint(const std::string& lines, const LintOptions& options = {}) {
+    return lint_file(write("rows.jsonl", lines), options);
+  }
+  static LintOptions with_model(int64_t max_prompt_tokens = 4096, int64_t max_ground_truth = 0) {
+    EncoderSpec spec = golden_spec();
+    spec.max_prompt_tokens = max_prompt_tokens;
+    spec.max_ground_truth_tokens = max_ground_truth;
+    LintOptions options;
+    options.encoder = std::make_shared<const PromptEncoder>(spec);
+    return options;
+  }
+  /// "check: reason", one a line.
+  std::string problems(const LintedRow& row) const {
+    std::string text;
+    for (const Problem& problem : row.problems)
+      text += problem.check + ": " + shorten(problem.reason) + "\n";
+    return text;
+  }
+};
+
+TEST_F(Lint, good_rows_have_no_problems_and_no_tokens_without_a_model) {
+  copy_image("gray_90x70.png", "a.png");
+  const auto rows = lint(R"({"id": "r", "prompt": "x", "images": ["a.png"], "ground_truth": "y"})"
+                         "\n");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(problems(rows[0]), "");
+  EXPECT_EQ(rows[0].prompt_tokens, -1);
+  EXPECT_EQ(rows[0].ground_truth_tokens, -1);
+}
+
+TEST_F(Lint, bad_rows_are_named_by_file_line_and_id_with_every_reason) {
+  write("empty.png", "");
+  const auto rows = lint(
+      "{\"id\": \"a\", \"prompt\": \"x\"}\n"
+      "{broken\n"
+      "\n"
+      "{\"id\": \"a\", \"prompt\": \"x\", \"images\": [\"none.png\", \"empty.png\"]}\n"
+      "{\"id\": \"b\", \"images\": []}\n");
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(problems(rows[0]), "");
+  EXPECT_EQ(rows[1].record, nullptr);
+  EXPECT_EQ(shorten(rows[1].message()).find("rows.jsonl:2 (id '2'): not valid JSON"), 0u)
+      << rows[1].message();
+  ASSERT_EQ(rows[2].problems.size(), 3u) << problems(rows[2]);
+  EXPECT_EQ(rows[2].problems[0].check, "duplicate_id");
+  EXPECT_EQ(shorten(rows[2].message())
+                .find("rows.jsonl:4 (id 'a'): line 1 has this id too; ids must be unique; "),
+            0u)
+      << rows[2].message();
+  EXPECT_NE(rows[2].problems[1].reason.find("none.png"), std::string::npos);
+  EXPECT_EQ(shorten(rows[2].problems[2].reason),
+            "empty.png: is empty (0 bytes); copy or download the file again");
+  EXPECT_EQ(rows[3].problems.at(0).check, "row");
+}
+
+TEST_F(Lint, tokens_are_those_of_the_encoder_for_every_orientation) {
+  std::string lines;
+  for (const char* file : {"exif6_88x60.png", "exif8_120x80.jpg", "gray_90x70.png"}) {
+    copy_image(file, file);
+    lines += str(R"({"prompt": "What is <image> this?", "ground_truth": "a bag", "images": [")",
+                 file,
+                 "\"]}\n");
+  }
+  lines +=
+      "{\"prompt\": \"no picture\", \"ground_truth\": \"a\", \"ground_truth_completion\": "
+      "\"a b c d\"}\n";
+  LintOptions options = with_model();
+  for (const ImageCheck check : {ImageCheck::kHeader, ImageCheck::kFull}) {
+    options.images = check;
+    for (const LintedRow& row : lint(lines, options)) {
+      EXPECT_EQ(problems(row), "");
+      const EncodedPrompt prompt = options.encoder->encode(row.record);
+      EXPECT_EQ(row.prompt_tokens, prompt.num_tokens());
+      EXPECT_EQ(row.ground_truth_tokens, static_cast<int64_t>(prompt.ground_truth_ids.size()));
+    }
+  }
+}
+
+TEST_F(Lint, rows_beyond_the_limits_are_named_with_both_numbers) {
+  const std::string row = R"({"id": "r", "prompt": "x", "ground_truth": "a bag"})";
+  const LintedRow fits = lint(row + "\n", with_model()).at(0);
+  EXPECT_EQ(problems(lint(row + "\n", with_model(fits.prompt_tokens, fits.ground_truth_tokens))[0]),
+            "");
+  const LintedRow tight =
+      lint(row + "\n", with_model(fits.prompt_tokens - 1, fits.ground_truth_tokens - 1)).at(0);
+  EXPECT_EQ(problems(tight),
+            str("long_prompt: the prompt has ",
+                fits.prompt_tokens,
+                " tokens, 0 of them of images; at most ",
+                fits.prompt_tokens - 1,
+                " are allowed (data.max_prompt_tokens)\n"
+                "long_ground_truth: the ground truth has ",
+                fits.ground_truth_tokens,
+                " tokens, at most ",
+                fits.ground_truth_tokens - 1,
+                " are allowed (rollout.max_new_tokens)\n"));
+}
+
+TEST_F(Lint, placeholder_tokens_in_text_are_problems) {
+  const auto rows = lint(R"({"prompt": "x", "ground_truth": "<|image_pad|>"})"
+                         "\n"
+                         R"({"prompt": "<|image_pad|> x", "ground_truth": "y"})"
+                         "\n",
+                         with_model());
+  EXPECT_EQ(problems(rows.at(0)),
+            "ground_truth: the ground truth contains an image or video placeholder token; remove "
+            "it\n");
+  EXPECT_EQ(problems(rows.at(1)).find("row: the prompt's text contains the placeholder token"), 0u)
+      << problems(rows[1]);
+}
+
+TEST_F(Lint, damage_behind_the_header_needs_the_full_check) {
+  // Checksums hold, but the compressed data is none.
+  const std::string size =
+      sgrpo::testing::be32(8) + sgrpo::testing::be32(8) + std::string("\x08\x02\0\0\0", 5);
+  write("a.png",
+        "\x89PNG\r\n\x1A\n" + sgrpo::testing::png_chunk("IHDR", size) +
+            sgrpo::testing::png_chunk("IDAT", std::string(64, '\x5A')) +
+            sgrpo::testing::png_chunk("IEND", ""));
+  const std::string row = "{\"prompt\": \"x\", \"images\": [\"a.png\"]}\n";
+  LintOptions options;
+  EXPECT_EQ(problems(lint(row, options).at(0)), "");
+  options.images = ImageCheck::kFull;
+  EXPECT_EQ(lint(row, options).at(0).problems.at(0).check, "image");
+}
+
+TEST_F(Lint, images_that_are_not_looked_at_leave_prompt_tokens_unknown) {
+  LintOptions options = with_model();
+  options.images = ImageCheck::kNone;
+  const auto rows =
+      lint("{\"prompt\": \"x\", \"images\": [\"none.png\"]}\n{\"prompt\": \"x\"}\n", options);
+  EXPECT_EQ(problems(rows.at(0)), "");
+  EXPECT_EQ(rows[0].prompt_tokens, -1);
+  EXPECT_GT(rows.at(1).prompt_tokens, 0);
+}
+
+TEST_F(Lint, requested_stop_ends_the_check) {
+  core::request_stop();
+  EXPECT_THROW(lint("{\"prompt\": \"x\"}\n"), core::Interrupted);
+  core::request_stop(false);
+}
+
+TEST(TokenSummary, percentiles_are_nearest_ranks_of_known_counts) {
+  std::vector<int64_t> tokens = {-1, -1};
+  for (int64_t i = 10; i >= 1; --i) tokens.push_back(10 * i);
+  const TokenSummary summary = summarise_tokens(tokens);
+  EXPECT_EQ(summary.count, 10);
+  EXPECT_DOUBLE_EQ(summary.mean, 55.0);
+  EXPECT_EQ(summary.p50, 50);  // the 5th of 10
+  EXPECT_EQ(summary.p90, 90);
+  EXPECT_EQ(summary.p99, 100);
+  EXPECT_EQ(summary.max, 100);
+  EXPECT_EQ(summarise_tokens({-1}).count, 0);
+}
+
+}  // namespace
+}  // namespace sgrpo::data
