@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <map>
+
 #include "sgrpo/algorithm/packing.h"
 #include "sgrpo/rollout/rollout.h"
 #include "trainer/stages.h"
@@ -88,31 +90,49 @@ void check_recording(const Run& run, const data::RecordedGroup& group) {
   }
 }
 
-/// The recording of a prompt: this step's where the file tells steps apart, else any.
-const data::RecordedGroup& recording_of(const Run& run, const PromptRecord& record, int64_t step) {
-  const data::RecordedGroup* found = nullptr;
+/// The recordings of one prompt that a step may take: the step's own where the file tells steps
+/// apart, else all.
+std::vector<const data::RecordedGroup*> candidates(const Run& run,
+                                                   const PromptRecord& record,
+                                                   int64_t step) {
+  std::vector<const data::RecordedGroup*> own, all;
   for (const data::RecordedGroup& group : run.replay) {
     if (group.record->id != record.id) continue;
-    if (group.step == step) return group;
-    if (found == nullptr) found = &group;
+    all.push_back(&group);
+    if (group.step == step) own.push_back(&group);
   }
-  if (found == nullptr) {
+  if (all.empty()) {
     throw core::UserError(core::str(*run.config.rollout.replay,
                                     ": no recorded completions for prompt '",
                                     record.id,
                                     "' of ",
                                     record.source.str()));
   }
-  return *found;
+  return own.empty() ? all : own;
+}
+
+/// The recording of every prompt of a step. A small data set may give a prompt twice: its n-th
+/// place takes the n-th recording, and the first again when they are used up.
+std::vector<const data::RecordedGroup*> recordings_of(const Run& run,
+                                                      const PromptBatch& prompts,
+                                                      int64_t step) {
+  std::vector<const data::RecordedGroup*> result;
+  std::map<std::string, size_t> places;
+  for (const EncodedPrompt& prompt : prompts.prompts) {
+    const auto groups = candidates(run, *prompt.record, step);
+    result.push_back(groups[places[prompt.record->id]++ % groups.size()]);
+  }
+  return result;
 }
 
 std::vector<RolloutGroup> replayed(Run& run, const PromptBatch& prompts, int64_t step) {
   std::vector<RolloutGroup> groups;
   for (size_t i = 0; i < prompts.prompts.size(); ++i) {
+  const auto recordings = recordings_of(run, prompts, step);
     RolloutGroup group;
     group.prompt = &prompts.prompts[i];
     group.prompt_index = prompts.prompt_index[i];
-    const data::RecordedGroup& recording = recording_of(run, *group.prompt->record, step);
+    const data::RecordedGroup& recording = *recordings[i];
     check_recording(run, recording);
     for (const data::RecordedCompletion& recorded : recording.completions) {
       GroupMember member;
@@ -153,8 +173,10 @@ std::vector<RolloutGroup> judge(Run& run,
     run.verifiers->check_name(record.verifier, record.source.str());
   }
   groups = eval::judge_groups(std::move(groups), *run.verifiers);
-  for (size_t i = 0; i < groups.size() && !run.replay.empty(); ++i) {
-    const auto& recorded = recording_of(run, *prompts.prompts[i].record, step).completions;
+  if (run.replay.empty()) return groups;
+  const auto recordings = recordings_of(run, prompts, step);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const auto& recorded = recordings[i]->completions;
     for (size_t member = 0; member < recorded.size(); ++member) {
       if (recorded[member].reward)
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);

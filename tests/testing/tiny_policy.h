@@ -14,9 +14,16 @@
 
 namespace sgrpo::testing {
 
-/// One checkpoint for all tests of a process.
+/// A tiny checkpoint with its folder.
 class TinyPolicy {
  public:
+  explicit TinyPolicy(const TinyCheckpoint& tiny = {}) {
+    at::set_num_threads(1);  // a tiny model is slower on two
+    write_tiny_checkpoint(scratch_ / "model", tiny);
+    policy_ = eval::open_policy(scratch_ / "model", {}, {});
+  }
+
+  /// One Qwen2.5-VL for all tests of a process.
   static const TinyPolicy& instance() {
     static const TinyPolicy policy;
     return policy;
@@ -38,9 +45,14 @@ class TinyPolicy {
         std::make_shared<const PromptRecord>(data::parse_row(row, source, {})));
   }
 
-  /// Prompts of different lengths with 0, 1 and 2 images.
+  /// Prompts of different lengths with 0, 1 and 2 images; without any for a text model.
   std::vector<EncodedPrompt> prompts() const {
     std::vector<EncodedPrompt> result;
+    if (!model().spec().has_vision) {
+      for (const char* text : {"what is this", "which item is this, a shoe or a bag?", "a"})
+        result.push_back(prompt(text));
+      return result;
+    }
     result.push_back(prompt("what is this"));
     result.push_back(prompt("which item is this, a shoe or a bag? Look at it twice.", 1, 3));
     result.push_back(prompt("left or right?", 2, 5));
@@ -50,11 +62,6 @@ class TinyPolicy {
   }
 
  private:
-  TinyPolicy() {
-    at::set_num_threads(1);  // a tiny model is slower on two
-    write_tiny_checkpoint(scratch_ / "model");
-    policy_ = eval::open_policy(scratch_ / "model", {}, {});
-  }
   Scratch scratch_;
   eval::Policy policy_;
 };

@@ -216,6 +216,15 @@ TEST_F(WholeRun, replaying_a_runs_own_completions_repeats_its_steps) {
   }
 }
 
+TEST_F(WholeRun, replaying_a_prompt_drawn_twice_in_a_step_keeps_its_groups_apart) {
+  write_rows("train.jsonl", 3, 100);
+  const Overrides options = both(coin(), {"trainer.prompts_per_step=6"});
+  const auto a = run("a", options);
+  const auto b = run("b", both(options, {"rollout.replay=" + (a / "completions").string()}));
+  EXPECT_EQ(completions_of(a, 1), completions_of(b, 1));
+  expect_same_bytes(weights_of(a, 1), weights_of(b, 1));
+}
+
 TEST_F(WholeRun, recordings_made_by_hand_are_trained_on_with_their_rewards) {
   auto data = rows(2, 100);
   data[0]["completions"] = {"bag", "shoe", {30, 31, 2}, "a long answer that is wrong"};
