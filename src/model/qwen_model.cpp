@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <chrono>
+
 namespace sgrpo::model {
 
 ModelSpec text_spec(const std::string& model_type, const DecoderConfig& config) {
@@ -26,15 +28,24 @@ QwenModel::QwenModel(ModelSpec spec,
       vision_(std::move(vision)),
       parameters_(std::move(parameters)) {}
 
+VisionFeatures QwenModel::encode_images(const PackedTokens& input) const {
+  TORCH_CHECK_VALUE(
+      vision_ != nullptr, "the batch has images, but ", spec_.model_type, " has no vision tower");
+  const auto begin = std::chrono::steady_clock::now();
+  VisionFeatures features = vision_->encode(input.pixel_values.to(device()), input.grid_thw);
+  if (!at::GradMode::is_enabled()) {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+    vision_seconds_ += spent.count();
+  }
+  return features;
+}
+
 at::Tensor QwenModel::run(const PackedTokens& input, const Decoder::CacheView& cache) const {
   const at::Tensor token_ids = input.token_ids.to(device());
   at::Tensor hidden = decoder_.embed(token_ids);
   Decoder::AfterLayer after_layer;
   if (input.pixel_values.defined() && input.pixel_values.size(0) > 0) {
-    TORCH_CHECK_VALUE(
-        vision_ != nullptr, "the batch has images, but ", spec_.model_type, " has no vision tower");
-    const VisionFeatures features =
-        vision_->encode(input.pixel_values.to(device()), input.grid_thw);
+    const VisionFeatures features = encode_images(input);
     const at::Tensor rows = at::nonzero(token_ids == spec_.image_token_id).squeeze(1);
     TORCH_CHECK_VALUE(rows.size(0) == features.tokens.size(0),
                       "the batch has ",

@@ -21,17 +21,20 @@ class QwenModel final : public Model {
   at::Tensor forward(const PackedTokens& input) const override;
   at::Tensor output_weight() const override { return decoder_.output_weight(); }
   KvCache make_cache(int64_t num_slots) const override;
+  double vision_seconds() const override { return vision_seconds_; }
   at::Tensor forward_cached(const PackedTokens& input,
                             const at::Tensor& slots,
                             KvCache& cache) const override;
 
  private:
+  VisionFeatures encode_images(const PackedTokens& input) const;
   at::Tensor run(const PackedTokens& input, const Decoder::CacheView& cache) const;
 
   ModelSpec spec_;
   Decoder decoder_;
   std::unique_ptr<VisionTower> vision_;
   std::vector<Parameter> parameters_;
+  mutable double vision_seconds_ = 0.0;  // a clock, no part of what the model computes
 };
 
 /// The spec of a text configuration; the family adds its vision facts.

@@ -23,6 +23,11 @@ void PhaseTimer::begin(const std::string& phase) {
   started_ = time;
 }
 
+void PhaseTimer::credit(const std::string& phase, double seconds) {
+  seconds_[phase] += seconds;
+  started_ += seconds;
+}
+
 void PhaseTimer::end() { begin(""); }
 
 double PhaseTimer::total() const { return now() - origin_; }

@@ -86,24 +86,26 @@ void open_folder(Run& run) {
 
 }  // namespace
 
-std::string batch_equation(const RunConfig& config) {
-  const int64_t completions = config.trainer.prompts_per_step * config.rollout.group_size;
-  const int64_t updates =
-      config.algorithm.epochs_per_rollout * config.algorithm.minibatches_per_rollout;
+std::string batch_equation(const RunConfig& config, Task task) {
+  const bool is_sft = task == Task::kSft;
+  const int64_t group_size = is_sft ? 1 : config.rollout.group_size;
+  const int64_t minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout;
+  const int64_t updates = is_sft ? 1 : config.algorithm.epochs_per_rollout * minibatches;
+  const int64_t completions = config.trainer.prompts_per_step * group_size;
   return core::str("batch: ",
                    config.trainer.prompts_per_step,
                    " prompts x ",
-                   config.rollout.group_size,
-                   " completions = ",
+                   group_size,
+                   group_size == 1 ? " completion = " : " completions = ",
                    completions,
                    " completions a step, ",
                    completions,
                    " per rank (1 rank), ",
-                   completions / config.algorithm.minibatches_per_rollout,
+                   completions / minibatches,
                    " per optimizer step (",
                    updates,
                    updates == 1 ? " update" : " updates",
-                   " a rollout)");
+                   is_sft ? " a step)" : " a rollout)");
 }
 
 Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {

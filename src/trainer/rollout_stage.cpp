@@ -30,7 +30,9 @@ std::vector<RolloutGroup> sample(Run& run, const PromptBatch& prompts, int64_t s
   for (size_t i = 0; i < prompts.prompts.size(); ++i) {
     requests.push_back({&prompts.prompts[i], prompts.prompt_index[i]});
   }
+  const double seen = run.policy.model->vision_seconds();
   auto groups = rollout::sample_groups(*run.policy.model, requests, sampling_options(run, step));
+  run.timer.credit("vision", run.policy.model->vision_seconds() - seen);
   for (RolloutGroup& group : groups) {
     for (GroupMember& member : group.members) {
       member.completion.text = run.policy.encoder->completion_text(member.completion.token_ids);
@@ -126,9 +128,9 @@ std::vector<const data::RecordedGroup*> recordings_of(const Run& run,
 }
 
 std::vector<RolloutGroup> replayed(Run& run, const PromptBatch& prompts, int64_t step) {
+  const auto recordings = recordings_of(run, prompts, step);
   std::vector<RolloutGroup> groups;
   for (size_t i = 0; i < prompts.prompts.size(); ++i) {
-  const auto recordings = recordings_of(run, prompts, step);
     RolloutGroup group;
     group.prompt = &prompts.prompts[i];
     group.prompt_index = prompts.prompt_index[i];

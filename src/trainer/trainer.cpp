@@ -160,7 +160,7 @@ StepReport Trainer::train_step(int64_t step) {
 void Trainer::run() {
   Run& run = *run_;
   const int64_t last = run.config.trainer.steps;
-  core::info(batch_equation(run.config));
+  core::info(batch_equation(run.config, run.task));
   telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
   try {
     if (!has_row(run)) {

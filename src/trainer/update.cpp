@@ -16,9 +16,21 @@ using Stats = algorithm::LossStats;
 /// Micro-batches of one optimizer step.
 using Minibatch = std::vector<TrainBatch>;
 
-/// The step's groups in `minibatches_per_rollout` contiguous parts, packed. Groups without valid
-/// members are left out.
-std::vector<Minibatch> pack(const Run& run, const std::vector<RolloutGroup>& groups) {
+/// How often a step's groups are used: an SFT step is one update.
+struct Passes {
+  int64_t epochs = 1, minibatches = 1;
+};
+Passes passes_of(const Run& run, LossKind kind) {
+  const algorithm::AlgorithmOptions& options = run.config.algorithm;
+  if (kind == LossKind::kSft) return {};
+  return {.epochs = options.epochs_per_rollout, .minibatches = options.minibatches_per_rollout};
+}
+
+/// The step's groups in `num_parts` contiguous parts, packed. Groups without valid members are left
+/// out.
+std::vector<Minibatch> pack(const Run& run,
+                            const std::vector<RolloutGroup>& groups,
+                            int64_t num_parts) {
   std::vector<const RolloutGroup*> usable;
   for (const RolloutGroup& group : groups) {
     if (group.has_valid_members) usable.push_back(&group);
@@ -26,7 +38,7 @@ std::vector<Minibatch> pack(const Run& run, const std::vector<RolloutGroup>& gro
   const algorithm::PackingOptions packing{
       .micro_batch_tokens = run.config.trainer.micro_batch_tokens,
       .share_prefix = run.config.model.share_prefix};
-  const auto parts = static_cast<size_t>(run.config.algorithm.minibatches_per_rollout);
+  const auto parts = static_cast<size_t>(num_parts);
   std::vector<Minibatch> result;
   for (size_t part = 0; part < parts; ++part) {
     const auto begin = static_cast<std::ptrdiff_t>(part * usable.size() / parts);
@@ -100,9 +112,8 @@ at::Tensor loss_of(const Run& run, const TrainBatch& batch, LossKind kind, Total
 /// Scores what the loss needs of policies that do not learn. With one update per rollout the old
 /// log-probs are the detached current ones, so no pass is spent on them.
 void score_frozen(Run& run, std::vector<Minibatch>& minibatches, LossKind kind, Totals& totals) {
-  const auto& options = run.config.algorithm;
-  const bool needs_old =
-      kind == LossKind::kPolicy && options.epochs_per_rollout * options.minibatches_per_rollout > 1;
+  const Passes passes = passes_of(run, kind);
+  const bool needs_old = passes.epochs * passes.minibatches > 1;
   for (Minibatch& minibatch : minibatches) {
     for (TrainBatch& batch : minibatch) {
       if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
@@ -168,7 +179,8 @@ StepReport update_policy(Run& run,
                          const std::vector<RolloutGroup>& groups,
                          LossKind kind,
                          int64_t step) {
-  std::vector<Minibatch> minibatches = pack(run, groups);
+  const Passes passes = passes_of(run, kind);
+  std::vector<Minibatch> minibatches = pack(run, groups, passes.minibatches);
   Totals totals;
   run.timer.begin("logprob");
   score_frozen(run, minibatches, kind, totals);
@@ -179,7 +191,7 @@ StepReport update_policy(Run& run,
     return describe(run, totals, kind);
   }
   const double lr = optim::learning_rate(run.config.optim, step - 1, run.config.trainer.steps);
-  for (int64_t epoch = 0; epoch < run.config.algorithm.epochs_per_rollout; ++epoch) {
+  for (int64_t epoch = 0; epoch < passes.epochs; ++epoch) {
     for (const Minibatch& minibatch : minibatches) optimize(run, minibatch, kind, lr, totals);
   }
   run.skipped_steps += totals.skipped;

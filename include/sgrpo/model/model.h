@@ -75,6 +75,9 @@ class Model {
                                     const at::Tensor& slots,
                                     KvCache& cache) const = 0;
 
+  /// Seconds that passes without gradient (sampling, scoring) have spent in the vision tower.
+  virtual double vision_seconds() const { return 0.0; }
+
   at::Device device() const { return parameters().front().tensor.device(); }
 };
 

@@ -90,6 +90,8 @@ class PhaseTimer {
   /// Ends the running phase and starts `phase` ("load", "generate", ...); time before the first
   /// call counts to none.
   void begin(const std::string& phase);
+  /// Moves `seconds` of the running phase to another: a part that only its callee can time.
+  void credit(const std::string& phase, double seconds);
   /// Ends the running phase.
   void end();
   /// Seconds per phase, and since construction or reset().

@@ -37,6 +37,6 @@ class Trainer {
 
 /// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about
 /// batch words.
-std::string batch_equation(const RunConfig& config);
+std::string batch_equation(const RunConfig& config, Task task = Task::kPolicyGradient);
 
 }  // namespace sgrpo::trainer
