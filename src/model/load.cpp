@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <malloc.h>
 
 #include "sgrpo/model/model.h"
 
@@ -19,9 +20,22 @@ Family family_of(const core::Json& config, const std::string& where) {
   return FamilyRegistry::get("architecture", type)();
 }
 
+/// While weights are read, large blocks come from the system one by one and go back to it: glibc's
+/// growing threshold would keep the holes that temporary copies leave between weights, about a
+/// third of the checkpoint. Afterwards the threshold is what glibc would grow to, so that the large
+/// temporaries of training stay in the heap.
+class ExactAllocations {
+ public:
+  ExactAllocations() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+  ~ExactAllocations() { ::mallopt(M_MMAP_THRESHOLD, 32 << 20); }
+  ExactAllocations(const ExactAllocations&) = delete;
+  ExactAllocations& operator=(const ExactAllocations&) = delete;
+};
+
 }  // namespace
 
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options) {
+  const ExactAllocations exact;
   return family_of(source.config, source.where).load(source, options);
 }
 
