@@ -1,23 +1,17 @@
-// OpenCV turns checked bytes into pixels; orientation, transparency and 16 bits are handled here,
-// as Pillow does them. Free of torch.
+// Checked bytes -> pixels: TurboJPEG and our own bitmap reader for these two containers, OpenCV for
+// PNG and WebP; orientation, transparency and 16 bits as Pillow does them. Free of torch.
 #include <algorithm>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
-#include "image/cmyk_jpeg.h"
-#include "image/header.h"
-#include "sgrpo/image/processor.h"
+#include "image/bmp.h"
+#include "image/decode.h"
+#include "image/jpeg_decode.h"
+#include "image/over_white.h"
+#include "sgrpo/core/text.h"
 
 namespace sgrpo::image {
 namespace {
-
-/// One channel of an opaque white pixel under a source of alpha `a`: Pillow's AlphaComposite.c,
-/// bit for bit (7 extra bits, then a rounded division by 255).
-uint8_t over_white(uint32_t value, uint32_t a) {
-  constexpr uint32_t kBits = 7;
-  const uint32_t sum = ((value * a + 255 * (255 - a)) << kBits) + (0x80U << kBits);
-  return static_cast<uint8_t>((((sum >> 8) + sum) >> 8) >> kBits);
-}
 
 /// Calls `pixel(source, target)` for every pixel of a mat with `channels` samples of type T.
 template <class T, class Function>
@@ -49,59 +43,133 @@ RgbImage saturate_gray16(const cv::Mat& mat) {
   });
 }
 
-RgbImage swap_to_rgb(const cv::Mat& mat) {
-  return convert<uint8_t>(
-      mat, [](const uint8_t* bgr, uint8_t* rgb) { std::reverse_copy(bgr, bgr + 3, rgb); });
+[[noreturn]] void fail_damaged(const ImageHeader& header,
+                               const std::string& where,
+                               const std::string& reason) {
+  throw core::UserError(core::str(where,
+                                  ": is a damaged ",
+                                  to_string(header.container),
+                                  " of ",
+                                  header.width,
+                                  "x",
+                                  header.height,
+                                  " pixels: ",
+                                  reason,
+                                  "; copy or download the file again"));
 }
 
-cv::Mat decode_pixels(std::string_view bytes, const ImageHeader& header, const std::string& where) {
+/// Decodes into `mat`, which keeps its memory where size and type are the file's.
+void decode_into(cv::Mat& mat,
+                 std::string_view bytes,
+                 int flags,
+                 const ImageHeader& header,
+                 const std::string& where) {
   // One thread: OpenCV's pool must not compete with LibTorch's.
   static const bool is_single = (cv::setNumThreads(1), true);
   static_cast<void>(is_single);
-  const int flags = header.has_alpha || header.is_gray16
-                        ? cv::IMREAD_UNCHANGED
-                        : cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION;
-  cv::Mat mat;
-  std::string reason = "the decoder found no image in it";
+  cv::Mat found;
   try {
-    mat = cv::imdecode(cv::_InputArray(reinterpret_cast<const uchar*>(bytes.data()),
-                                       static_cast<int>(bytes.size())),
-                       flags);
+    const cv::_InputArray input(reinterpret_cast<const uchar*>(bytes.data()),
+                                static_cast<int>(bytes.size()));
+    found = cv::imdecode(input, flags, &mat);
   } catch (const cv::Exception& error) {
-    reason = error.err;
+    fail_damaged(header, where, error.err);
   }
-  if (mat.empty() || mat.cols != header.width || mat.rows != header.height) {
-    throw core::UserError(core::str(where,
-                                    ": is a damaged ",
-                                    to_string(header.container),
-                                    " of ",
-                                    header.width,
-                                    "x",
-                                    header.height,
-                                    " pixels: ",
-                                    reason,
-                                    "; copy or download the file again"));
-  }
-  return mat;
+  if (found.empty() || found.cols != header.width || found.rows != header.height)
+    fail_damaged(header, where, "the decoder found no image in it");
 }
 
-RgbImage to_rgb(const cv::Mat& mat, const ImageHeader& header, const std::string& where) {
-  RgbImage image;
+/// 8-bit colours without alpha, decoded in place.
+RgbImage decode_plain(std::string_view bytes, const ImageHeader& header, const std::string& where) {
+  RgbImage image{.width = header.width, .height = header.height, .rgb = {}};
+  image.rgb.resize(static_cast<size_t>(image.width * image.height * 3));
+  cv::Mat mat(
+      static_cast<int>(image.height), static_cast<int>(image.width), CV_8UC3, image.rgb.data());
+  decode_into(mat, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION, header, where);
+  if (mat.data != image.rgb.data()) fail_damaged(header, where, "unexpected pixel layout");
+  for (size_t i = 0; i < image.rgb.size(); i += 3) std::swap(image.rgb[i], image.rgb[i + 2]);
+  return image;
+}
+
+/// Alpha channels and 16-bit gray.
+RgbImage decode_special(std::string_view bytes,
+                        const ImageHeader& header,
+                        const std::string& where) {
+  cv::Mat mat;
+  decode_into(mat, bytes, cv::IMREAD_UNCHANGED, header, where);
   switch (mat.type()) {
-    case CV_8UC3: image = swap_to_rgb(mat); break;
-    case CV_8UC4: image = composite<uint8_t>(mat); break;
-    case CV_16UC4: image = composite<uint16_t>(mat); break;
-    case CV_16UC1: image = saturate_gray16(mat); break;
-    default: throw core::UserError(core::str(where, ": has an unsupported pixel layout"));
+    case CV_8UC4: return composite<uint8_t>(mat);
+    case CV_16UC4: return composite<uint16_t>(mat);
+    case CV_16UC1: return saturate_gray16(mat);
+    default: fail_damaged(header, where, "unexpected pixel layout");
   }
-  if (header.color_key) {
-    for (size_t i = 0; i < image.rgb.size(); i += 3) {
-      const auto first = image.rgb.begin() + static_cast<std::ptrdiff_t>(i);
-      if (std::equal(header.color_key->begin(), header.color_key->end(), first))
-        std::fill(first, first + 3, uint8_t{255});
-    }
+}
+
+/// PNG or a still WebP.
+RgbImage decode_by_opencv(std::string_view bytes,
+                          const ImageHeader& header,
+                          const std::string& where) {
+  RgbImage image = header.has_alpha || header.is_gray16 ? decode_special(bytes, header, where)
+                                                        : decode_plain(bytes, header, where);
+  if (!header.color_key) return image;
+  for (size_t i = 0; i < image.rgb.size(); i += 3) {
+    const auto first = image.rgb.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::equal(header.color_key->begin(), header.color_key->end(), first))
+      std::fill(first, first + 3, uint8_t{255});
   }
   return image;
+}
+
+std::string le_bytes(uint64_t value, int count) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> 8 * i & 0xFF);
+  return bytes;
+}
+
+/// A frame as a still file of its own: alpha of a lossy frame needs the extended header.
+std::string still_webp(const WebpFrame& frame) {
+  std::string chunks(frame.chunks);
+  if (frame.has_alpha && core::starts_with(chunks, "ALPH")) {
+    constexpr char kAlpha = 0x10;
+    chunks = "VP8X" + le_bytes(10, 4) + kAlpha + le_bytes(0, 3) +
+             le_bytes(static_cast<uint64_t>(frame.width - 1), 3) +
+             le_bytes(static_cast<uint64_t>(frame.height - 1), 3) + chunks;
+  }
+  return "RIFF" + le_bytes(chunks.size() + 4, 4) + "WEBP" + chunks;
+}
+
+/// An animation as Pillow opens it: its first frame on an empty canvas.
+RgbImage decode_first_frame(const ImageHeader& header, const std::string& where) {
+  const WebpFrame& frame = *header.frame;
+  ImageHeader own{.container = Container::kWebp, .width = frame.width, .height = frame.height};
+  own.has_alpha = frame.has_alpha && header.has_alpha;
+  const RgbImage part = decode_by_opencv(still_webp(frame), own, where);
+  RgbImage image{.width = header.width, .height = header.height, .rgb = {}};
+  const uint8_t background = header.has_alpha ? 255 : 0;  // transparent, or the decoder's zeros
+  image.rgb.assign(static_cast<size_t>(image.width * image.height * 3), background);
+  for (int64_t y = 0; y < part.height; ++y) {
+    std::copy_n(part.rgb.data() + 3 * y * part.width,
+                3 * part.width,
+                image.rgb.data() + 3 * ((frame.y + y) * image.width + frame.x));
+  }
+  return image;
+}
+
+/// A PNG without the chunks that no pixel depends on.
+std::string lean_png(const ImageHeader& header) {
+  std::string bytes = "\x89PNG\r\n\x1A\n";
+  for (const std::string_view chunk : header.png_chunks) bytes += chunk;
+  return bytes;
+}
+
+RgbImage decode_container(std::string_view bytes,
+                          const ImageHeader& header,
+                          const std::string& where) {
+  if (header.container == Container::kJpeg) return decode_jpeg(bytes, header, where);
+  if (header.container == Container::kBmp) return decode_bmp(bytes, where);
+  if (header.frame) return decode_first_frame(header, where);
+  if (!header.png_chunks.empty()) return decode_by_opencv(lean_png(header), header, where);
+  return decode_by_opencv(bytes, header, where);
 }
 
 /// Applies EXIF orientation 2..8: the pixel at (x, y) of the result comes from the source pixel
@@ -128,14 +196,18 @@ RgbImage orient(const RgbImage& source, int orientation) {
 
 }  // namespace
 
+RgbImage decode_checked(std::string_view bytes,
+                        const ImageHeader& header,
+                        const std::string& where) {
+  RgbImage image = decode_container(bytes, header, where);
+  const int orientation = read_orientation(header);
+  return orientation == 1 ? image : orient(image, orientation);
+}
+
 RgbImage decode_image(std::string_view bytes,
                       const std::string& where,
                       int64_t max_decoded_pixels) {
-  const ImageHeader header = read_checked_header(bytes, where, max_decoded_pixels);
-  RgbImage image = header.is_cmyk ? decode_cmyk_jpeg(bytes, where)
-                                  : to_rgb(decode_pixels(bytes, header, where), header, where);
-  const int orientation = read_orientation(header);
-  return orientation == 1 ? image : orient(image, orientation);
+  return decode_checked(bytes, read_checked_header(bytes, where, max_decoded_pixels), where);
 }
 
 }  // namespace sgrpo::image

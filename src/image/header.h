@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "image/bytes.h"
+#include "sgrpo/image/inspect.h"
 
 namespace sgrpo::image {
 
@@ -16,6 +18,16 @@ enum class Container { kJpeg, kPng, kWebp, kBmp };
 
 /// JPEG, PNG, WebP or BMP.
 std::string_view to_string(Container container);
+
+/// The first frame of an animated WebP: its place on the canvas and its own chunks.
+struct WebpFrame {
+  int64_t x = 0;
+  int64_t y = 0;
+  int64_t width = 0;
+  int64_t height = 0;
+  bool has_alpha = false;
+  std::string_view chunks = {};  // ALPH, VP8, VP8L
+};
 
 /// The facts that decide how a file is decoded.
 struct ImageHeader {
@@ -27,6 +39,8 @@ struct ImageHeader {
   bool is_gray16 = false;  // 16 bits a pixel, one channel
   bool is_cmyk = false;    // a JPEG of four components
   std::optional<std::array<int, 3>> color_key = {};  // this RGB colour is transparent (PNG tRNS)
+  std::optional<WebpFrame> frame = {};               // of an animation
+  std::vector<std::string_view> png_chunks = {};     // that decide pixels; empty = all of them do
   std::string_view exif = {};                        // a TIFF structure; empty = none
   std::string_view xmp = {};                         // an XML packet; empty = none
 };
@@ -49,5 +63,8 @@ ImageHeader read_bmp_header(const Bytes& file);
 
 /// EXIF orientation 1..8 as Pillow finds it: the EXIF tag, else the XMP attribute, else 1.
 int read_orientation(const ImageHeader& header);
+
+/// The size after the orientation is applied.
+ImageSize upright_size(const ImageHeader& header);
 
 }  // namespace sgrpo::image

@@ -3,7 +3,6 @@
 
 #include "image/header.h"
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/file.h"
 
 namespace sgrpo::image {
 
@@ -34,17 +33,16 @@ ImageHeader read_checked_header(std::string_view bytes,
   return header;
 }
 
-ImageSize inspect_image(std::string_view bytes,
-                        const std::string& where,
-                        int64_t max_decoded_pixels) {
-  const ImageHeader header = read_checked_header(bytes, where, max_decoded_pixels);
+ImageSize upright_size(const ImageHeader& header) {
   const bool is_turned = read_orientation(header) >= 5;
   return is_turned ? ImageSize{header.height, header.width}
                    : ImageSize{header.width, header.height};
 }
 
-ImageSize inspect_image_file(const std::filesystem::path& path) {
-  return inspect_image(core::read_file(path, uint64_t{1} << 30), path.string());
+ImageSize inspect_image(std::string_view bytes,
+                        const std::string& where,
+                        int64_t max_decoded_pixels) {
+  return upright_size(read_checked_header(bytes, where, max_decoded_pixels));
 }
 
 }  // namespace sgrpo::image

@@ -10,19 +10,34 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-/// CRC-32 of ISO 3309, reflected polynomial 0xEDB88320.
+/// table[k][b]: the checksum of byte b followed by k zeros.
+using CrcTables = std::array<std::array<uint32_t, 256>, 8>;
+
+CrcTables make_crc_tables() {
+  CrcTables tables{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xEDB88320U : 0);
+    tables[0][i] = value;
+  }
+  for (size_t k = 1; k < 8; ++k)
+    for (size_t i = 0; i < 256; ++i)
+      tables[k][i] = tables[0][tables[k - 1][i] & 0xFF] ^ tables[k - 1][i] >> 8;
+  return tables;
+}
+
+/// CRC-32 of ISO 3309, reflected polynomial 0xEDB88320, eight bytes at a time.
 uint32_t crc32(std::string_view bytes) {
-  static const auto kTable = [] {
-    std::array<uint32_t, 256> table{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xEDB88320U : 0);
-      table[i] = value;
-    }
-    return table;
-  }();
+  static const CrcTables kTables = make_crc_tables();
+  const auto at = [&](size_t i) { return uint32_t{static_cast<uint8_t>(bytes[i])}; };
   uint32_t crc = 0xFFFFFFFFU;
-  for (const char c : bytes) crc = kTable[(crc ^ static_cast<uint8_t>(c)) & 0xFF] ^ crc >> 8;
+  for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
+    const uint32_t low = crc ^ (at(0) | at(1) << 8 | at(2) << 16 | at(3) << 24);
+    crc = kTables[7][low & 0xFF] ^ kTables[6][low >> 8 & 0xFF] ^ kTables[5][low >> 16 & 0xFF] ^
+          kTables[4][low >> 24] ^ kTables[3][at(4)] ^ kTables[2][at(5)] ^ kTables[1][at(6)] ^
+          kTables[0][at(7)];
+  }
+  for (const char c : bytes) crc = kTables[0][(crc ^ static_cast<uint8_t>(c)) & 0xFF] ^ crc >> 8;
   return ~crc;
 }
 
@@ -46,7 +61,8 @@ Depth read_ihdr(const Bytes& file, uint64_t data, ImageHeader& header) {
 
 /// tRNS of a palette becomes an alpha channel in the decoder; of gray and RGB it names one colour.
 /// Pillow compares its 8-bit samples with the key's raw value: gray of 2 and 4 bits is already
-/// stretched to 0..255 then, and a 16-bit key above 255 matches nothing. We follow it.
+/// stretched to 0..255 then, and a gray key above 255 matches nothing; of RGB keys the low bytes
+/// count. We follow it.
 void read_trns(const Bytes& file, uint64_t data, uint64_t length, Depth depth, ImageHeader& out) {
   if (depth.color == 3) {
     out.has_alpha = true;
@@ -55,7 +71,7 @@ void read_trns(const Bytes& file, uint64_t data, uint64_t length, Depth depth, I
     if (depth.bits == 1) gray = gray != 0 ? 255 : 0;
     out.color_key = {gray, gray, gray};
   } else if (depth.color == 2 && length >= 6) {
-    const auto key = [&](uint64_t i) { return static_cast<int>(file.be16(data + 2 * i)); };
+    const auto key = [&](uint64_t i) { return static_cast<int>(file.be16(data + 2 * i) & 0xFF); };
     out.color_key = {key(0), key(1), key(2)};
   }
 }
@@ -73,12 +89,19 @@ std::string_view xmp_of_itxt(std::string_view text) {
   return text;
 }
 
+/// Whether the decoder needs a chunk: about all others it may warn on stderr, colour profiles and
+/// keys of other depths above all.
+bool decides_pixels(std::string_view name, const Depth& depth) {
+  return name == "IHDR" || name == "PLTE" || name == "IDAT" || name == "IEND" ||
+         (name == "tRNS" && depth.color == 3);
+}
+
 }  // namespace
 
 ImageHeader read_png_header(const Bytes& file) {
   ImageHeader header{.container = Container::kPng};
   Depth depth;
-  bool has_data = false;
+  bool has_data = false, has_others = false;
   std::string_view name;
   for (uint64_t at = 8; name != "IEND"; at += 12) {
     const uint64_t length = file.be32(at);
@@ -96,6 +119,11 @@ ImageHeader read_png_header(const Bytes& file) {
     const uint64_t data = at + 8;
     if (at == 8) depth = read_ihdr(file, data, header);
     if (name == "IDAT") has_data = true;
+    if (decides_pixels(name, depth)) {
+      header.png_chunks.push_back(file.slice(at, length + 12));
+    } else {
+      has_others = true;
+    }
     if (name == "tRNS") read_trns(file, data, length, depth, header);
     if (name == "eXIf") header.exif = checked.substr(4);
     if (name == "iTXt") {
@@ -104,6 +132,7 @@ ImageHeader read_png_header(const Bytes& file) {
     at += length;
   }
   if (!has_data) file.fail("is damaged: a PNG without image data");
+  if (!has_others) header.png_chunks.clear();
   return header;
 }
 

@@ -7,7 +7,6 @@
 
 #include "image/resize.h"
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/file.h"
 
 namespace sgrpo::image {
 namespace {
@@ -115,16 +114,6 @@ PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
     for (int64_t i = 0; i < merge * merge; ++i) write_patch(top + i / merge, left + i % merge);
   }
   return result;
-}
-
-PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config) {
-  constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
-  const RgbImage image = decode_image(core::read_file(path, kMaxFileBytes), path.string());
-  try {
-    return preprocess(image, config);
-  } catch (const core::UserError& error) {
-    throw core::UserError(core::str(path.string(), ": ", error.what()));
-  }
 }
 
 int64_t num_image_tokens(int64_t t, int64_t h, int64_t w, int64_t merge_size) {

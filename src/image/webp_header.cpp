@@ -1,5 +1,5 @@
 // WebP: RIFF chunks VP8 (lossy), VP8L (lossless) or VP8X (extended, then EXIF, XMP, ALPH and the
-// frame). Source: RFC 9649.
+// frame, or ANMF chunks with frames inside). Source: RFC 9649.
 #include "image/header.h"
 
 #include "sgrpo/core/text.h"
@@ -25,11 +25,47 @@ void read_vp8l(const Bytes& file, uint64_t data, ImageHeader& header) {
   header.has_alpha = header.has_alpha || (bits >> 28 & 1) != 0;
 }
 
-void read_vp8x(const Bytes& file, uint64_t data, ImageHeader& header) {
+/// Calls `use(name, data offset, length)` for every chunk in [begin, end).
+template <class Use>
+void for_each_chunk(const Bytes& file, uint64_t begin, uint64_t end, Use use) {
+  for (uint64_t at = begin; at + 8 <= end;) {
+    const std::string_view name = file.slice(at, 4);
+    const uint64_t length = file.le32(at + 4), data = at + 8;
+    file.need(data, length);
+    use(name, data, length);
+    at = data + length + (length & 1);  // chunks are padded to even sizes
+  }
+}
+
+/// Frame offsets are in units of two pixels, sizes are minus one; 16 bytes, then the chunks.
+WebpFrame read_frame(const Bytes& file, uint64_t data, uint64_t length) {
+  constexpr uint64_t kHead = 16;
+  if (length < kHead) file.fail("is damaged: a WebP frame of ", length, " bytes");
+  WebpFrame frame{.x = int64_t{file.le24(data)} * 2,
+                  .y = int64_t{file.le24(data + 3)} * 2,
+                  .width = int64_t{file.le24(data + 6)} + 1,
+                  .height = int64_t{file.le24(data + 9)} + 1};
+  frame.chunks = file.slice(data + kHead, length - kHead);
+  ImageHeader own;
+  for_each_chunk(file, data + kHead, data + length, [&](std::string_view name, uint64_t at, auto) {
+    if (name == "ALPH") own.has_alpha = true;
+    if (name == "VP8 ") read_vp8(file, at, own);
+    if (name == "VP8L") read_vp8l(file, at, own);
+  });
+  if (own.width != frame.width || own.height != frame.height)
+    file.fail("is damaged: a WebP frame whose image has another size");
+  frame.has_alpha = own.has_alpha;
+  return frame;
+}
+
+/// Flags, then the size of the canvas minus one.
+void read_vp8x(const Bytes& file, uint64_t data, ImageHeader& header, bool& is_animated) {
   constexpr uint32_t kAnimation = 0x02, kAlpha = 0x10;
   const uint32_t flags = file.u8(data);
-  if (flags & kAnimation) file.fail("is an animated WebP, expected a still image; save one frame");
+  is_animated = (flags & kAnimation) != 0;
   header.has_alpha = (flags & kAlpha) != 0;
+  header.width = int64_t{file.le24(data + 4)} + 1;
+  header.height = int64_t{file.le24(data + 7)} + 1;
 }
 
 }  // namespace
@@ -38,23 +74,25 @@ ImageHeader read_webp_header(const Bytes& file) {
   ImageHeader header{.container = Container::kWebp};
   const uint64_t end = uint64_t{file.le32(4)} + 8;
   file.need(0, end);
-  bool has_frame = false;
-  for (uint64_t at = 12; at + 8 <= end;) {
-    const std::string_view name = file.slice(at, 4);
-    const uint64_t length = file.le32(at + 4), data = at + 8;
-    file.need(data, length);
-    if (name == "VP8X") read_vp8x(file, data, header);
+  bool has_image = false, is_animated = false;
+  for_each_chunk(file, 12, end, [&](std::string_view name, uint64_t data, uint64_t length) {
+    if (name == "VP8X") read_vp8x(file, data, header, is_animated);
+    if (name == "ANMF" && is_animated && !header.frame) {
+      header.frame = read_frame(file, data, length);
+      const WebpFrame& frame = *header.frame;
+      if (frame.x + frame.width > header.width || frame.y + frame.height > header.height)
+        file.fail("is damaged: a WebP frame beyond its canvas");
+    }
     if (name == "VP8 ") read_vp8(file, data, header);
     if (name == "VP8L") read_vp8l(file, data, header);
-    has_frame = has_frame || name == "VP8 " || name == "VP8L";
+    has_image = has_image || name == "VP8 " || name == "VP8L";
     if (name == "EXIF") {
       header.exif = file.slice(data, length);
       if (core::starts_with(header.exif, "Exif\0\0"sv)) header.exif.remove_prefix(6);
     }
     if (name == "XMP ") header.xmp = file.slice(data, length);
-    at = data + length + (length & 1);  // chunks are padded to even sizes
-  }
-  if (!has_frame) file.fail("is damaged: a WebP without image data");
+  });
+  if (is_animated ? !header.frame : !has_image) file.fail("is damaged: a WebP without image data");
   return header;
 }
 

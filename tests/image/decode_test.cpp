@@ -143,12 +143,21 @@ TEST(DecodeImage, decode_zero_sized_png_is_refused) {
   EXPECT_NE(decode_error(bytes).find("is damaged"), std::string::npos);
 }
 
-TEST(DecodeImage, decode_animated_webp_is_refused) {
+TEST(DecodeImage, decode_animated_webp_without_frames_is_refused) {
   std::string bytes = golden_bytes("rare_lossy_alpha.webp");
   ASSERT_EQ(bytes.substr(12, 4), "VP8X");
   bytes[20] = static_cast<char>(bytes[20] | 0x02);
-  EXPECT_EQ(decode_error(bytes),
-            "a/b.png: is an animated WebP, expected a still image; save one frame");
+  EXPECT_EQ(decode_error(bytes), "a/b.png: is damaged: a WebP without image data");
+}
+
+TEST(DecodeImage, decode_progressive_jpeg_of_thousands_of_scans_is_refused) {
+  std::string bytes = golden_bytes("rgb_progressive_110x83.jpg");
+  const size_t scan = bytes.rfind("\xFF\xDA"), end = bytes.rfind("\xFF\xD9");
+  const std::string last = bytes.substr(scan, end - scan);
+  std::string bomb = bytes.substr(0, end);
+  for (int i = 0; i < 2000; ++i) bomb += last;
+  EXPECT_NE(decode_error(bomb + "\xFF\xD9").find("is a damaged JPEG of 110x83 pixels: "),
+            std::string::npos);
 }
 
 TEST(DecodeImage, decode_one_pixel_works) {

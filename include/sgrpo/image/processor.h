@@ -39,6 +39,7 @@ struct ProcessorConfig {
   std::array<double, 3> mean = {0.48145466, 0.4578275, 0.40821073};
   std::array<double, 3> std = {0.26862954, 0.26130258, 0.27577711};
   double rescale_factor = 1.0 / 255.0;
+  std::string where = {};  // the file, for messages
 
   int64_t patch_dim() const { return 3 * temporal_patch_size * patch_size * patch_size; }
 };

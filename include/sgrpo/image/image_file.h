@@ -1,0 +1,39 @@
+// An image file opened and checked before a pixel is decoded.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/processor.h"
+
+namespace sgrpo::image {
+
+/// A file's bytes and what its header says: size and tokens are known cheaply, pixels on demand.
+/// Decoding holds its working memory against a limit shared by all threads of the process, so that
+/// many large images are decoded one after the other.
+class ImageFile {
+ public:
+  /// Reads the file. Throws core::UserError "<path>: ..." as inspect_image does.
+  explicit ImageFile(const std::filesystem::path& path);
+  ~ImageFile();
+  ImageFile(ImageFile&&) noexcept;
+  ImageFile& operator=(ImageFile&&) noexcept;
+
+  /// As a decoded image has it.
+  ImageSize size() const;
+  /// Image tokens after the resize. Throws core::UserError "<path>: ..." for an aspect ratio above
+  /// 200.
+  int64_t num_tokens(const ProcessorConfig& config) const;
+  /// Upright, opaque, RGB. Throws core::UserError "<path>: ..." for damage behind the header.
+  RgbImage decode() const;
+  /// Decoded, resized, normalised, cut into patches.
+  PixelPatches patches(const ProcessorConfig& config) const;
+
+ private:
+  struct State;
+  std::unique_ptr<const State> state_;
+};
+
+}  // namespace sgrpo::image

@@ -1,0 +1,78 @@
+#include "sgrpo/image/image_file.h"
+
+#include "image/decode.h"
+#include "image/decode_budget.h"
+#include "sgrpo/core/file.h"
+
+namespace sgrpo::image {
+namespace {
+
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
+constexpr int64_t kMaxDecodedPixels = int64_t{1} << 28;
+/// Working memory of all decoders together, unless one image alone needs more.
+constexpr int64_t kDecodeBytes = int64_t{1} << 30;
+/// The worst case a pixel: four 16-bit samples of the decoder beside three bytes of RGB.
+constexpr int64_t kBytesPerPixel = 4 * 2 + 3;
+
+DecodeBudget& shared_budget() {
+  static DecodeBudget budget(kDecodeBytes);
+  return budget;
+}
+
+}  // namespace
+
+struct ImageFile::State {
+  std::string where;
+  std::string bytes;
+  ImageHeader header;  // holds views of `bytes`
+};
+
+ImageFile::ImageFile(const std::filesystem::path& path) {
+  auto state = std::make_unique<State>();
+  state->where = path.string();
+  state->bytes = core::read_file(path, kMaxFileBytes);
+  state->header = read_checked_header(state->bytes, state->where, kMaxDecodedPixels);
+  state_ = std::move(state);
+}
+
+ImageFile::~ImageFile() = default;
+ImageFile::ImageFile(ImageFile&&) noexcept = default;
+ImageFile& ImageFile::operator=(ImageFile&&) noexcept = default;
+
+ImageSize ImageFile::size() const { return upright_size(state_->header); }
+
+int64_t ImageFile::num_tokens(const ProcessorConfig& config) const {
+  const ImageSize upright = size();
+  try {
+    const auto [height, width] = smart_resize(upright.height,
+                                              upright.width,
+                                              config.patch_size * config.merge_size,
+                                              config.min_pixels,
+                                              config.max_pixels);
+    return num_image_tokens(
+        1, height / config.patch_size, width / config.patch_size, config.merge_size);
+  } catch (const core::UserError& error) {
+    throw core::UserError(core::str(state_->where, ": ", error.what()));
+  }
+}
+
+RgbImage ImageFile::decode() const {
+  const ImageSize upright = size();
+  const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
+  return decode_checked(state_->bytes, state_->header, state_->where);
+}
+
+PixelPatches ImageFile::patches(const ProcessorConfig& config) const {
+  num_tokens(config);  // an impossible shape is refused before its pixels are decoded
+  const ImageSize upright = size();
+  const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
+  return preprocess(decode_checked(state_->bytes, state_->header, state_->where), config);
+}
+
+PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config) {
+  return ImageFile(path).patches(config);
+}
+
+ImageSize inspect_image_file(const std::filesystem::path& path) { return ImageFile(path).size(); }
+
+}  // namespace sgrpo::image

@@ -1,0 +1,66 @@
+#include "image/jpeg_decode.h"
+
+#include <turbojpeg.h>
+
+#include <memory>
+
+#include "sgrpo/core/error.h"
+
+namespace sgrpo::image {
+namespace {
+
+struct Close {
+  void operator()(void* handle) const { tjDestroy(handle); }
+};
+
+/// a * b / 255, rounded: Pillow's MULDIV255.
+uint32_t multiply_255(uint32_t a, uint32_t b) {
+  const uint32_t product = a * b + 128;
+  return ((product >> 8) + product) >> 8;
+}
+
+/// [pixels, 4] -> [pixels, 3] in the same memory: a result never stands behind its source.
+void convert_cmyk(std::vector<uint8_t>& samples) {
+  const size_t pixels = samples.size() / 4;
+  for (size_t i = 0; i < pixels; ++i) {
+    const uint8_t* cmyk = samples.data() + 4 * i;
+    const uint32_t light = cmyk[3];  // 255 - K
+    for (size_t c = 0; c < 3; ++c)
+      samples[3 * i + c] = static_cast<uint8_t>(light - multiply_255(255U - cmyk[c], light));
+  }
+  samples.resize(3 * pixels);
+}
+
+}  // namespace
+
+RgbImage decode_jpeg(std::string_view bytes, const ImageHeader& header, const std::string& where) {
+  const std::unique_ptr<void, Close> decoder(tjInitDecompress());
+  const int format = header.is_cmyk ? TJPF_CMYK : TJPF_RGB;
+  const int width = static_cast<int>(header.width), height = static_cast<int>(header.height);
+  RgbImage image{.width = header.width, .height = header.height, .rgb = {}};
+  image.rgb.resize(static_cast<size_t>(image.width * image.height * tjPixelSize[format]));
+  // A progressive file of thousands of scans would cost minutes: 500 is the library's limit.
+  const int done = tjDecompress2(decoder.get(),
+                                 reinterpret_cast<const unsigned char*>(bytes.data()),
+                                 bytes.size(),
+                                 image.rgb.data(),
+                                 width,
+                                 width * tjPixelSize[format],
+                                 height,
+                                 format,
+                                 TJFLAG_LIMITSCANS);
+  if (done != 0 && tjGetErrorCode(decoder.get()) == TJERR_FATAL) {
+    throw core::UserError(core::str(where,
+                                    ": is a damaged JPEG of ",
+                                    width,
+                                    "x",
+                                    height,
+                                    " pixels: ",
+                                    tjGetErrorStr2(decoder.get()),
+                                    "; copy or download the file again"));
+  }
+  if (header.is_cmyk) convert_cmyk(image.rgb);
+  return image;
+}
+
+}  // namespace sgrpo::image
