@@ -31,7 +31,8 @@ ByteLevelSpec read_tokenizer_json(const std::filesystem::path& folder);
 /// vocab.json + merges.txt, with tokenizer_config.json's added tokens beside them.
 ByteLevelSpec read_vocab_and_merges(const std::filesystem::path& folder);
 
-/// tokenizer_config.json, or an empty object.
+/// tokenizer_config.json, or an empty object; without added tokens it gets those of
+/// added_tokens.json.
 core::Json read_tokenizer_config(const std::filesystem::path& folder);
 
 /// A tokenizer of a byte-level BPE model.

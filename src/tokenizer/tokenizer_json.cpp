@@ -62,19 +62,28 @@ SplitPattern read_split(const Json& part, const std::string& where) {
   return SplitPattern(regex->get<std::string>(), where + ".pattern.Regex");
 }
 
+// Runs of numbers, or every number by itself. Digits asks Rust's own tables (Unicode 17), which
+// hold two ranges more than an expression's \p{N} (Unicode 16).
+SplitPattern read_digits(const Json& part, const std::string& where) {
+  const std::string number = "[\\p{N}\U00011DE0-\U00011DE9\U00016FF4-\U00016FF6]";
+  const bool each = core::get_bool_or(part, "individual_digits", false, where);
+  return SplitPattern(each ? number : number + "+", where);
+}
+
 void read_pre_tokenizer(const Json& file, const std::string& path, ByteLevelSpec& spec) {
   constexpr std::string_view kExpected =
-      "ByteLevel, or a Sequence of Splits by expressions that ends with ByteLevel";
+      "ByteLevel, or a Sequence of Digits and Splits by expressions that ends with ByteLevel";
   const auto parts = parts_of(file, "pre_tokenizer", "pretokenizers", path);
   if (parts.empty()) refuse(path + ": pre_tokenizer", nullptr, kExpected);
   for (size_t i = 0; i < parts.size(); ++i) {
     const auto& [part, where] = parts[i];
-    const bool last = i + 1 == parts.size();
-    if (type_of(part, where) != (last ? "ByteLevel" : "Split")) refuse(where, part, kExpected);
-    if (!last) {
-      spec.splits.push_back(read_split(part, where));
+    const std::string type = type_of(part, where);
+    if (i + 1 < parts.size()) {
+      if (type != "Digits" && type != "Split") refuse(where, part, kExpected);
+      spec.splits.push_back(type == "Digits" ? read_digits(part, where) : read_split(part, where));
       continue;
     }
+    if (type != "ByteLevel") refuse(where, part, kExpected);
     spec.add_prefix_space = core::get_bool_or(part, "add_prefix_space", true, where);
     if (core::get_bool_or(part, "use_regex", true, where)) {
       spec.byte_level_split.emplace_back(kGpt2Pattern, where);
@@ -181,13 +190,52 @@ void join_config_tokens(const std::filesystem::path& folder, ByteLevelSpec& spec
   }
 }
 
+// A small file of the folder; an empty object if it is not there.
+Json read_object(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return Json::object();
+  Json object = core::parse_json(core::read_file(path, kMaxConfigBytes), path.string());
+  if (!object.is_object()) refuse(path.string(), object, "an object");
+  return object;
+}
+
+// The strings of a special token's value: a string, an object with its content, or a list of them.
+void collect_contents(const Json& value, std::set<std::string>& contents) {
+  if (value.is_string()) contents.insert(value.get<std::string>());
+  if (value.is_object() && value.contains("content")) collect_contents(value["content"], contents);
+  if (value.is_array()) {
+    for (const Json& entry : value) collect_contents(entry, contents);
+  }
+}
+
+// added_tokens.json as an `added_tokens_decoder`: what folders had before transformers 4.34. A
+// token is special if a key such as eos_token or additional_special_tokens names it.
+Json old_added_tokens(const std::filesystem::path& folder, const Json& config) {
+  std::set<std::string> special;
+  for (const Json& source : {config, read_object(folder / "special_tokens_map.json")}) {
+    for (const auto& [key, value] : source.items()) {
+      if (key.ends_with("_token") || key == "additional_special_tokens") {
+        collect_contents(value, special);
+      }
+    }
+  }
+  const std::filesystem::path path = folder / "added_tokens.json";
+  const Json ids = read_object(path);
+  Json decoder = Json::object();
+  for (const auto& [content, unused] : ids.items()) {
+    const int64_t id = core::get_int(ids, content, path.string(), 0, 1 << 24);
+    decoder[std::to_string(id)] = {{"content", content}, {"special", special.contains(content)}};
+  }
+  return decoder;
+}
+
 }  // namespace
 
 Json read_tokenizer_config(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return Json::object();
-  Json config = core::parse_json(core::read_file(path, kMaxConfigBytes), path.string());
-  if (!config.is_object()) refuse(path.string(), config, "an object");
+  Json config = read_object(folder / "tokenizer_config.json");
+  if (core::find(config, "added_tokens_decoder") == nullptr) {
+    Json added = old_added_tokens(folder, config);
+    if (!added.empty()) config["added_tokens_decoder"] = std::move(added);
+  }
   return config;
 }
 

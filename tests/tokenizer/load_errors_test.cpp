@@ -59,7 +59,7 @@ TEST(LoadTokenizer, unsupported_pre_tokenizer_is_named) {
               file["pre_tokenizer"] = core::Json{{"type", "Whitespace"}};
             }),
             "tokenizer.json: pre_tokenizer is {\"type\":\"Whitespace\"}, expected ByteLevel, or a "
-            "Sequence of Splits by expressions that ends with ByteLevel");
+            "Sequence of Digits and Splits by expressions that ends with ByteLevel");
 }
 
 TEST(LoadTokenizer, unsupported_decoder_is_named) {
