@@ -17,6 +17,8 @@ namespace {
 // The library parses the model without limits of its own.
 constexpr uint64_t kMaxModelBytes = uint64_t{64} << 20;
 
+// add_bos_token and add_eos_token are not read: what begins and ends a prompt is written by its
+// template, and neither belongs before a completion (TRL and verl: add_special_tokens=False).
 class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(const std::string& model,
@@ -30,18 +32,11 @@ class SentencePieceTokenizer : public Tokenizer {
     }
     const std::string config_where = (folder / "tokenizer_config.json").string();
     add_tokens(parse_added_tokens_decoder(config, config_where), config_where);
-    if (core::get_bool_or(config, "add_bos_token", false, config_where)) {
-      first_ = required(processor_.bos_id(), "add_bos_token", config_where);
-    }
-    if (core::get_bool_or(config, "add_eos_token", false, config_where)) {
-      last_ = required(processor_.eos_id(), "add_eos_token", config_where);
-    }
   }
 
   std::vector<int64_t> encode(std::string_view text) const override {
     const std::string valid = core::to_valid_utf8(text);
     std::vector<int64_t> ids;
-    if (first_) ids.push_back(*first_);
     for (const Segment& segment : matcher_.split(valid)) {
       if (segment.id >= 0) {
         ids.push_back(segment.id);
@@ -50,7 +45,6 @@ class SentencePieceTokenizer : public Tokenizer {
       const std::vector<int> pieces = processor_.EncodeAsIds(segment.text);
       ids.insert(ids.end(), pieces.begin(), pieces.end());
     }
-    if (last_) ids.push_back(*last_);
     return ids;
   }
 
@@ -92,12 +86,6 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
  private:
-  static int64_t required(int id, const char* key, const std::string& where) {
-    if (id >= 0) return id;
-    throw core::UserError(core::str(
-        where, ": ", key, " is true, but tokenizer.model has no such piece, expected false"));
-  }
-
   void add_tokens(const std::vector<AddedToken>& tokens, const std::string& where) {
     const int64_t pieces = processor_.GetPieceSize();
     size_ = pieces;
@@ -132,8 +120,6 @@ class SentencePieceTokenizer : public Tokenizer {
   AddedTokenMatcher matcher_;
   std::unordered_map<int64_t, AddedToken> verbatim_;  // added tokens and control pieces
   int64_t size_ = 0;
-  std::optional<int64_t> first_;
-  std::optional<int64_t> last_;
 };
 
 }  // namespace

@@ -69,13 +69,38 @@ TEST_F(ConfiguredSentencePiece, encode_added_token_inside_text_gives_its_id) {
   EXPECT_EQ(tokenizer->decode(expected, true), "the<tool>");
 }
 
-TEST_F(ConfiguredSentencePiece, encode_adds_bos_and_eos_where_the_config_says) {
-  const auto plain = load("{}")->encode("the");
-  Ids expected{1};
-  expected.insert(expected.end(), plain.begin(), plain.end());
-  EXPECT_EQ(load(R"({"add_bos_token": true})")->encode("the"), expected);
-  expected.push_back(2);
-  EXPECT_EQ(load(R"({"add_bos_token": true, "add_eos_token": true})")->encode("the"), expected);
+TEST_F(ConfiguredSentencePiece, encode_adds_neither_bos_nor_eos) {
+  const Ids plain = load("{}")->encode("the");
+  EXPECT_EQ(load(R"({"add_bos_token": true, "add_eos_token": true})")->encode("the"), plain);
+}
+
+TEST_F(ConfiguredSentencePiece,
+       tokens_of_added_tokens_json_are_special_where_the_config_names_them) {
+  folder_.write("added_tokens.json", R"({"<tool>": 601, "<|im_end|>": 600, "<extra>": 602})");
+  const auto tokenizer =
+      load(R"({"eos_token": {"content": "<|im_end|>"}, "additional_special_tokens": ["<extra>"]})");
+  EXPECT_EQ(tokenizer->size(), 603);
+  EXPECT_EQ(tokenizer->encode("<|im_end|><tool><extra>"), (Ids{600, 601, 602}));
+  EXPECT_EQ(tokenizer->decode({600, 601, 602}, true), "<tool>");
+}
+
+TEST_F(ConfiguredSentencePiece, added_tokens_json_gives_way_to_the_config) {
+  folder_.write("added_tokens.json", R"({"<old>": 600})");
+  const auto tokenizer = load(R"({"added_tokens_decoder": {"600": {"content": "<new>"}}})");
+  EXPECT_EQ(tokenizer->token_id("<new>"), 600);
+  EXPECT_EQ(tokenizer->token_id("<old>"), std::nullopt);
+}
+
+TEST_F(ConfiguredSentencePiece, special_tokens_map_names_special_tokens_too) {
+  folder_.write("added_tokens.json", R"({"<|im_end|>": 600})");
+  folder_.write("special_tokens_map.json", R"({"eos_token": "<|im_end|>"})");
+  EXPECT_TRUE(load("{}")->is_special(600));
+}
+
+TEST_F(ConfiguredSentencePiece, load_added_tokens_json_with_no_id_names_the_token) {
+  folder_.write("added_tokens.json", R"({"<x>": "600"})");
+  EXPECT_EQ(user_error([&] { load("{}"); }),
+            folder_.path().string() + "/added_tokens.json: '<x>' is a string, expected an integer");
 }
 
 TEST_F(ConfiguredSentencePiece, load_added_token_with_a_gap_is_refused) {
