@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <limits>
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/error.h"
@@ -167,10 +168,16 @@ struct FreeMatch {
 
 struct SplitPattern::Code {
   pcre2_code* compiled = nullptr;
-  Code() = default;
+  pcre2_match_context* context = pcre2_match_context_create(nullptr);
+  // A step back over each character of a run is a match for PCRE2, and ten million are its default
+  // limit: tokenizers splits longer runs.
+  Code() { pcre2_set_match_limit(context, std::numeric_limits<uint32_t>::max()); }
   Code(const Code&) = delete;
   Code& operator=(const Code&) = delete;
-  ~Code() { pcre2_code_free(compiled); }
+  ~Code() {
+    pcre2_match_context_free(context);
+    pcre2_code_free(compiled);
+  }
 };
 
 SplitPattern::SplitPattern(std::string_view expression, const std::string& where)
@@ -215,7 +222,7 @@ std::vector<std::string_view> SplitPattern::split(std::string_view text) const {
                          last,
                          options | PCRE2_NO_UTF_CHECK,
                          data.get(),
-                         nullptr);
+                         code_->context);
     };
     int found = match(0);
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
