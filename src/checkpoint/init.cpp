@@ -3,9 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <map>
+#include <string>
 
 #include "checkpoint/io.h"
-#include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 
 namespace sgrpo::checkpoint {
@@ -56,6 +58,65 @@ core::Json tokenizer_config(const core::Json& tokenizer) {
   return config;
 }
 
+using Shard = std::vector<LazyTensor>;
+
+uint64_t bytes_of(const Shard& tensors) {
+  uint64_t bytes = 0;
+  for (const LazyTensor& tensor : tensors) bytes += tensor.bytes();
+  return bytes;
+}
+
+/// Fills shards in turn. As in huggingface_hub's split_torch_state_dict_into_shards, a tensor above
+/// the limit becomes a shard at once, before the one that is being filled.
+std::vector<Shard> split(const std::vector<LazyTensor>& tensors, uint64_t limit) {
+  std::vector<Shard> shards;
+  Shard current;
+  for (const LazyTensor& tensor : tensors) {
+    if (tensor.bytes() > limit) {
+      shards.push_back({tensor});
+      continue;
+    }
+    if (bytes_of(current) + tensor.bytes() > limit) {
+      shards.push_back(std::move(current));
+      current.clear();
+    }
+    current.push_back(tensor);
+  }
+  if (!current.empty() || shards.empty()) shards.push_back(std::move(current));
+  return shards;
+}
+
+void write_shard(const fs::path& path, Shard tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const LazyTensor& a, const LazyTensor& b) {
+    const size_t a_size = c10::elementSize(a.dtype), b_size = c10::elementSize(b.dtype);
+    return a_size != b_size ? a_size > b_size : a.name < b.name;
+  });
+  write_lazy_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+/// model.safetensors, or shards and their index.
+void write_weights(const fs::path& folder, const std::vector<LazyTensor>& tensors, uint64_t limit) {
+  const std::vector<Shard> shards = split(tensors, limit);
+  if (shards.size() == 1) {
+    write_shard(folder / "model.safetensors", shards.front());
+    return;
+  }
+  std::map<std::string, std::string> weight_map;  // sorted by name
+  int64_t parameters = 0;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    char name[64];
+    std::snprintf(name, sizeof(name), "model-%05zu-of-%05zu.safetensors", i + 1, shards.size());
+    write_shard(folder / name, shards[i]);
+    for (const LazyTensor& tensor : shards[i]) {
+      weight_map[tensor.name] = name;
+      parameters += c10::multiply_integers(tensor.shape);
+    }
+  }
+  write_json(folder / "model.safetensors.index.json",
+             {{"metadata", {{"total_parameters", parameters}, {"total_size", bytes_of(tensors)}}},
+              {"weight_map", weight_map}});
+}
+
 }  // namespace
 
 void write_new_model_folder(const fs::path& destination, const NewModel& model) {
@@ -67,12 +128,7 @@ void write_new_model_folder(const fs::path& destination, const NewModel& model) 
 
   TemporaryFolder temporary(temporary_beside(target));
   const fs::path& folder = temporary.path();
-  auto tensors = model.tensors;
-  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
-    const size_t a_size = a.second.element_size(), b_size = b.second.element_size();
-    return a_size != b_size ? a_size > b_size : a.first < b.first;
-  });
-  write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+  write_weights(folder, model.tensors, model.max_shard_bytes);
   write_json(folder / "config.json", model.config);
   write_json(folder / "generation_config.json", generation_config(tokenizer));
   write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer));

@@ -25,6 +25,24 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 
+/// Small files that downloads leave in place of weights.
+void refuse_stand_in(const InputFile& file) {
+  constexpr std::string_view kLfs = "version https://git-lfs.github.com/";
+  std::string begin(std::min<uint64_t>(file.size(), kLfs.size()), '\0');
+  file.read(0, begin.data(), begin.size());
+  if (begin == kLfs) {
+    throw FormatError(core::str(file.path().string(),
+                                ": a Git LFS pointer, not the weights: run `git lfs pull` in the "
+                                "folder, or download the file itself"));
+  }
+  if (begin.front() == '<') {
+    throw FormatError(core::str(file.path().string(),
+                                ": not a safetensors file: it begins with '",
+                                core::printable(begin.substr(0, 15)),
+                                "', as a web page does; download the file again"));
+  }
+}
+
 std::string read_header(const InputFile& file) {
   const std::string where = file.path().string();
   if (file.size() < kLengthBytes) {
@@ -33,6 +51,7 @@ std::string read_header(const InputFile& file) {
   }
   uint64_t bytes = 0;
   file.read(0, &bytes, kLengthBytes);
+  if (bytes > file.size() - kLengthBytes) refuse_stand_in(file);
   if (bytes > kMaxHeaderBytes) {
     throw FormatError(core::str(where,
                                 ": not a safetensors file: a header of ",
@@ -115,30 +134,31 @@ at::Tensor SafetensorsFile::read(const std::string& name) const {
 namespace {
 
 /// The header text, padded with spaces so that the data starts at a multiple of 8.
-std::string header_of(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+std::string header_of(const std::vector<LazyTensor>& tensors,
                       const std::map<std::string, std::string>& metadata) {
   core::Json header = core::Json::object();
   std::unordered_set<std::string_view> names;
   if (!metadata.empty()) header["__metadata__"] = metadata;
   core::Json::object_t& members = header.get_ref<core::Json::object_t&>();
   uint64_t position = 0;
-  for (const auto& [name, tensor] : tensors) {
-    const Dtype* dtype = find_dtype(tensor.scalar_type());
+  for (const LazyTensor& tensor : tensors) {
+    const std::string& name = tensor.name;
+    const Dtype* dtype = find_dtype(tensor.dtype);
     SGRPO_CHECK(dtype != nullptr,
                 "tensor '",
                 name,
                 "' has dtype ",
-                tensor.scalar_type(),
+                tensor.dtype,
                 ", which safetensors files of ours cannot hold");
     SGRPO_CHECK(!name.empty() && name != "__metadata__" && names.insert(name).second,
                 "tensor name '",
                 name,
                 "' is empty, reserved or used twice");
-    const uint64_t end = position + static_cast<uint64_t>(tensor.numel()) * dtype->bytes;
+    const uint64_t end = position + tensor.bytes();
     // Appended directly: operator[] of an ordered object searches all earlier names.
     members.push_back({name,
                        {{"dtype", std::string(dtype->name)},
-                        {"shape", tensor.sizes().vec()},
+                        {"shape", tensor.shape},
                         {"data_offsets", {position, end}}}});
     position = end;
   }
@@ -149,27 +169,58 @@ std::string header_of(const std::vector<std::pair<std::string, at::Tensor>>& ten
 
 }  // namespace
 
-std::string write_safetensors(const std::filesystem::path& path,
-                              const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                              const std::map<std::string, std::string>& metadata) {
+uint64_t LazyTensor::bytes() const {
+  return static_cast<uint64_t>(c10::multiply_integers(shape)) * c10::elementSize(dtype);
+}
+
+LazyTensor as_lazy(const std::string& name, const at::Tensor& tensor) {
+  return {
+      .name = name, .dtype = tensor.scalar_type(), .shape = tensor.sizes().vec(), .make = [tensor] {
+        return tensor;
+      }};
+}
+
+std::string write_lazy_safetensors(const std::filesystem::path& path,
+                                   const std::vector<LazyTensor>& tensors,
+                                   const std::map<std::string, std::string>& metadata) {
   const std::string text = header_of(tensors, metadata);
   const uint64_t header_bytes = text.size();
   SGRPO_CHECK(header_bytes <= kMaxHeaderBytes, "a header of ", header_bytes, " bytes is too long");
   uint64_t total = kLengthBytes + header_bytes;
-  for (const auto& [name, tensor] : tensors) total += tensor.nbytes();
+  for (const LazyTensor& tensor : tensors) total += tensor.bytes();
 
   const std::filesystem::path temporary = temporary_beside(path);
   OutputFile file(temporary, total);
   file.write(&header_bytes, kLengthBytes);
   file.write(text.data(), header_bytes);
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor bytes = tensor.detach().to(at::kCPU).contiguous();
+  for (const LazyTensor& tensor : tensors) {
+    const at::Tensor made = tensor.make();
+    SGRPO_CHECK(made.scalar_type() == tensor.dtype && made.sizes() == tensor.shape,
+                "tensor '",
+                tensor.name,
+                "' was made as ",
+                made.scalar_type(),
+                " ",
+                made.sizes(),
+                ", announced as ",
+                tensor.dtype,
+                " ",
+                at::IntArrayRef(tensor.shape));
+    const at::Tensor bytes = made.detach().to(at::kCPU).contiguous();
     file.write(bytes.const_data_ptr(), bytes.nbytes());
   }
   const std::string digest = file.finish();
   rename_path(temporary, path);
   core::sync_folder(path.parent_path());
   return digest;
+}
+
+std::string write_safetensors(const std::filesystem::path& path,
+                              const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<LazyTensor> held;
+  for (const auto& [name, tensor] : tensors) held.push_back(as_lazy(name, tensor));
+  return write_lazy_safetensors(path, held, metadata);
 }
 
 }  // namespace sgrpo::checkpoint

@@ -40,19 +40,39 @@ at::ScalarType dtype_of(const core::Json& config, const std::string& where) {
   const std::string dtype = core::get_string_or(config, "dtype", old, where);
   if (dtype == "float32") return at::kFloat;
   if (dtype == "bfloat16") return at::kBFloat16;
+  if (dtype == "float16") return at::kHalf;
   throw core::UserError(
-      core::str(where, ": config.dtype is '", dtype, "', expected float32 or bfloat16"));
+      core::str(where, ": config.dtype is '", dtype, "', expected float32, bfloat16 or float16"));
+}
+
+/// Numbers that are drawn before they are cast. A multiple of the 16 that normal_ draws together:
+/// only then are pieces the numbers of one large call.
+constexpr int64_t kPiece = int64_t{1} << 22;
+
+/// Normal numbers of `dtype`: those of one call of normal_ in f32, then cast.
+at::Tensor normal_tensor(const std::vector<int64_t>& shape,
+                         at::ScalarType dtype,
+                         const core::RandomKey& key,
+                         double std) {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(key.bits());
+  at::Tensor result = at::empty(shape, dtype);
+  const at::Tensor values = result.view({-1});
+  for (int64_t begin = 0; begin < values.numel();) {
+    const int64_t left = values.numel() - begin;
+    const int64_t count = left < 2 * kPiece ? left : kPiece;  // the last piece is never short
+    values.narrow(0, begin, count).copy_(at::empty({count}).normal_(0.0, std, generator));
+    begin += count;
+  }
+  return result;
 }
 
 /// Biases 0, norms (vectors) 1, everything else normal: a function of seed and position alone.
-at::Tensor random_tensor(const std::string& name,
-                         const std::vector<int64_t>& shape,
+at::Tensor random_tensor(const checkpoint::LazyTensor& tensor,
                          const core::RandomKey& key,
                          double std) {
-  if (core::ends_with(name, "bias")) return at::zeros(shape);
-  if (shape.size() == 1) return at::ones(shape);
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(key.bits());
-  return at::empty(shape).normal_(0.0, std, generator);
+  if (core::ends_with(tensor.name, "bias")) return at::zeros(tensor.shape, tensor.dtype);
+  if (tensor.shape.size() == 1) return at::ones(tensor.shape, tensor.dtype);
+  return normal_tensor(tensor.shape, tensor.dtype, key, std);
 }
 
 struct Init {
@@ -90,8 +110,12 @@ struct Init {
     core::RandomKey key{.seed = static_cast<uint64_t>(seed), .purpose = core::Purpose::kInit};
     int64_t parameters = 0;
     for (const auto& [name, shape] : model::read_layout(parsed.config, where)) {
-      model.tensors.emplace_back(name, random_tensor(name, shape, key, parsed.init_std).to(dtype));
-      parameters += model.tensors.back().second.numel();
+      checkpoint::LazyTensor tensor{.name = name, .dtype = dtype, .shape = shape, .make = {}};
+      parameters += c10::multiply_integers(shape);
+      tensor.make = [tensor, key, std = parsed.init_std] {
+        return random_tensor(tensor, key, std);
+      };
+      model.tensors.push_back(std::move(tensor));
       ++key.prompt_index;
     }
     checkpoint::write_new_model_folder(output, model);

@@ -23,10 +23,10 @@ NewModel tiny_model(const Scratch& scratch) {
   model.preprocessor = {{"patch_size", 14}};
   model.tokenizer = scratch / "tokenizer.json";
   model.chat_template = scratch / "template.jinja";
-  model.tensors = {{"b", at::ones({2})},
-                   {"c", at::ones({1}, at::kHalf)},
-                   {"a", at::ones({2, 2})},
-                   {"d", at::ones({1}, at::kDouble)}};
+  model.tensors = {as_lazy("b", at::ones({2})),
+                   as_lazy("c", at::ones({1}, at::kHalf)),
+                   as_lazy("a", at::ones({2, 2})),
+                   as_lazy("d", at::ones({1}, at::kDouble))};
   return model;
 }
 
@@ -72,6 +72,77 @@ TEST(NewModelFolder, write_over_files_or_from_missing_ones_is_refused) {
   write_text(model.tokenizer, "not json");
   EXPECT_MESSAGE(core::UserError, "not valid JSON", write_new_model_folder(scratch / "out", model));
   EXPECT_FALSE(std::filesystem::exists(scratch / "out"));
+}
+
+// 8, 2, 16 and 8 bytes in shards of at most 12: the tensor of 16 bytes leaves at once, b and c fill
+// a shard that d does not fit into. As huggingface_hub's split_torch_state_dict_into_shards.
+TEST(NewModelFolder, write_above_the_limit_gives_shards_and_an_index) {
+  const Scratch scratch;
+  NewModel model = tiny_model(scratch);
+  model.max_shard_bytes = 12;
+  write_new_model_folder(scratch / "out", model);
+  const auto out = scratch / "out";
+  EXPECT_FALSE(std::filesystem::exists(out / "model.safetensors"));
+  EXPECT_EQ(read_text(out / "model.safetensors.index.json"),
+            R"({
+  "metadata": {
+    "total_parameters": 8,
+    "total_size": 34
+  },
+  "weight_map": {
+    "a": "model-00001-of-00003.safetensors",
+    "b": "model-00002-of-00003.safetensors",
+    "c": "model-00002-of-00003.safetensors",
+    "d": "model-00003-of-00003.safetensors"
+  }
+}
+)");
+  const ModelFolder folder(out);
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "b", "c", "d"}));
+  EXPECT_TRUE(at::equal(folder.read("c"), at::ones({1}, at::kHalf)));
+  EXPECT_EQ(SafetensorsFile(out / "model-00002-of-00003.safetensors").metadata().at("format"),
+            "pt");
+  model.max_shard_bytes = 34;
+  write_new_model_folder(scratch / "whole", model);
+  EXPECT_TRUE(std::filesystem::exists(scratch / "whole" / "model.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "whole" / "model.safetensors.index.json"));
+}
+
+TEST(NewModelFolder, write_holds_one_tensor_at_a_time) {
+  const Scratch scratch;
+  NewModel model = tiny_model(scratch);
+  model.tensors.clear();
+  model.max_shard_bytes = 64;
+  int living = 0, most = 0, made = 0;
+  std::vector<float> memory(16, 1.0f);
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    model.tensors.push_back({.name = name, .dtype = at::kFloat, .shape = {8}, .make = [&] {
+                               most = std::max(most, ++living);
+                               ++made;
+                               return at::from_blob(memory.data(), {8}, [&](void*) { --living; });
+                             }});
+  }
+  write_new_model_folder(scratch / "out", model);
+  EXPECT_EQ(made, 5);
+  EXPECT_EQ(living, 0);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(ModelFolder(scratch / "out").names().size(), 5U);
+}
+
+TEST(LazyTensor, another_tensor_than_announced_is_refused_and_leaves_no_file) {
+  const Scratch scratch;
+  LazyTensor tensor = as_lazy("w", at::ones({2, 3}));
+  EXPECT_EQ(tensor.bytes(), 24U);
+  tensor.shape = {3, 2};
+  EXPECT_MESSAGE(core::ContractError,
+                 "tensor 'w' was made as Float [2, 3], announced as Float [3, 2]",
+                 write_lazy_safetensors(scratch / "w.safetensors", {tensor}));
+  tensor = as_lazy("w", at::ones({2, 3}));
+  tensor.dtype = at::kBFloat16;
+  EXPECT_MESSAGE(core::ContractError,
+                 "announced as BFloat16 [2, 3]",
+                 write_lazy_safetensors(scratch / "w.safetensors", {tensor}));
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
 }
 
 }  // namespace

@@ -331,7 +331,7 @@ TEST_F(BadRows, init_refuses_a_spec_that_it_cannot_build) {
   expect_error("config: {model_type: qwen9}\ntokenizer: t.json\n",
                "s.yaml (config): unknown architecture 'qwen9'");
   expect_error("config: {model_type: qwen2_5_vl, dtype: int8}\ntokenizer: t.json\n",
-               "s.yaml (config): config.dtype is 'int8', expected float32 or bfloat16");
+               "s.yaml (config): config.dtype is 'int8', expected float32, bfloat16 or float16");
   const core::Json spec = {{"config", testing::tiny_config()}, {"tokenizer", path("none.json")}};
   expect_error(spec.dump(), "cannot read none.json: No such file or directory");
 }

@@ -45,7 +45,8 @@ inline void write_tiny_checkpoint(const std::filesystem::path& folder,
   model.preprocessor = tiny.preprocessor;
   model.tokenizer = kRepository / "configs" / "study" / "tokenizer.json";
   model.chat_template = kRepository / "configs" / "study" / "chat_template.jinja";
-  model.tensors = tiny_tensors(tiny);
+  for (const auto& [name, tensor] : tiny_tensors(tiny))
+    model.tensors.push_back(checkpoint::as_lazy(name, tensor));
   checkpoint::write_new_model_folder(folder, model);
 }
 

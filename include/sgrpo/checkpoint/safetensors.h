@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -67,5 +68,23 @@ class SafetensorsFile {
 std::string write_safetensors(const std::filesystem::path& path,
                               const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                               const std::map<std::string, std::string>& metadata = {});
+
+/// A tensor that is made when its turn to be written comes, and let go of behind it.
+struct LazyTensor {
+  std::string name;
+  at::ScalarType dtype = at::ScalarType::Float;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> make;  // called once; of this dtype and shape
+
+  uint64_t bytes() const;
+};
+
+/// A tensor that exists already.
+LazyTensor as_lazy(const std::string& name, const at::Tensor& tensor);
+
+/// As write_safetensors, with no more than one of the tensors in memory.
+std::string write_lazy_safetensors(const std::filesystem::path& path,
+                                   const std::vector<LazyTensor>& tensors,
+                                   const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace sgrpo::checkpoint
