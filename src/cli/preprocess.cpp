@@ -1,4 +1,5 @@
 // sgrpo preprocess: an image file -> the patches that the model is fed.
+#include <chrono>
 #include <iostream>
 
 #include "cli/model_files.h"
@@ -43,7 +44,10 @@ struct Preprocess {
     const PixelLimits limits{.min_pixels = min_pixels, .max_pixels = max_pixels};
     const image::ProcessorConfig processor =
         load_image_processor(small_files_folder(model), limits);
+    const auto start = std::chrono::steady_clock::now();
     const PixelPatches patches = image::load_image(image, processor);
+    const std::chrono::duration<double, std::milli> spent =
+        std::chrono::steady_clock::now() - start;
     patches.validate();
     checkpoint::write_safetensors(
         output, {{"pixel_values", patches.pixel_values}, {"image_grid_thw", patches.grid_thw}});
@@ -52,13 +56,14 @@ struct Preprocess {
         {"pixel_values", patches.pixel_values.sizes().vec()},
         {"image_grid_thw", {grid[0], grid[1], grid[2]}},
         {"image_tokens", image::num_image_tokens(grid[0], grid[1], grid[2], processor.merge_size)},
+        {"milliseconds", spent.count()},
         {"output", output}};
     if (invocation.json) {
       std::cout << core::dump_ascii(result) << "\n";
     } else {
       std::cout << "pixel_values " << result["pixel_values"].dump() << ", image_grid_thw "
                 << result["image_grid_thw"].dump() << ", " << result["image_tokens"]
-                << " image tokens -> " << output << "\n";
+                << " image tokens, " << result["milliseconds"] << " ms -> " << output << "\n";
     }
     return 0;
   }

@@ -4,14 +4,20 @@
 
 #include <algorithm>
 
+#include "data/thread_clock.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/sha256.h"
+#include "sgrpo/image/image_file.h"
 
 namespace sgrpo::data {
 namespace {
 
 using core::str;
 using core::UserError;
+
+constexpr const char* kNoImages =
+    "the row has images, but the model takes text only; choose a vision-language checkpoint or "
+    "remove the row";
 
 // Everything here copies by hand instead of calling at::cat and the like: the encoder runs on
 // worker threads, where a parallel operator would start an OpenMP team of its own.
@@ -80,9 +86,15 @@ PromptEncoder::PromptEncoder(EncoderSpec spec) : spec_(std::move(spec)) {
 }
 
 EncodedPrompt PromptEncoder::encode(const std::shared_ptr<const PromptRecord>& record) const {
+  ImageCost cost;
+  return encode(record, cost);
+}
+
+EncodedPrompt PromptEncoder::encode(const std::shared_ptr<const PromptRecord>& record,
+                                    ImageCost& cost) const {
   SGRPO_CHECK(record != nullptr, "encode: no record");
   try {
-    return encode_unchecked(record);
+    return encode_unchecked(record, cost);
   } catch (const RecordError&) {
     throw;
   } catch (const UserError& error) {
@@ -90,13 +102,13 @@ EncodedPrompt PromptEncoder::encode(const std::shared_ptr<const PromptRecord>& r
   }
 }
 
-EncodedPrompt PromptEncoder::encode_unchecked(
-    const std::shared_ptr<const PromptRecord>& record) const {
+EncodedPrompt PromptEncoder::encode_unchecked(const std::shared_ptr<const PromptRecord>& record,
+                                              ImageCost& cost) const {
   if (!spec_.chat) throw UserError("the model folder has no chat template");
   if (record->messages.empty()) throw UserError("the row has no 'prompt'");
   const bool takes_images = spec_.image_token_id >= 0;
-  if (!takes_images && !record->images.empty())
-    throw UserError("the row has images, but the model takes text only");
+  if (!takes_images && !record->images.empty()) throw UserError(kNoImages);
+  if (spec_.check_record) spec_.check_record(*record);
 
   const auto ids = spec_.tokenizer->encode(spec_.chat->render(record->messages, true));
   const auto count = [&](int64_t id) {
@@ -106,40 +118,57 @@ EncodedPrompt PromptEncoder::encode_unchecked(
     throw UserError(
         "a text part of the prompt contains an image or video placeholder token; remove it");
 
-  std::vector<PixelPatches> images;
-  std::vector<int64_t> tokens_per_image;
-  const int64_t merge = takes_images ? spec_.processor->merge_size : 1;
-  for (const auto& path : record->images) {
-    images.push_back(image::load_image(path, *spec_.processor));
-    tokens_per_image.push_back(tokens_of(images.back(), merge));
-  }
-  const auto expanded = expand_placeholders(ids, spec_.image_token_id, tokens_per_image);
-  const auto length = static_cast<int64_t>(expanded.size());
-  if (length > spec_.max_prompt_tokens) {
-    throw LongPromptError(record->source,
-                          record->id,
-                          str("the prompt has ",
-                              length,
-                              " tokens, at most ",
-                              spec_.max_prompt_tokens,
-                              " are allowed (data.max_prompt_tokens); raise the limit, shorten the "
-                              "text or lower data.max_pixels"));
-  }
-
   EncodedPrompt prompt;
   prompt.record = record;
+  prompt.ground_truth_ids = ground_truth_ids(*record);
+  const auto text_tokens = static_cast<int64_t>(ids.size() - record->images.size());
+  const std::vector<PixelPatches> images = load_images(*record, text_tokens, cost);
+  const int64_t merge = takes_images ? spec_.processor->merge_size : 1;
+  std::vector<int64_t> tokens_per_image;
+  for (const PixelPatches& image : images) tokens_per_image.push_back(tokens_of(image, merge));
+  const auto expanded = expand_placeholders(ids, spec_.image_token_id, tokens_per_image);
   prompt.token_ids = to_tensor(expanded);
   prompt.patches = join_patches(images, takes_images ? spec_.processor->patch_dim() : 0);
   prompt.position_ids =
       mrope_positions(expanded, spec_.image_token_id, prompt.patches.grid_thw, merge);
-  if (const auto& text = record->injected_text(); text) {
-    prompt.ground_truth_ids = completion_ids(*text);
-    check_ground_truth(prompt.ground_truth_ids);
-  }
-  if (spec_.requires_completion) check_completion(*record);
   prompt.stream_hash = stream_hash(prompt.token_ids, prompt.patches);
   prompt.validate();
   return prompt;
+}
+
+/// Sizes come from the headers: once the prompt is too long, the rest is counted but not decoded.
+std::vector<PixelPatches> PromptEncoder::load_images(const PromptRecord& record,
+                                                     int64_t text_tokens,
+                                                     ImageCost& cost) const {
+  const double start = thread_seconds();
+  std::vector<PixelPatches> images;
+  int64_t tokens = text_tokens;
+  for (const auto& path : record.images) {
+    const image::ImageFile file(path);
+    tokens += file.num_tokens(*spec_.processor);
+    if (tokens <= spec_.max_prompt_tokens) images.push_back(file.patches(*spec_.processor));
+  }
+  cost.add({.images = static_cast<int64_t>(images.size()),
+            .cpu_seconds = record.images.empty() ? 0.0 : thread_seconds() - start});
+  if (tokens <= spec_.max_prompt_tokens) return images;
+  throw LongPromptError(record.source,
+                        record.id,
+                        str("the prompt has ",
+                            tokens,
+                            " tokens, at most ",
+                            spec_.max_prompt_tokens,
+                            " are allowed (data.max_prompt_tokens); raise the limit, shorten the "
+                            "text or lower data.max_pixels"));
+}
+
+std::vector<int64_t> PromptEncoder::ground_truth_ids(const PromptRecord& record) const {
+  std::vector<int64_t> ids;
+  if (const auto& text = record.injected_text(); text) {
+    ids = completion_ids(*text);
+    check_ground_truth(ids);
+  }
+  if (spec_.requires_completion) check_completion(record);
+  return ids;
 }
 
 void PromptEncoder::check_ground_truth(const std::vector<int64_t>& ids) const {

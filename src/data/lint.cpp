@@ -1,31 +1,18 @@
 #include "sgrpo/data/lint.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
-#include <thread>
 #include <unordered_map>
 
-#include "sgrpo/core/file.h"
+#include "data/parallel.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/text.h"
-#include "sgrpo/image/inspect.h"
 
 namespace sgrpo::data {
 namespace {
 
 using core::str;
 using core::UserError;
-
-constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;
-
-/// Size of an image file. Throws core::UserError if it is unusable.
-image::ImageSize size_of(const std::filesystem::path& path, ImageCheck check) {
-  if (check == ImageCheck::kHeader) return image::inspect_image_file(path);
-  const auto image = image::decode_image(core::read_file(path, kMaxImageBytes), path.string());
-  return {.width = image.width, .height = image.height};
-}
 
 int64_t image_tokens(const image::ImageSize& size, const image::ProcessorConfig& config) {
   const auto [height, width] = image::smart_resize(size.height,
@@ -40,14 +27,16 @@ int64_t image_tokens(const image::ImageSize& size, const image::ProcessorConfig&
 /// The checks of one row; problems collect in `row`.
 class RowLinter {
  public:
-  RowLinter(const LintOptions& options, LintedRow& row)
-      : options_(options), row_(row), record_(*row.record) {}
+  RowLinter(const LintOptions& options, ImageCatalog& catalog, LintedRow& row)
+      : options_(options), catalog_(catalog), row_(row), record_(*row.record) {}
 
   void run() {
     check_images();
+    check_has_completion();
     if (options_.encoder == nullptr) return;
     check_prompt();
     check_ground_truth();
+    check_completion();
   }
 
  private:
@@ -66,7 +55,7 @@ class RowLinter {
     }
     for (const auto& path : record_.images) {
       try {
-        const image::ImageSize size = size_of(path, options_.images);
+        const image::ImageSize size = catalog_.check(path);
         if (options_.encoder != nullptr && takes_images()) count_image(path, size);
       } catch (const UserError& error) {
         add("image", error.what());
@@ -93,8 +82,11 @@ class RowLinter {
 
   void count_prompt() {
     if (!spec().chat) throw UserError("the model folder has no chat template");
-    if (!takes_images() && !record_.images.empty())
-      throw UserError("the row has images, but the model takes text only");
+    if (!takes_images() && !record_.images.empty()) {
+      throw UserError(
+          "the row has images, but the model takes text only; choose a vision-language checkpoint "
+          "or remove the row");
+    }
     const auto ids = spec().tokenizer->encode(spec().chat->render(record_.messages, true));
     if (count(ids, spec().image_token_id) != record_.images.size() ||
         count(ids, spec().video_token_id) != 0) {
@@ -116,12 +108,29 @@ class RowLinter {
     }
   }
 
+  void check_has_completion() {
+    if (options_.requires_completion && !record_.completion && !record_.injected_text())
+      add("completion", "no completion, ground_truth_completion or ground_truth to learn from");
+    if (options_.requires_ground_truth && !record_.injected_text())
+      add("completion", "no ground_truth or ground_truth_completion to learn from");
+  }
+
+  void check_completion() {
+    if (!record_.completion) return;
+    if (holds_placeholder(options_.encoder->completion_ids(*record_.completion)))
+      add("completion", "the completion contains an image or video placeholder token; remove it");
+  }
+
+  bool holds_placeholder(const std::vector<int64_t>& ids) const {
+    return count(ids, spec().image_token_id) + count(ids, spec().video_token_id) != 0;
+  }
+
   void check_ground_truth() {
     const auto& text = record_.injected_text();
     if (!text) return;
     const auto ids = options_.encoder->completion_ids(*text);
     row_.ground_truth_tokens = static_cast<int64_t>(ids.size());
-    if (count(ids, spec().image_token_id) + count(ids, spec().video_token_id) != 0) {
+    if (holds_placeholder(ids)) {
       add("ground_truth",
           "the ground truth contains an image or video placeholder token; remove it");
     }
@@ -141,6 +150,7 @@ class RowLinter {
   }
 
   const LintOptions& options_;
+  ImageCatalog& catalog_;
   LintedRow& row_;
   const PromptRecord& record_;
   bool knows_images_ = true;
@@ -174,29 +184,27 @@ void check_ids(std::vector<LintedRow>& rows) {
   }
 }
 
-/// Calls task(0..count-1) on a few threads; the first exception ends them all and is thrown.
-template <class Task>
-void run_parallel(size_t count, Task task) {
-  std::atomic<size_t> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (size_t i = next++; i < count && !failed; i = next++) {
-      try {
-        if (core::stop_requested()) throw core::Interrupted("stopped by a signal while checking");
-        task(i);
-      } catch (...) {
-        if (!failed.exchange(true)) failure = std::current_exception();
-      }
-    }
-  };
-  {
-    const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
-    std::vector<std::jthread> helpers;
-    for (size_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(work);
-    work();
+/// Everything the model sees of a row's prompt, as one text.
+std::string prompt_key(const PromptRecord& record) {
+  std::string key;
+  for (const Message& message : record.messages) {
+    key += '\1' + message.role;
+    for (const ContentPart& part : message.content)
+      key += part.kind == ContentPart::Kind::kImage ? "\2" : "\3" + part.text;
   }
-  if (failure) std::rethrow_exception(failure);
+  for (const auto& path : record.images) key += '\4' + path.string();
+  return key;
+}
+
+void find_same_prompts(std::vector<LintedRow>& rows) {
+  std::unordered_map<std::string, const LintedRow*> first_of;
+  for (LintedRow& row : rows) {
+    if (row.record == nullptr) continue;
+    const auto [first, is_new] = first_of.emplace(prompt_key(*row.record), &row);
+    if (is_new) continue;
+    row.same_prompt_line = first->second->source.line;
+    row.contradicts = first->second->record->injected_text() != row.record->injected_text();
+  }
 }
 
 }  // namespace
@@ -212,8 +220,13 @@ std::vector<LintedRow> lint_file(const std::filesystem::path& path, const LintOp
   for (RowResult& result : read_rows(path, options.rows))
     rows.push_back(start_row(std::move(result)));
   check_ids(rows);
-  run_parallel(rows.size(), [&](size_t i) {
-    if (rows[i].record != nullptr) RowLinter(options, rows[i]).run();
+  find_same_prompts(rows);
+  const auto catalog = options.catalog
+                           ? options.catalog
+                           : std::make_shared<ImageCatalog>(options.images, std::nullopt);
+  run_parallel(rows.size(), all_threads(), 1, [&](size_t i) {
+    if (core::stop_requested()) throw core::Interrupted("stopped by a signal while checking");
+    if (rows[i].record != nullptr) RowLinter(options, *catalog, rows[i]).run();
   });
   return rows;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/parallel.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
 
@@ -27,6 +28,26 @@ void check_kind(std::string_view bytes, const std::string& name) {
   const std::string_view first = core::trim(bytes.substr(0, bytes.find('\n')));
   if (first == "[" || core::starts_with(first, "[{"))
     refuse("a JSON array (convert it with `jq -c '.[]'`)");
+}
+
+/// One row's text.
+struct Line {
+  std::string_view text;
+  int64_t number = 0;   // counted from 1, blank lines included
+  bool is_cut = false;  // the file ends without a line feed
+};
+
+/// The lines that are not blank.
+std::vector<Line> split_lines(std::string_view bytes) {
+  std::vector<Line> lines;
+  for (int64_t number = 1; !bytes.empty(); ++number) {
+    const size_t end = bytes.find('\n');
+    const bool is_cut = end == std::string_view::npos;
+    const std::string_view text = core::trim(bytes.substr(0, end));
+    bytes.remove_prefix(is_cut ? bytes.size() : end + 1);
+    if (!text.empty()) lines.push_back({text, number, is_cut});
+  }
+  return lines;
 }
 
 /// Counted from 1: where the repaired text departs from the line.
@@ -70,22 +91,18 @@ std::vector<RowResult> parse_rows(std::string_view bytes,
                                   const RowOptions& options) {
   if (core::starts_with(bytes, kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
   check_kind(bytes, name);
-  std::vector<RowResult> rows;
-  RowSource source{.file = name, .line = 0};
-  while (!bytes.empty()) {
-    const size_t end = bytes.find('\n');
-    const bool is_cut = end == std::string_view::npos;
-    const std::string_view line = core::trim(bytes.substr(0, end));
-    bytes.remove_prefix(is_cut ? bytes.size() : end + 1);
-    ++source.line;
-    if (line.empty()) continue;
-    RowResult row = read_row(line, source, options);
-    const auto* bad = std::get_if<RecordError>(&row);
-    if (is_cut && bad != nullptr && core::starts_with(bad->reason(), "not valid JSON"))
-      row = RecordError(source, bad->id(), "the last line is cut; " + bad->reason());
-    rows.push_back(std::move(row));
-  }
-  if (rows.empty()) throw UserError(str(name, ": has no rows, expected one JSON object a line"));
+  const std::vector<Line> lines = split_lines(bytes);
+  if (lines.empty()) throw UserError(str(name, ": has no rows, expected one JSON object a line"));
+  std::vector<RowResult> rows(lines.size());
+  constexpr size_t kGrain = 256;  // a thread costs as much as a few hundred rows
+  run_parallel(lines.size(), all_threads(), kGrain, [&](size_t i) {
+    const Line& line = lines[i];
+    const RowSource source{.file = name, .line = line.number};
+    rows[i] = read_row(line.text, source, options);
+    const auto* bad = std::get_if<RecordError>(&rows[i]);
+    if (line.is_cut && bad != nullptr && core::starts_with(bad->reason(), "not valid JSON"))
+      rows[i] = RecordError(source, bad->id(), "the last line is cut; " + bad->reason());
+  });
   return rows;
 }
 

@@ -9,6 +9,7 @@
 
 #include "data/bad_rows.h"
 #include "data/order.h"
+#include "data/parallel.h"
 #include "data/train_files.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
@@ -31,21 +32,13 @@ struct SlotResult {
   int64_t row = -1;  // the row that was taken; -1: none
   bool is_replaced = false;
   std::vector<Rejection> rejections;  // rows found unusable on the way
+  ImageCost cost;                     // of the prompt's own images
   std::exception_ptr failure;         // not a row's fault
 };
 
-/// Calls task(0..count-1) on a few threads; `stop` ends it early. The tasks must not throw.
-template <class Task>
-void for_each_parallel(size_t count, const std::atomic<bool>& stop, Task task) {
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < count && !stop; i = next++) task(i);
-  };
-  // Half of the cores: the other half computes the current step.
-  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 8);
-  std::vector<std::jthread> helpers;
-  for (size_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(work);
-  work();
+/// Half of the cores: the other half computes the current step.
+size_t loader_threads() {
+  return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 8);
 }
 
 std::vector<int64_t> sizes_of(const std::vector<TrainFile>& files) {
@@ -121,6 +114,7 @@ struct PromptStream::Impl {
   int64_t num_used = 0;
   core::Json rejected = core::Json::array();  // [list, row, is_long] in the order of reporting
   BadRowAccount account;
+  ImageCost batch_cost;
 
   std::atomic<bool> stop{false};
   int64_t pending_step = 0;
@@ -140,7 +134,9 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
     const int64_t row = (*slot.order)[static_cast<size_t>((slot.index + i) % size)];
     if (is_bad[slot.list][static_cast<size_t>(row)]) continue;
     try {
-      result.prompt = encoder->encode(file.records[static_cast<size_t>(row)]);
+      ImageCost cost;
+      result.prompt = encoder->encode(file.records[static_cast<size_t>(row)], cost);
+      result.cost = cost;
       result.row = row;
       result.is_replaced = i > 0;
       return result;
@@ -158,10 +154,11 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
 std::vector<SlotResult> PromptStream::Impl::encode_step(int64_t step) {
   const auto slots = order.slots((step - 1) * prompts_per_step, prompts_per_step);
   std::vector<SlotResult> results(slots.size());
-  for_each_parallel(slots.size(), stop, [&](size_t i) {
+  run_parallel(slots.size(), loader_threads(), 1, [&](size_t i) {
+    if (stop) return;
     try {
       results[i] = encode_slot(slots[i]);
-    } catch (...) {
+    } catch (...) {  // told at its place among the positions
       results[i].failure = std::current_exception();
     }
   });
@@ -225,8 +222,10 @@ PromptBatch PromptStream::batch(int64_t step) {
   SGRPO_CHECK(step >= 1, "step is ", step, ", expected >= 1");
   std::vector<SlotResult> results = impl_->take(step);
   PromptBatch batch;
+  impl_->batch_cost = {};
   for (SlotResult& result : results) {
     impl_->settle(result);
+    impl_->batch_cost.add(result.cost);
     batch.num_rejected_rows += result.is_replaced ? 1 : 0;
     batch.prompt_index.push_back((step - 1) * impl_->prompts_per_step +
                                  static_cast<int64_t>(batch.prompts.size()));
@@ -237,6 +236,8 @@ PromptBatch PromptStream::batch(int64_t step) {
   impl_->prefetch(step + 1);
   return batch;
 }
+
+ImageCost PromptStream::image_cost() const { return impl_->batch_cost; }
 
 int64_t PromptStream::num_rows() const { return impl_->num_rows; }
 

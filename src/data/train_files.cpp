@@ -15,8 +15,8 @@ using core::Json;
 using core::str;
 using core::UserError;
 
-TrainFile read_entry(const Json& entry, const std::string& where) {
-  TrainFile file;
+TrainEntry read_entry(const Json& entry, const std::string& where) {
+  TrainEntry file;
   if (entry.is_string()) {
     file.path = entry.get<std::string>();
   } else if (entry.is_object()) {
@@ -55,17 +55,25 @@ void read_content(const RowOptions& options, TrainFile& file) {
 
 }  // namespace
 
+std::vector<TrainEntry> train_entries(const Json& train) {
+  std::vector<TrainEntry> entries;
+  if (train.is_array()) {
+    for (size_t i = 0; i < train.size(); ++i)
+      entries.push_back(read_entry(train[i], str("data.train[", i, "]")));
+  } else if (!train.is_null()) {
+    entries.push_back(read_entry(train, "data.train"));
+  }
+  if (entries.empty())
+    throw UserError("data.train is empty, expected a JSONL file or a list of {path, weight}");
+  return entries;
+}
+
 std::vector<TrainFile> read_train_files(const DataOptions& options) {
   std::vector<TrainFile> files;
-  if (options.train.is_array()) {
-    for (size_t i = 0; i < options.train.size(); ++i)
-      files.push_back(read_entry(options.train[i], str("data.train[", i, "]")));
-  } else if (!options.train.is_null()) {
-    files.push_back(read_entry(options.train, "data.train"));
+  for (TrainEntry& entry : train_entries(options.train)) {
+    files.push_back({{std::move(entry)}, {}, {}, {}});
+    read_content(row_options(options), files.back());
   }
-  if (files.empty())
-    throw UserError("data.train is empty, expected a JSONL file or a list of {path, weight}");
-  for (TrainFile& file : files) read_content(row_options(options), file);
   return files;
 }
 

@@ -7,13 +7,12 @@
 
 #include "sgrpo/data/options.h"
 #include "sgrpo/data/rows.h"
+#include "sgrpo/data/stream.h"
 
 namespace sgrpo::data {
 
-/// One file of `data.train`.
-struct TrainFile {
-  std::string path;
-  double weight = 1.0;
+/// One file of `data.train` with its rows.
+struct TrainFile : TrainEntry {
   std::string sha256;
   std::vector<std::shared_ptr<const PromptRecord>> records;  // per row; null: a bad row
   std::vector<RecordError> errors;                           // of the bad rows, in file order

@@ -28,9 +28,25 @@ std::vector<std::pair<std::string, at::Tensor>> trainable(const model::Model& mo
   return result;
 }
 
+/// A module that the model does not have is a misunderstanding of what is trained.
+void check_freeze(const Run& run) {
+  if (run.policy.model->spec().has_vision) return;
+  for (const std::string& module : run.config.model.freeze) {
+    if (module == "language") continue;
+    throw core::UserError(core::str("model.freeze lists '",
+                                    module,
+                                    "', but ",
+                                    run.config.model.path,
+                                    " is a ",
+                                    run.policy.model->spec().model_type,
+                                    " model, which has no vision tower: remove it from the list"));
+  }
+}
+
 void open_model(Run& run) {
   const RunConfig& config = run.config;
   run.policy = eval::open_policy(config.model.path, config.model, limits_of(config, run.task));
+  check_freeze(run);
   run.masked_ids = config.rollout.sampling_mask ? at::tensor(run.policy.masked_ids, at::kLong)
                                                 : at::empty({0}, at::kLong);
   run.optimizer = std::make_unique<optim::AdamW>(trainable(*run.policy.model), config.optim);
@@ -41,11 +57,27 @@ void open_model(Run& run) {
   }
 }
 
+/// What a step of this run could not use although the row is well formed: it is found while the row
+/// is read, where a bad row is reported and replaced.
+std::function<void(const PromptRecord&)> record_check(const Run& run) {
+  if (run.task == Task::kSft) return {};
+  return [verifiers = run.verifiers.get(),
+          sft_steps = run.config.trainer.sft_steps](const PromptRecord& record) {
+    verifiers->check_name(record.verifier, "'verifier'");
+    if (sft_steps == 0 || record.injected_text()) return;
+    throw core::UserError(
+        core::str("no ground_truth or ground_truth_completion to learn from, which the first ",
+                  sft_steps,
+                  " steps need (trainer.sft_steps)"));
+  };
+}
+
 void open_data(Run& run) {
   const RunConfig& config = run.config;
   // Validation rows need no completion: the stream has an encoder of its own.
   data::EncoderSpec spec = run.policy.encoder->spec();
   spec.requires_completion = run.task == Task::kSft;
+  spec.check_record = record_check(run);
   run.stream = std::make_unique<data::PromptStream>(config.data,
                                                     std::make_shared<data::PromptEncoder>(spec),
                                                     static_cast<uint64_t>(config.seed),

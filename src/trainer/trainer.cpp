@@ -36,6 +36,10 @@ void finish_report(
   report.set("optim/skipped_steps", static_cast<double>(run.skipped_steps));
   report.set("optim/no_signal_steps", static_cast<double>(run.no_signal_steps));
   report.set("data/rejected_rows", static_cast<double>(run.stream->num_rejected()));
+  const data::ImageCost cost = run.stream->image_cost();
+  const auto images = static_cast<double>(cost.images);
+  report.set("data/images", images);
+  report.set("perf/image_ms", images > 0 ? 1000.0 * cost.cpu_seconds / images : 0.0);
 }
 
 void report_times(Run& run, StepReport& report) {

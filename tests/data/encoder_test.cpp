@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "data_files.h"
+#include "testing/png.h"
 
 namespace sgrpo::data {
 namespace {
@@ -185,6 +186,60 @@ TEST_F(EncodeErrors, long_prompt_has_both_numbers_and_is_never_cut) {
                       "lower data.max_pixels"));
 }
 
+TEST_F(EncodeErrors, sixty_four_images_are_one_span_each_in_order) {
+  copy_image("rgb_56x56.png", "a.png");
+  copy_image("rgb_28x28.png", "b.png");
+  std::string paths;
+  for (int i = 0; i < 64; ++i)
+    paths += core::str(i == 0 ? "" : ", ", i % 2 ? "\"b.png\"" : "\"a.png\"");
+  const auto row = record(R"({"prompt": "Which differ?", "images": [)" + paths + "]}");
+  const EncoderSpec spec = golden_spec();
+  ImageCost cost;
+  const EncodedPrompt prompt = PromptEncoder(spec).encode(row, cost);
+  EXPECT_EQ(cost.images, 64);
+  EXPECT_GT(cost.cpu_seconds, 0.0);
+  ASSERT_EQ(prompt.num_images(), 64);
+  const at::Tensor is_image = prompt.token_ids == spec.image_token_id;
+  const at::Tensor grid = prompt.patches.grid_thw;
+  EXPECT_EQ(is_image.sum().item<int64_t>(), (grid.prod(1) / 4).sum().item<int64_t>());
+  const at::Tensor first = image::load_image(row->images[0], *spec.processor).pixel_values;
+  const at::Tensor second = image::load_image(row->images[1], *spec.processor).pixel_values;
+  const int64_t pair = first.size(0) + second.size(0);
+  for (int64_t i = 0; i < 32; ++i)
+    EXPECT_TRUE(prompt.patches.pixel_values.slice(0, i * pair, (i + 1) * pair)
+                    .equal(at::cat({first, second})))
+        << i;
+}
+
+TEST_F(EncodeErrors, images_beyond_the_limit_are_counted_but_not_decoded) {
+  // Headers hold, pixels do not: decoding any of the later ones would be another error.
+  copy_image("rgb_56x56.png", "good.png");
+  const std::string size = testing::be32(560) + testing::be32(560);
+  write("hollow.png",
+        "\x89PNG\r\n\x1A\n" + testing::png_chunk("IHDR", size + std::string("\x08\x02\0\0\0", 5)) +
+            testing::png_chunk("IDAT", std::string(1024, '\x5A')) + testing::png_chunk("IEND", ""));
+  EncoderSpec spec = golden_spec();
+  spec.processor->max_pixels = 1 << 20;
+  spec.max_prompt_tokens = 100;
+  EXPECT_NE(
+      encode_error(R"({"prompt": "p", "images": ["good.png", "hollow.png", "hollow.png"]})", spec)
+          .find("tokens, at most 100 are allowed"),
+      std::string::npos);
+  spec.max_prompt_tokens = 10000;
+  EXPECT_NE(encode_error(R"({"prompt": "p", "images": ["good.png", "hollow.png"]})", spec)
+                .find("is a damaged PNG of 560x560 pixels"),
+            std::string::npos);
+}
+
+TEST_F(EncodeErrors, what_a_run_cannot_use_is_a_bad_row) {
+  EncoderSpec spec = golden_spec();
+  spec.check_record = [](const PromptRecord& row) {
+    if (row.verifier == "exct") throw core::UserError("unknown verifier 'exct'");
+  };
+  EXPECT_EQ(encode_error(R"({"prompt": "p", "verifier": "exct"})", spec),
+            "rows.jsonl:12 (id '12'): unknown verifier 'exct'");
+}
+
 TEST_F(EncodeErrors, ground_truth_too_long_has_both_numbers) {
   EncoderSpec spec = golden_spec();
   spec.max_ground_truth_tokens = 2;
@@ -220,7 +275,8 @@ TEST_F(EncodeErrors, image_in_a_text_model_is_refused) {
   spec.image_token_id = spec.video_token_id = -1;
   spec.processor.reset();
   EXPECT_EQ(encode_error(R"({"prompt": "p", "image": "a.png"})", spec),
-            "rows.jsonl:12 (id '12'): the row has images, but the model takes text only");
+            "rows.jsonl:12 (id '12'): the row has images, but the model takes text only; choose a "
+            "vision-language checkpoint or remove the row");
   const EncodedPrompt prompt = PromptEncoder(spec).encode(record(R"({"prompt": "p"})"));
   EXPECT_EQ(prompt.num_images(), 0);
   EXPECT_EQ(prompt.next_position(), prompt.num_tokens());

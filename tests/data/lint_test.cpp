@@ -151,6 +151,71 @@ TEST_F(Lint, images_that_are_not_looked_at_leave_prompt_tokens_unknown) {
   EXPECT_GT(rows.at(1).prompt_tokens, 0);
 }
 
+TEST_F(Lint, rows_that_repeat_a_prompt_are_marked_but_not_bad) {
+  copy_image("rgb_28x28.png", "a.png");
+  copy_image("rgb_56x56.png", "b.png");
+  const auto rows = lint(
+      "{\"prompt\": \"x\", \"images\": [\"a.png\"], \"ground_truth\": \"1\"}\n"
+      "{\"prompt\": \"x\", \"images\": [\"b.png\"], \"ground_truth\": \"1\"}\n"
+      "{\"prompt\": \"x\", \"images\": [\"a.png\"], \"ground_truth\": \"1\"}\n"
+      "{\"prompt\": \"<image>x\", \"images\": [\"a.png\"], \"ground_truth\": \"2\"}\n");
+  std::vector<int64_t> lines;
+  for (const LintedRow& row : rows) {
+    EXPECT_EQ(problems(row), "");
+    lines.push_back(row.same_prompt_line);
+  }
+  EXPECT_EQ(lines, (std::vector<int64_t>{0, 0, 1, 1}));
+  EXPECT_FALSE(rows[2].contradicts);
+  EXPECT_TRUE(rows[3].contradicts);
+}
+
+TEST_F(Lint, completion_is_checked_where_it_is_learnt_from) {
+  LintOptions options = with_model();
+  options.requires_completion = true;
+  const auto rows = lint(
+      "{\"prompt\": \"x\"}\n"
+      "{\"prompt\": \"x\", \"completion\": \"a <|image_pad|>\"}\n"
+      "{\"prompt\": \"x\", \"completion\": \"fine\"}\n",
+      options);
+  EXPECT_EQ(problems(rows.at(0)),
+            "completion: no completion, ground_truth_completion or ground_truth to learn from\n");
+  EXPECT_EQ(problems(rows.at(1)),
+            "completion: the completion contains an image or video placeholder token; remove it\n");
+  EXPECT_EQ(problems(rows.at(2)), "");
+  options.requires_completion = false;
+  EXPECT_EQ(problems(lint("{\"prompt\": \"x\"}\n", options).at(0)), "");
+}
+
+TEST_F(Lint, image_for_a_text_model_is_a_problem_with_a_remedy) {
+  copy_image("rgb_28x28.png", "a.png");
+  EncoderSpec spec = golden_spec();
+  spec.image_token_id = spec.video_token_id = -1;
+  spec.processor.reset();
+  LintOptions options;
+  options.encoder = std::make_shared<const PromptEncoder>(spec);
+  const auto rows = lint("{\"prompt\": \"x\", \"images\": [\"a.png\"]}\n", options);
+  EXPECT_EQ(problems(rows.at(0)),
+            "prompt: the row has images, but the model takes text only; choose a vision-language "
+            "checkpoint or remove the row\n");
+}
+
+TEST_F(Lint, catalog_looks_at_every_file_once_and_names_the_slowest) {
+  copy_image("rgb_500x350.jpg", "large.jpg");
+  copy_image("rgb_28x28.png", "small.png");
+  LintOptions options;
+  options.images = ImageCheck::kFull;
+  options.catalog = std::make_shared<ImageCatalog>(ImageCheck::kFull, *golden_spec().processor);
+  const std::string row = "{\"prompt\": \"x\", \"images\": [\"small.png\", \"large.jpg\"]}\n";
+  EXPECT_EQ(problems(lint(row + row + row, options).at(2)), "");
+  std::filesystem::remove(folder_ / "large.jpg");
+  EXPECT_EQ(problems(lint(row, options).at(0)), "");  // known already
+  const auto costs = options.catalog->costs();
+  ASSERT_EQ(costs.size(), 2u);
+  EXPECT_EQ(shorten(costs[0].path), "large.jpg");
+  EXPECT_GT(costs[0].cpu_ms, costs[1].cpu_ms);
+  EXPECT_GT(costs[1].cpu_ms, 0.0);
+}
+
 TEST_F(Lint, requested_stop_ends_the_check) {
   core::request_stop();
   EXPECT_THROW(lint("{\"prompt\": \"x\"}\n"), core::Interrupted);

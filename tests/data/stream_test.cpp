@@ -1,7 +1,11 @@
 // The training stream: order, mixtures, replacement, limits, prefetch.
 #include "sgrpo/data/stream.h"
 
+#include <chrono>
 #include <set>
+#include <thread>
+
+#include <ATen/ATen.h>
 
 #include "data/order.h"
 #include "data_files.h"
@@ -174,6 +178,55 @@ TEST_F(Stream, no_usable_row_at_all_is_an_error) {
   EXPECT_EQ(shorten(error_of([&] { stream.batch(1); })),
             "t.jsonl: none of its 1 rows can be used (bad rows, or prompts longer than "
             "data.max_prompt_tokens); `sgrpo lint` tells why");
+}
+
+TEST_F(Stream, exactly_one_step_is_encoded_ahead) {
+  std::string lines;
+  for (int64_t i = 0; i < 8; ++i) {
+    copy_image("rgb_56x56.png", core::str("i", i, ".png"));
+    lines += row(core::str("a", i), core::str("i", i, ".png"));
+  }
+  PromptStream stream = open(options(write("t.jsonl", lines)), 0, 2);
+  stream.batch(1);
+  // The step after the next is not touched: what changes before it is asked for is seen.
+  const std::string other = core::read_file(kGolden / "image" / "files" / "rgb_28x28.png");
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  for (int64_t i = 4; i < 8; ++i)
+    core::write_file_atomic(folder_ / core::str("i", i, ".png"), other);
+  const at::Tensor ahead = stream.batch(2).prompts[0].patches.pixel_values;
+  const at::Tensor fresh = stream.batch(3).prompts[0].patches.pixel_values;
+  EXPECT_FALSE(ahead.sizes() == fresh.sizes() && ahead.equal(fresh));
+}
+
+TEST_F(Stream, step_ahead_is_ready_before_it_is_asked_for) {
+  std::string lines;
+  for (int64_t i = 0; i < 4; ++i) {
+    copy_image("rgb_56x56.png", core::str("i", i, ".png"));
+    lines += row(core::str("a", i), core::str("i", i, ".png"));
+  }
+  PromptStream stream = open(options(write("t.jsonl", lines)), 0, 2);
+  stream.batch(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  for (int64_t i = 2; i < 4; ++i) std::filesystem::remove(folder_ / core::str("i", i, ".png"));
+  EXPECT_EQ(ids(stream, 2, 2), (Ids{"a2", "a3"}));
+  EXPECT_EQ(stream.image_cost().images, 2);
+  EXPECT_GT(stream.image_cost().cpu_seconds, 0.0);
+}
+
+TEST_F(Stream, mixed_rows_of_no_one_and_many_images_share_a_batch) {
+  copy_image("rgb_28x28.png", "a.png");
+  const std::string path = write(
+      "t.jsonl",
+      row("text") + row("one", "a.png") +
+          R"({"id": "many", "prompt": "<image> or <image> or <image>", "images": ["a.png", "a.png", "a.png"]})"
+          "\n");
+  PromptStream stream = open(options(path), 0, 3);
+  const PromptBatch batch = stream.batch(1);
+  std::vector<int64_t> images;
+  for (const EncodedPrompt& prompt : batch.prompts) images.push_back(prompt.num_images());
+  EXPECT_EQ(images, (std::vector<int64_t>{0, 1, 3}));
+  EXPECT_EQ(batch.prompts[0].patches.pixel_values.size(0), 0);
+  EXPECT_EQ(stream.image_cost().images, 4);
 }
 
 TEST_F(Stream, wrong_train_values_are_named) {

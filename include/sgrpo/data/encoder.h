@@ -1,6 +1,7 @@
 // PromptRecord -> EncodedPrompt: one pass over text and images for sampling and training alike.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,19 @@ struct EncoderSpec {
   int64_t max_prompt_tokens = 4096;
   int64_t max_ground_truth_tokens = 0;  // longer ground truth: bad row; 0 = no limit
   bool requires_completion = false;     // SFT: a row with nothing to learn from is bad
+  // What else makes a row unusable for its run: throws core::UserError; empty = nothing.
+  std::function<void(const PromptRecord&)> check_record = {};
+};
+
+/// What reading images cost: read, decode, resize and patch, on the thread that did it.
+struct ImageCost {
+  int64_t images = 0;
+  double cpu_seconds = 0.0;
+
+  void add(const ImageCost& other) {
+    images += other.images;
+    cpu_seconds += other.cpu_seconds;
+  }
 };
 
 /// A row whose prompt has more tokens than allowed: left out or fatal, as data.on_long_prompt says.
@@ -42,7 +56,9 @@ class PromptEncoder {
   /// Chat template with generation prompt, tokens, images, expanded placeholders, positions,
   /// ground-truth ids, stream hash. Throws RecordError: image unreadable, placeholder token inside
   /// a text part, ground truth too long, image in a text-only model; LongPromptError with both
-  /// numbers. Never cuts a prompt. Starts no threads.
+  /// numbers, before more pixels than the limit allows are decoded. Never cuts a prompt. Starts no
+  /// threads. `cost` is added to.
+  EncodedPrompt encode(const std::shared_ptr<const PromptRecord>& record, ImageCost& cost) const;
   EncodedPrompt encode(const std::shared_ptr<const PromptRecord>& record) const;
 
   /// Ids of a completion given as text, `<|im_end|>` appended.
@@ -52,7 +68,12 @@ class PromptEncoder {
   const EncoderSpec& spec() const { return spec_; }
 
  private:
-  EncodedPrompt encode_unchecked(const std::shared_ptr<const PromptRecord>& record) const;
+  EncodedPrompt encode_unchecked(const std::shared_ptr<const PromptRecord>& record,
+                                 ImageCost& cost) const;
+  std::vector<int64_t> ground_truth_ids(const PromptRecord& record) const;
+  std::vector<PixelPatches> load_images(const PromptRecord& record,
+                                        int64_t text_tokens,
+                                        ImageCost& cost) const;
   void check_ground_truth(const std::vector<int64_t>& ids) const;
   void check_completion(const PromptRecord& record) const;
   void check_no_placeholder(const std::vector<int64_t>& ids, const std::string& what) const;

@@ -12,6 +12,16 @@
 
 namespace sgrpo::data {
 
+/// One file of `data.train`.
+struct TrainEntry {
+  std::string path;
+  double weight = 1.0;
+};
+
+/// The entries of `data.train`: a path or a list of paths and {path, weight}. Throws
+/// core::UserError naming the entry.
+std::vector<TrainEntry> train_entries(const core::Json& train);
+
 /// Rows of one or several weighted files, shuffled per epoch by key, encoded ahead of use on worker
 /// threads.
 class PromptStream {
@@ -27,9 +37,13 @@ class PromptStream {
 
   /// The batch of step `step` (from 1). A bad row is reported once with file, line, id and reason,
   /// and replaced by the next good row of the same order (a pure function of seed and position).
-  /// Prefetches the next step. Throws core::UserError when more than max_bad_fraction of the rows
+  /// Encodes the next step on threads of its own while this one is used: at most two steps' prompts
+  /// exist at a time. Throws core::UserError when more than max_bad_fraction of the rows
   /// read so far (at least 1 row of 100) is bad.
   PromptBatch batch(int64_t step);
+
+  /// What reading the images of the last batch cost.
+  ImageCost image_cost() const;
 
   int64_t num_rows() const;
   /// Rows rejected so far.

@@ -70,10 +70,12 @@ const std::map<std::string, std::string>& meanings() {
       {"sampling/sampling_logp_difference/max", "sampler minus trainer, absolute"},
       {"step_time", "seconds"},
       {"perf/tokens_per_s", "prompt and completion tokens"},
+      {"perf/image_ms", "CPU, to read, decode, resize and patch one image"},
       {"mem/host_rss_gb", "resident, GiB"},
       {"mem/gpu_alloc_gb", "GiB"},
       {"mem/gpu_peak_gb", "GiB"},
-      {"data/rejected_rows", "replaced by the rule for bad rows"}};
+      {"data/rejected_rows", "replaced by the rule for bad rows"},
+      {"data/images", "of the step's prompts"}};
   return map;
 }
 

@@ -1,0 +1,45 @@
+// The image files of a data set, each looked at once however many rows name it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/processor.h"
+
+namespace sgrpo::data {
+
+/// How closely images are looked at.
+enum class ImageCheck {
+  kNone,    // not at all; prompt tokens of rows with images stay unknown
+  kHeader,  // the file exists, is complete, and its header gives a size
+  kFull     // decoded, and with a processor resized and cut into patches
+};
+
+/// Size and cost of every file, kept by path; safe to use from several threads.
+class ImageCatalog {
+ public:
+  ImageCatalog(ImageCheck check, std::optional<image::ProcessorConfig> processor);
+  ~ImageCatalog();
+
+  /// The size of an image that a run could use. Throws core::UserError "<path>: ...".
+  image::ImageSize check(const std::filesystem::path& path);
+
+  /// A file and what it took to check it, in CPU milliseconds.
+  struct Cost {
+    std::string path;
+    double cpu_ms = 0.0;
+  };
+  /// Costs of all usable files, the slowest first.
+  std::vector<Cost> costs() const;
+
+ private:
+  struct Entry;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sgrpo::data
