@@ -24,6 +24,7 @@ void row_logprob_forward_cpu(const RowLogprobParams& params, int64_t begin, int6
 /// grad_logits [M, V] = d(loss)/d(logits) for gradients of logprobs and entropy (either may be null
 /// = 0); it may be the logits' own memory. With x = logits / T, p = exp(x - lse), H = entropy:
 ///   dlogit_j = (g_lp (1[j = label] - p_j) - g_H p_j (x_j - lse + H)) / T
+/// The logits may be some columns of the layer's only; a label outside of them is then another's.
 void row_logprob_backward_cpu(const RowLogprobParams& params,
                               const float* grad_logprobs,
                               const float* grad_entropy,

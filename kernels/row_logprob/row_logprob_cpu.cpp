@@ -93,7 +93,8 @@ void row_logprob_backward_cpu(const RowLogprobParams& params,
       const float p = std::exp(d);
       grad[j] = p > 0.0f ? -p * (g + h * (d + shift)) : 0.0f;
     }
-    grad[params.labels[i]] += g;
+    const int64_t label = params.labels[i];
+    if (label >= 0 && label < params.vocab) grad[label] += g;
   }
 }
 

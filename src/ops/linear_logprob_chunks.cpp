@@ -8,30 +8,46 @@
 namespace sgrpo::ops {
 namespace {
 
-/// Rows whose logits fill about 8 MiB, at least 16: larger chunks leave the cache, smaller ones
-/// starve the matrix product.
+/// Logits of 8 MiB: larger chunks leave the cache, smaller ones starve the matrix product.
+constexpr int64_t kChunkValues = int64_t{2} << 20;
+
+/// Rows of one chunk of the forward. With large vocabularies at least 64: reading the weight takes
+/// longer than multiplying it with fewer rows.
 int64_t chunk_rows(int64_t vocab) {
-  return std::max<int64_t>(16, (int64_t{2} << 20) / std::max<int64_t>(vocab, 1));
+  return std::max<int64_t>(64, kChunkValues / std::max<int64_t>(vocab, 1));
 }
 
-/// Logits of rows [begin, end) as f32, masked.
-at::Tensor logits_of(const LinearLogprobInput& input, int64_t begin, int64_t end) {
-  at::Tensor logits = at::mm(input.hidden.slice(0, begin, end), input.weight.t()).to(at::kFloat);
-  if (input.masked_ids.numel() > 0)
-    logits.index_fill_(1, input.masked_ids, -std::numeric_limits<float>::infinity());
+/// Ids of one tile of the backward, which takes all rows: every gradient of the weight is then one
+/// product, written once, however many rows there are.
+int64_t tile_ids(int64_t rows) {
+  return std::max<int64_t>(256, kChunkValues / std::max<int64_t>(rows, 1));
+}
+
+/// Logits as f32, masked: [rows, V] of hidden [rows, D] and weight [V, D].
+at::Tensor logits_of(const at::Tensor& hidden,
+                     const at::Tensor& weight,
+                     const at::Tensor& masked_ids) {
+  at::Tensor logits = at::mm(hidden, weight.t()).to(at::kFloat);
+  if (masked_ids.numel() > 0)
+    logits.index_fill_(1, masked_ids, -std::numeric_limits<float>::infinity());
   return logits;
 }
 
-/// Results and inputs of one chunk as the kernels take them.
+/// The masked ids of [begin, end), counted from begin.
+at::Tensor masked_within(const at::Tensor& ids, int64_t begin, int64_t end) {
+  return ids.masked_select(ids.ge(begin).logical_and_(ids.lt(end))) - begin;
+}
+
+/// Inputs of one chunk or tile as the kernels take them.
 kernels::RowLogprobParams params_of(const at::Tensor& logits,
-                                    const LinearLogprobInput& input,
-                                    int64_t begin) {
+                                    const at::Tensor& labels,
+                                    double temperature) {
   kernels::RowLogprobParams params;
   params.logits = logits.const_data_ptr<float>();
-  params.labels = input.labels.const_data_ptr<int64_t>() + begin;
+  params.labels = labels.const_data_ptr<int64_t>();
   params.num_rows = logits.size(0);
   params.vocab = logits.size(1);
-  params.inverse_temperature = static_cast<float>(1.0 / input.temperature);
+  params.inverse_temperature = static_cast<float>(1.0 / temperature);
   return params;
 }
 
@@ -80,8 +96,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_logprob_forwar
   const int64_t step = keep_logits ? std::max<int64_t>(rows, 1) : chunk_rows(input.weight.size(0));
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits = logits_of(input, begin, end);
-    auto params = params_of(logits, input, begin);
+    const at::Tensor logits =
+        logits_of(input.hidden.slice(0, begin, end), input.weight, input.masked_ids);
+    auto params = params_of(logits, input.labels.slice(0, begin, end), input.temperature);
     params.logprobs = logprobs.data_ptr<float>() + begin;
     params.entropy = entropy.data_ptr<float>() + begin;
     params.lse = lse.data_ptr<float>() + begin;
@@ -96,30 +113,34 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& ker
                                                            const at::Tensor& grad_logprobs,
                                                            const at::Tensor& grad_entropy) {
   const at::Tensor &hidden = saved.input.hidden, &weight = saved.input.weight;
-  const int64_t rows = hidden.size(0);
-  at::Tensor grad_hidden = at::empty_like(hidden), grad_weight = at::zeros_like(weight);
   const auto packed = [](const at::Tensor& t) { return t.defined() ? t.contiguous() : t; };
   const at::Tensor by_logprob = packed(grad_logprobs), by_entropy = packed(grad_entropy);
-  const auto at_row = [](const at::Tensor& t, int64_t row) {
-    return t.defined() ? t.const_data_ptr<float>() + row : nullptr;
+  const auto data_of = [](const at::Tensor& t) {
+    return t.defined() ? t.const_data_ptr<float>() : nullptr;
   };
   const bool is_kept = saved.logits.numel() > 0;
-  const int64_t step = is_kept ? std::max<int64_t>(rows, 1) : chunk_rows(weight.size(0));
-  for (int64_t begin = 0; begin < rows; begin += step) {
-    const int64_t end = std::min(rows, begin + step);
-    const at::Tensor logits = is_kept ? saved.logits : logits_of(saved.input, begin, end);
+  const int64_t vocab = weight.size(0), step = is_kept ? vocab : tile_ids(hidden.size(0));
+  // Sums over tiles in f32; what a tile adds to the weight's gradient is all there is.
+  at::Tensor grad_hidden = at::zeros(hidden.sizes(), hidden.options().dtype(at::kFloat));
+  at::Tensor grad_weight = at::empty_like(weight);
+  for (int64_t begin = 0; begin < vocab; begin += step) {
+    const int64_t end = std::min(vocab, begin + step);
+    const at::Tensor part = weight.slice(0, begin, end), labels = saved.input.labels - begin;
+    const at::Tensor logits =
+        is_kept ? saved.logits
+                : logits_of(hidden, part, masked_within(saved.input.masked_ids, begin, end));
     at::Tensor grad =
         is_kept ? at::empty_like(logits) : logits;  // recomputed logits are ours to overwrite
-    auto params = params_of(logits, saved.input, begin);
-    params.entropy = saved.entropy.data_ptr<float>() + begin;
-    params.lse = saved.lse.data_ptr<float>() + begin;
-    kernels.backward(
-        params, at_row(by_logprob, begin), at_row(by_entropy, begin), grad.data_ptr<float>());
+    auto params = params_of(logits, labels, saved.input.temperature);
+    params.entropy = saved.entropy.data_ptr<float>();
+    params.lse = saved.lse.data_ptr<float>();
+    kernels.backward(params, data_of(by_logprob), data_of(by_entropy), grad.data_ptr<float>());
     grad = grad.to(weight.scalar_type());
-    grad_hidden.slice(0, begin, end).copy_(at::mm(grad, weight));
-    grad_weight.addmm_(grad.t(), hidden.slice(0, begin, end));
+    grad_hidden.add_(at::mm(grad, part));
+    at::Tensor slot = grad_weight.slice(0, begin, end);
+    at::mm_out(slot, grad.t(), hidden);
   }
-  return {grad_hidden, grad_weight};
+  return {grad_hidden.to(hidden.scalar_type()), grad_weight};
 }
 
 }  // namespace sgrpo::ops

@@ -121,9 +121,8 @@ TEST(LinearLogprob, a_masked_id_gets_no_gradient) {
   for (const int64_t id : c.masked) expect_bitwise_equal(got[3][id], at::zeros({8}));
 }
 
-// The op recomputes logits where they are large and keeps them where they are small: a matrix
-// product over other row counts may round differently, nothing else may change.
-TEST(LinearLogprob, kept_and_recomputed_logits_agree) {
+/// As run(), with logits kept or recomputed whatever their size.
+variable_list run_keeping(bool keep, const Inputs& in, double temperature, at::ScalarType dtype) {
   using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
       const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, double, bool);
   using Backward = std::tuple<at::Tensor, at::Tensor>(const std::optional<at::Tensor>&,
@@ -141,24 +140,52 @@ TEST(LinearLogprob, kept_and_recomputed_logits_agree) {
       dispatcher.findSchemaOrThrow("sgrpo::linear_logprob_forward", "").typed<Forward>();
   const auto backward =
       dispatcher.findSchemaOrThrow("sgrpo::linear_logprob_backward", "").typed<Backward>();
-  // 2^21 / 40,000 = 52 rows a chunk: three chunks, the last one ragged.
-  const Case c{120, 16, 40'000, {7, 39'999}, 0.8};
-  Inputs in = random_inputs(c, 77);
-  const at::Tensor hidden = in.hidden.to(at::kFloat), weight = in.weight.to(at::kFloat);
-  const at::Tensor g = in.grad_logprobs.to(at::kFloat), h = in.grad_entropy.to(at::kFloat);
-  variable_list results[2];
-  for (const bool keep : {false, true}) {
-    const auto [logprobs, entropy, lse, logits] =
-        forward.call(hidden, weight, in.labels, in.masked, c.temperature, keep);
-    EXPECT_EQ(logits.numel(), keep ? c.rows * c.vocab : 0);
-    const auto [grad_hidden, grad_weight] = backward.call(
-        g, h, hidden, weight, in.labels, in.masked, entropy, lse, logits, c.temperature);
-    results[keep] = {logprobs, entropy, grad_hidden, grad_weight};
-  }
+  const at::Tensor hidden = in.hidden.to(dtype), weight = in.weight.to(dtype);
+  const auto [logprobs, entropy, lse, logits] =
+      forward.call(hidden, weight, in.labels, in.masked, temperature, keep);
+  EXPECT_EQ(logits.numel(), keep ? hidden.size(0) * weight.size(0) : 0);
+  const auto [grad_hidden, grad_weight] = backward.call(in.grad_logprobs.to(at::kFloat),
+                                                        in.grad_entropy.to(at::kFloat),
+                                                        hidden,
+                                                        weight,
+                                                        in.labels,
+                                                        in.masked,
+                                                        entropy,
+                                                        lse,
+                                                        logits,
+                                                        temperature);
+  return {logprobs, entropy, grad_hidden, grad_weight};
+}
+
+// The op recomputes logits where they are large and keeps them where they are small: a matrix
+// product over other row counts may round differently, nothing else may change.
+TEST(LinearLogprob, kept_and_recomputed_logits_agree) {
+  // Chunks of 64 rows, tiles of 2^21 / 120 = 17,476 ids: the last ones are ragged.
+  const Case c{120, 16, 40'000, {7, 17'475, 17'476, 39'999}, 0.8};
+  const Inputs in = random_inputs(c, 77);
+  const auto recomputed = run_keeping(false, in, c.temperature, at::kFloat),
+             kept = run_keeping(true, in, c.temperature, at::kFloat);
   for (size_t i = 0; i < 4; ++i) {
-    const double size = std::max(1.0, results[1][i].abs().max().item<double>());
-    expect_close(
-        results[0][i], results[1][i], tolerance_for(at::kFloat, c.dims, 2.0 * size), kNames[i]);
+    const double size = std::max(1.0, kept[i].abs().max().item<double>());
+    expect_close(recomputed[i], kept[i], tolerance_for(at::kFloat, c.dims, 2.0 * size), kNames[i]);
+  }
+}
+
+// Each gradient of the weight is one product, rounded once. Sums over chunks of rows in bfloat16
+// would lose what is below a 256th of them: here all rows push the label's weight the same way.
+TEST(LinearLogprob, bfloat16_gradients_of_many_rows_are_rounded_once) {
+  Inputs in = random_inputs({6000, 8, 1200, {3, 900}, 1.0}, 19);
+  in.hidden = in.hidden.abs();
+  in.grad_logprobs = in.grad_logprobs.abs();
+  in.grad_entropy.zero_();
+  in.labels.fill_(1'199);
+  for (at::Tensor* t : {&in.hidden, &in.weight}) *t = t->to(at::kBFloat16).to(at::kDouble);
+  const auto expected = run(reference::linear_logprob, in, 1.0, at::kDouble, From::kLogprobs);
+  for (const bool keep : {false, true}) {
+    const auto got = run_keeping(keep, in, 1.0, at::kBFloat16);
+    // Rounded: the logits, their gradients, and the result.
+    for (size_t i = 2; i < 4; ++i)
+      sgrpo::testing::expect_close_in_norm(got[i], expected[i], 3 * 0x1p-9, kNames[i]);
   }
 }
 
