@@ -7,6 +7,7 @@
 
 #include "checkpoint/io.h"
 #include "sgrpo/core/file.h"
+#include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 
@@ -72,9 +73,9 @@ std::vector<int64_t> committed_steps(const fs::path& checkpoints) {
 
 void write_manifest(const fs::path& step_folder,
                     int64_t step,
-                    const std::vector<ModelFolder::Written>& files) {
+                    const std::vector<WrittenFile>& files) {
   core::Json records = core::Json::array();
-  for (const ModelFolder::Written& file : files) {
+  for (const WrittenFile& file : files) {
     records.push_back({{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
   const core::Json manifest = {{"version", kVersion}, {"step", step}, {"files", records}};

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/checkpoint/written_file.h"
 
 namespace sgrpo::checkpoint {
 
@@ -24,7 +24,7 @@ std::vector<int64_t> committed_steps(const std::filesystem::path& checkpoints);
 /// Writes manifest.json: the last file of a commit. Throws core::RunError.
 void write_manifest(const std::filesystem::path& step_folder,
                     int64_t step,
-                    const std::vector<ModelFolder::Written>& files);
+                    const std::vector<WrittenFile>& files);
 
 /// Empty if every file of the manifest has its size and checksum; else what is wrong. Only files
 /// whose name starts with `prefix` are read.

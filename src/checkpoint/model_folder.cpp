@@ -82,9 +82,9 @@ std::vector<std::string> weight_files(const fs::path& folder) {
         folder.string(),
         " has weights only as ",
         pickle,
-        ", which is not read (pickles can run code); convert it once in Python: "
-        "AutoModelForImageTextToText.from_pretrained(DIR).save_pretrained(NEW_DIR), which writes "
-        "safetensors"));
+        ", which is not read (expected *.safetensors; pickles can run code); convert it once in "
+        "Python: AutoModelForImageTextToText.from_pretrained(DIR).save_pretrained(NEW_DIR), or "
+        "AutoModelForCausalLM for a text model"));
   }
   throw core::UserError(core::str(folder.string(),
                                   " is not a checkpoint: config.json is there, but neither ",
@@ -94,7 +94,31 @@ std::vector<std::string> weight_files(const fs::path& folder) {
                                   " nor any other *.safetensors"));
 }
 
+/// The model folder that an adapter adds to.
+fs::path base_folder(const AdapterFolder& adapter) {
+  const std::string& base = adapter.config().base_model;
+  const std::string where = (adapter.folder() / "adapter_config.json").string();
+  if (!is_present(base)) {
+    throw core::UserError(
+        core::str(where,
+                  ": base_model_name_or_path is '",
+                  core::printable(base, 200),
+                  "', and there is no such folder here: write the base model's folder there (names "
+                  "on the Hugging Face Hub are not downloaded)"));
+  }
+  const fs::path folder = resolve_model_folder(base);
+  if (is_adapter_folder(folder)) {
+    throw core::UserError(core::str(where,
+                                    ": base_model_name_or_path is itself an adapter (",
+                                    base,
+                                    "): merge that one first with `sgrpo export --checkpoint DIR "
+                                    "--output NEW_DIR` and write NEW_DIR there"));
+  }
+  return folder;
+}
+
 std::vector<int64_t> ids_in(const core::Json& object, const std::string& where) {
+  if (!object.is_object()) throw FormatError(where + ": not an object of settings");
   const core::Json* value = core::find(object, "eos_token_id");
   if (value == nullptr) return {};
   if (value->is_array()) return core::get_int_list(object, "eos_token_id", where);
@@ -104,6 +128,10 @@ std::vector<int64_t> ids_in(const core::Json& object, const std::string& where) 
 }  // namespace
 
 ModelFolder::ModelFolder(const fs::path& path) : folder_(resolve_model_folder(path)) {
+  if (is_adapter_folder(folder_)) {
+    adapter_ = std::make_shared<const AdapterFolder>(folder_);
+    folder_ = base_folder(*adapter_);
+  }
   config_ = read_json(folder_ / "config.json");
   open_files();
   index_tensors();

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "checkpoint/manifest.h"
+#include "sgrpo/checkpoint/adapter_folder.h"
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/error.h"
 
@@ -45,7 +46,7 @@ fs::path model_of_step(const fs::path& folder) {
 }  // namespace
 
 fs::path resolve_model_folder(const fs::path& path) {
-  if (is_file(path / "config.json")) return path;
+  if (is_file(path / "config.json") || is_adapter_folder(path)) return path;
   if (is_file(path / "model" / "config.json") || is_file(path / kManifest)) {
     return model_of_step(path);
   }
@@ -68,7 +69,8 @@ fs::path resolve_model_folder(const fs::path& path) {
   }
   throw core::UserError(core::str(path.string(),
                                   " is not a checkpoint: it has neither config.json (a model "
-                                  "folder), nor model/config.json (a checkpoint of ours), nor "
+                                  "folder), nor adapter_config.json (an adapter), nor "
+                                  "model/config.json (a checkpoint of ours), nor "
                                   "checkpoints/ (a run's folder)"));
 }
 

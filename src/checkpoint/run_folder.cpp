@@ -13,6 +13,7 @@
 
 #include "checkpoint/io.h"
 #include "checkpoint/manifest.h"
+#include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
@@ -29,7 +30,6 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr double kSpaceReserve = 1.2;
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
-using Written = ModelFolder::Written;
 
 uint64_t bytes_of(const NamedTensors& tensors) {
   uint64_t total = 0;
@@ -39,7 +39,7 @@ uint64_t bytes_of(const NamedTensors& tensors) {
   return total;
 }
 
-Written write_state(const fs::path& folder, const RunState& state) {
+WrittenFile write_state(const fs::path& folder, const RunState& state) {
   SGRPO_CHECK(state.state.is_object(), "state.json must be an object");
   core::Json json = {{"step", state.step}};
   for (const auto& [key, value] : state.state.items()) {
@@ -50,7 +50,7 @@ Written write_state(const fs::path& folder, const RunState& state) {
   return {kStateFile, text.size(), core::sha256_hex(text)};
 }
 
-Written write_optimizer(const fs::path& folder, NamedTensors tensors) {
+WrittenFile write_optimizer(const fs::path& folder, NamedTensors tensors) {
   // Wide elements first: every tensor then starts at a multiple of its element size.
   std::stable_sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
     return a.second.element_size() > b.second.element_size();
@@ -115,15 +115,12 @@ void RunFolder::check_free_space(uint64_t bytes) const {
                                  "trainer.keep_last"));
 }
 
-void RunFolder::save(const RunState& state,
-                     const ModelFolder& input,
-                     const std::function<at::Tensor(const std::string&)>& updated,
-                     int64_t keep_last) {
+void RunFolder::save(const RunState& state, const ModelWriter& model, int64_t keep_last) {
   SGRPO_CHECK(state.step >= 0 && keep_last >= 0, "step ", state.step, ", keep_last ", keep_last);
-  check_free_space(input.bytes() + bytes_of(state.optimizer));
+  check_free_space(model.bytes + bytes_of(state.optimizer));
   TemporaryFolder temporary(temporary_beside(folder_of(state.step)));
-  std::vector<Written> files = input.write_like(temporary.path() / "model", updated);
-  for (Written& file : files) file.file = "model/" + file.file;
+  std::vector<WrittenFile> files = model.write(temporary.path() / "model");
+  for (WrittenFile& file : files) file.file = "model/" + file.file;
   if (!state.optimizer.empty()) {
     files.push_back(write_optimizer(temporary.path(), state.optimizer));
   }

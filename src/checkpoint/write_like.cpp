@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-ModelFolder::Written copy_file(const InputFile& input, const fs::path& to, const fs::path& name) {
+WrittenFile copy_file(const InputFile& input, const fs::path& to, const fs::path& name) {
   OutputFile output(to, input.size());
   output.copy(input, 0, input.size());
   return {name.string(), input.size(), output.finish()};
@@ -46,7 +46,7 @@ void copy_tensor(const SafetensorsFile& file, const TensorEntry& entry, OutputFi
 
 }  // namespace
 
-ModelFolder::Written ModelFolder::write_weights(
+WrittenFile ModelFolder::write_weights(
     const SafetensorsFile& file,
     const fs::path& destination,
     const std::function<at::Tensor(const std::string&)>& updated) const {
@@ -69,12 +69,12 @@ ModelFolder::Written ModelFolder::write_weights(
   return {file.path().filename().string(), total, output.finish()};
 }
 
-std::vector<ModelFolder::Written> ModelFolder::write_like(
+std::vector<WrittenFile> ModelFolder::write_like(
     const fs::path& destination,
     const std::function<at::Tensor(const std::string&)>& updated) const {
   const fs::path target = new_folder_path(destination);
   TemporaryFolder temporary(temporary_beside(target));
-  std::vector<Written> written;
+  std::vector<WrittenFile> written;
   for (const SafetensorsFile& file : files_) {
     written.push_back(write_weights(file, temporary.path() / file.path().filename(), updated));
   }
@@ -86,6 +86,13 @@ std::vector<ModelFolder::Written> ModelFolder::write_like(
   }
   temporary.publish(target);
   return written;
+}
+
+ModelWriter ModelFolder::writer(std::function<at::Tensor(const std::string&)> updated) const {
+  return {.bytes = bytes(),
+          .write = [this, updated = std::move(updated)](const fs::path& destination) {
+            return write_like(destination, updated);
+          }};
 }
 
 }  // namespace sgrpo::checkpoint

@@ -3,6 +3,7 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/eval/policy.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -10,6 +11,12 @@ namespace {
 struct Export {
   static constexpr const char* kSummary = "a checkpoint or model folder as a Hugging Face folder";
   static constexpr bool kTakesConfig = false;
+
+  static std::string details() {
+    return "Names, shards, order and untouched tensors stay as in the input. An adapter "
+           "(model.lora) is merged into\nits base model; the adapter itself is the checkpoint's "
+           "model/ folder, in PEFT's format.\n";
+  }
 
   std::string checkpoint, output;
 
@@ -27,15 +34,14 @@ struct Export {
   }
 
   int run(const Invocation& invocation) {
-    const checkpoint::ModelFolder folder(checkpoint);
-    const auto keep = [](const std::string&) { return at::Tensor(); };
+    const auto folder = std::make_shared<const checkpoint::ModelFolder>(checkpoint);
     core::Json files = core::Json::array();
-    for (const auto& file : folder.write_like(output, keep)) {
+    for (const auto& file : folder->write_like(output, eval::merged_weights(folder))) {
       files.push_back({{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
     }
     if (invocation.json) {
       const core::Json result = {
-          {"checkpoint", folder.folder().string()}, {"output", output}, {"files", files}};
+          {"checkpoint", folder->folder().string()}, {"output", output}, {"files", files}};
       std::cout << core::dump_ascii(result) << "\n";
       return 0;
     }

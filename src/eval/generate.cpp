@@ -119,7 +119,7 @@ void write_gradient(const Policy& policy,
                     const std::filesystem::path& path) {
   (-scores.logprobs.mean()).backward();
   std::vector<std::pair<std::string, at::Tensor>> grads;
-  for (const model::Parameter& parameter : policy.model->parameters()) {
+  for (const model::Parameter& parameter : model::trainable_parameters(*policy.model)) {
     const at::Tensor& grad = parameter.tensor.grad();
     grads.emplace_back(parameter.name, grad.defined() ? grad : at::zeros_like(parameter.tensor));
   }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "sgrpo/core/log.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::model {
@@ -32,13 +33,24 @@ at::Tensor section_rows(const DecoderConfig& config) {
   return at::tensor(rows, at::kLong);
 }
 
+/// What the output matrix is called beside tensors that begin with `root`.
+std::string head_name(const WeightLoader& weights, const std::string& root) {
+  const std::string nested = "language_model.lm_head.weight";
+  return root == "language_model.model." && weights.has(nested) ? nested : "lm_head.weight";
+}
+
 }  // namespace
 
 Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root = weights.find_prefix(config.prefixes, "embed_tokens.weight");
+  const std::string root = weights.find_prefix(config.prefixes, "norm.weight");
+  const std::string head = head_name(weights, root);
+  // A tied pair may be written under either name.
+  const bool has_head_only =
+      config.is_tied && weights.has(head) && !weights.has(root + "embed_tokens.weight");
+  const std::string embedding = has_head_only ? head : root + "embed_tokens.weight";
   const int64_t hidden = config.hidden_size, q = config.num_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
-  embedding_ = weights.take(root + "embed_tokens.weight", {config.vocab_size, hidden}, kModule);
+  embedding_ = weights.take(embedding, {config.vocab_size, hidden}, kModule);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const std::string prefix = core::str(root, "layers.", i, ".");
     Layer layer;
@@ -70,12 +82,16 @@ Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(c
     layers_.push_back(std::move(layer));
   }
   norm_ = weights.take(root + "norm.weight", {hidden}, kModule);
-  if (config.is_tied) {
-    weights.allow_copy("lm_head.weight");
-    head_ = embedding_;
-  } else {
-    head_ = weights.take("lm_head.weight", {config.vocab_size, hidden}, kModule);
+  const bool has_head = weights.has(head) && !has_head_only;
+  config_.is_tied = config.is_tied && (!has_head || weights.take_copy(head, embedding));
+  if (config.is_tied && !config_.is_tied) {
+    core::warn("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
+               head,
+               " differs from ",
+               embedding,
+               ": both are used, as transformers does");
   }
+  head_ = config_.is_tied ? embedding_ : weights.take(head, {config.vocab_size, hidden}, kModule);
   inverse_frequency_ =
       inverse_frequencies(config.head_dim, config.rope_theta).to(embedding_.device());
   section_ = section_rows(config).to(embedding_.device());

@@ -1,5 +1,9 @@
-#include "model/decoder.h"
+#include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
+#include "model/decoder.h"
+#include "model/quantised.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::model {
@@ -7,19 +11,40 @@ namespace {
 
 using core::Json;
 
-constexpr int64_t kLargest = int64_t{1} << 32;
+// Far above every published model; what is larger is damage, and its products would overflow.
+constexpr int64_t kMaxSize = int64_t{1} << 24;
+constexpr int64_t kMaxRows = int64_t{1} << 28;
+constexpr int64_t kMaxHead = int64_t{1} << 16;
 
 /// rope_parameters (transformers 5), else rope_scaling (hub), else null.
-const Json* rope_section(const Json& text) {
-  if (const Json* section = core::find(text, "rope_parameters")) return section;
-  return core::find(text, "rope_scaling");
+const Json* rope_section(const Json& text, const std::string& where) {
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (core::find(text, key) != nullptr) return &core::get_object(text, key, where);
+  }
+  return nullptr;
+}
+
+/// A number of config.json, `fallback` where it is absent. Throws unless low <= it < high.
+double read_number(const Json& object,
+                   const char* key,
+                   double fallback,
+                   double low,
+                   double high,
+                   const std::string& where) {
+  const double value = core::get_double_or(object, key, fallback, where);
+  if (value >= low && value < high) return value;
+  throw core::UserError(
+      core::str(where, ": ", key, " is ", value, ", expected at least ", low, " and below ", high));
 }
 
 void read_rope(const Json& text, const std::string& where, DecoderConfig& result) {
-  result.rope_theta = core::get_double_or(text, "rope_theta", result.rope_theta, where);
-  const Json* rope = rope_section(text);
+  const auto read_theta = [&](const Json& object) {
+    result.rope_theta = read_number(object, "rope_theta", result.rope_theta, 1, 1e15, where);
+  };
+  read_theta(text);
+  const Json* rope = rope_section(text, where);
   if (rope == nullptr) return;
-  result.rope_theta = core::get_double_or(*rope, "rope_theta", result.rope_theta, where);
+  read_theta(*rope);
   const std::string fallback = core::get_string_or(*rope, "type", "default", where);
   const std::string type = core::get_string_or(*rope, "rope_type", fallback, where);
   if (type != "default" && type != "mrope") {
@@ -31,21 +56,75 @@ void read_rope(const Json& text, const std::string& where, DecoderConfig& result
   }
 }
 
-void check_supported(const Json& config, const Json& text, const std::string& where) {
-  if (const Json* quantisation = core::find(config, "quantization_config")) {
-    throw core::UserError(
-        core::str(where,
-                  ": quantised checkpoints (",
-                  core::get_string_or(*quantisation, "quant_method", "quantization_config", where),
-                  ") are not supported: load the float32 or bfloat16 original"));
+/// Whether some layer sees a window only: those from max_window_layers on, unless layer_types says
+/// which.
+bool has_sliding_layers(const Json& text, int64_t num_layers, const std::string& where) {
+  if (!core::get_bool_or(text, "use_sliding_window", false, where)) return false;
+  if (const Json* types = core::find(text, "layer_types"); types != nullptr && types->is_array()) {
+    return std::find(types->begin(), types->end(), "sliding_attention") != types->end();
   }
+  constexpr int64_t kDefault = 28;  // transformers' Qwen2Config
+  return core::get_int_or(text, "max_window_layers", kDefault, where) < num_layers;
+}
+
+void check_supported(const Json& text, const std::string& where, const DecoderConfig& config) {
   const std::string activation = core::get_string_or(text, "hidden_act", "silu", where);
   if (activation != "silu") {
     throw core::UserError(core::str(where, ": hidden_act is '", activation, "', expected silu"));
   }
-  if (core::get_bool_or(text, "use_sliding_window", false, where)) {
+  if (has_sliding_layers(text, config.num_layers, where)) {
     throw core::UserError(core::str(where, ": use_sliding_window is true, which is not supported"));
   }
+}
+
+/// head_dim, or what follows from the width.
+int64_t read_head_dim(const Json& text,
+                      const std::string& where,
+                      const DecoderConfig& config,
+                      int64_t fallback) {
+  if (core::find(text, "head_dim") != nullptr || fallback > 0) {
+    return core::get_int_or(text, "head_dim", fallback, where, 1, kMaxHead);
+  }
+  if (config.hidden_size % config.num_heads == 0) return config.hidden_size / config.num_heads;
+  throw core::UserError(core::str(where,
+                                  ": hidden_size is ",
+                                  config.hidden_size,
+                                  ", expected a multiple of num_attention_heads = ",
+                                  config.num_heads));
+}
+
+void check_heads(const std::string& where, const DecoderConfig& config) {
+  if (config.num_heads % config.num_kv_heads != 0) {
+    throw core::UserError(core::str(where,
+                                    ": num_attention_heads is ",
+                                    config.num_heads,
+                                    ", expected a multiple of num_key_value_heads = ",
+                                    config.num_kv_heads));
+  }
+  const int64_t half = config.head_dim / 2;
+  if (config.head_dim % 2 != 0) {
+    throw core::UserError(
+        core::str(where, ": head_dim is ", config.head_dim, ", expected an even number"));
+  }
+  if (config.mrope_section.empty()) return;
+  int64_t sum = 0;
+  bool is_sound = config.mrope_section.size() == 3;
+  for (const int64_t part : config.mrope_section) {
+    is_sound = is_sound && part >= 0 && part <= half;
+    if (is_sound) sum += part;
+  }
+  if (is_sound && sum == half) return;
+  throw core::UserError(core::str(where,
+                                  ": mrope_section is ",
+                                  at::IntArrayRef(config.mrope_section),
+                                  ", expected three parts that add up to head_dim / 2 = ",
+                                  half));
+}
+
+/// tie_word_embeddings of either level: older writers put it into text_config alone.
+bool read_tied(const Json& config, const Json& text, const std::string& where) {
+  return core::get_bool_or(config, "tie_word_embeddings", false, where) ||
+         core::get_bool_or(text, "tie_word_embeddings", false, where);
 }
 
 /// The object with the text model's keys, and its place.
@@ -70,7 +149,7 @@ void require_mrope(const Json& config, const std::string& where, const DecoderCo
         core::str(where, ": mrope_section is missing (under rope_scaling or rope_parameters)"));
   }
   const auto [text, place] = text_section(config, where);
-  const Json* rope = rope_section(text);
+  const Json* rope = rope_section(text, place);
   const bool expected = result.mrope_interleaved;
   if (rope != nullptr &&
       core::get_bool_or(*rope, "mrope_interleaved", expected, place) != expected) {
@@ -84,50 +163,30 @@ void require_mrope(const Json& config, const std::string& where, const DecoderCo
 DecoderConfig read_decoder_config(const Json& config,
                                   const std::string& where,
                                   const DecoderDefaults& defaults) {
+  refuse_quantised(config, where);
   const auto section = text_section(config, where);
   const Json& text = section.first;
   const std::string& place = section.second;
-  check_supported(config, text, place);
-  const auto size = [&](const char* key) { return core::get_int(text, key, place, 1, kLargest); };
+  const auto size = [&](const char* key, int64_t high) {
+    return core::get_int(text, key, place, 1, high);
+  };
   DecoderConfig result;
-  result.vocab_size = size("vocab_size");
-  result.hidden_size = size("hidden_size");
-  result.intermediate_size = size("intermediate_size");
-  result.num_layers = size("num_hidden_layers");
-  result.num_heads = size("num_attention_heads");
+  result.vocab_size = size("vocab_size", kMaxRows);
+  result.hidden_size = size("hidden_size", kMaxSize);
+  result.intermediate_size = size("intermediate_size", kMaxSize);
+  result.num_layers = size("num_hidden_layers", kMaxHead);
+  result.num_heads = size("num_attention_heads", kMaxHead);
   result.num_kv_heads =
-      core::get_int_or(text, "num_key_value_heads", result.num_heads, place, 1, kLargest);
-  const int64_t head_dim =
-      defaults.head_dim > 0 ? defaults.head_dim : result.hidden_size / result.num_heads;
-  result.head_dim = core::get_int_or(text, "head_dim", head_dim, place, 1, kLargest);
+      core::get_int_or(text, "num_key_value_heads", result.num_heads, place, 1, kMaxHead);
+  result.head_dim = read_head_dim(text, place, result, defaults.head_dim);
   result.max_positions =
-      core::get_int_or(text, "max_position_embeddings", 32768, place, 1, kLargest);
-  result.rms_norm_eps = core::get_double_or(text, "rms_norm_eps", defaults.rms_norm_eps, place);
-  const bool tied = core::get_bool_or(text, "tie_word_embeddings", false, place);
-  result.is_tied = core::get_bool_or(config, "tie_word_embeddings", tied, where);
+      core::get_int_or(text, "max_position_embeddings", 32768, place, 1, int64_t{1} << 32);
+  result.rms_norm_eps = read_number(text, "rms_norm_eps", defaults.rms_norm_eps, 0, 1, place);
+  result.is_tied = read_tied(config, text, where);
   result.rope_theta = defaults.rope_theta;
   read_rope(text, place, result);
-  if (result.num_heads % result.num_kv_heads != 0) {
-    throw core::UserError(core::str(place,
-                                    ": num_attention_heads is ",
-                                    result.num_heads,
-                                    ", expected a multiple of num_key_value_heads = ",
-                                    result.num_kv_heads));
-  }
-  if (result.head_dim % 2 != 0) {
-    throw core::UserError(
-        core::str(place, ": head_dim is ", result.head_dim, ", expected an even number"));
-  }
-  int64_t sections = 0;
-  for (const int64_t part : result.mrope_section) sections += part;
-  if (!result.mrope_section.empty() &&
-      (result.mrope_section.size() != 3 || sections != result.head_dim / 2)) {
-    throw core::UserError(core::str(place,
-                                    ": mrope_section is ",
-                                    at::IntArrayRef(result.mrope_section),
-                                    ", expected three parts that add up to head_dim / 2 = ",
-                                    result.head_dim / 2));
-  }
+  check_supported(text, place, result);
+  check_heads(place, result);
   return result;
 }
 

@@ -3,6 +3,11 @@
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::model {
+namespace {
+
+constexpr int64_t kImageTokenId = 151655, kVideoTokenId = 151656;
+
+}  // namespace
 
 ModelSpec family_spec(const FamilyParts& parts,
                       const core::Json& config,
@@ -11,9 +16,15 @@ ModelSpec family_spec(const FamilyParts& parts,
   if (parts.vision == nullptr) return result;
   const VitConfig vision = parts.vision(config, where);
   result.has_vision = true;
-  result.image_token_id = core::get_int(config, "image_token_id", where, 0, result.vocab_size - 1);
-  result.video_token_id =
-      core::get_int_or(config, "video_token_id", -1, where, 0, result.vocab_size - 1);
+  // What transformers takes where config.json leaves them out, in vocabularies that have them.
+  const int64_t last_id = result.vocab_size - 1;
+  const bool has_published_ids = last_id >= kVideoTokenId;
+  result.image_token_id =
+      has_published_ids
+          ? core::get_int_or(config, "image_token_id", kImageTokenId, where, 0, last_id)
+          : core::get_int(config, "image_token_id", where, 0, last_id);
+  result.video_token_id = core::get_int_or(
+      config, "video_token_id", has_published_ids ? kVideoTokenId : -1, where, 0, last_id);
   result.merge_size = vision.merge_size;
   result.patch_size = vision.patch_size;
   result.temporal_patch_size = vision.temporal_patch_size;
@@ -37,8 +48,10 @@ std::unique_ptr<Model> build_family(const FamilyParts& parts,
   std::unique_ptr<VisionTower> tower;
   if (parts.tower != nullptr) tower = parts.tower(config, where, weights);
   Decoder decoder(parts.text(config, where), weights);
+  spec.copies = weights.copies();
+  Adapter adapter = weights.finish_adapter();
   return std::make_unique<QwenModel>(
-      std::move(spec), std::move(decoder), std::move(tower), weights.finish());
+      std::move(spec), std::move(decoder), std::move(tower), weights.finish(), std::move(adapter));
 }
 
 }  // namespace sgrpo::model

@@ -38,11 +38,12 @@ Family make_family() {
   family.spec = [](const core::Json& config, const std::string& where) {
     return family_spec(kParts, config, where);
   };
-  family.layout = [](const core::Json& config, const std::string& where) {
-    WeightLoader recorder;
-    build_family(kParts, config, where, recorder);
-    return recorder.layout();
-  };
+  family.layout =
+      [](const core::Json& config, const std::string& where, const ModelOptions& options) {
+        WeightLoader recorder(config, options);
+        const auto model = build_family(kParts, config, where, recorder);
+        return ModelLayout{.weights = recorder.layout(), .adapter = model->adapter()};
+      };
   return family;
 }
 

@@ -4,7 +4,9 @@
 
 namespace sgrpo::model {
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  return lora.add_to(at::linear(x, weight, bias), x);
+}
 
 Linear take_linear(WeightLoader& weights,
                    const std::string& name,
@@ -15,18 +17,21 @@ Linear take_linear(WeightLoader& weights,
   Linear linear;
   linear.weight = weights.take(name + ".weight", {out, in}, module);
   if (has_bias) linear.bias = weights.take(name + ".bias", {out}, module);
+  linear.lora = weights.adapter().take(name, module, in, out);
   return linear;
 }
 
 std::vector<at::Tensor> LinearStack::operator()(const at::Tensor& x) const {
   const bool has_bias = bias.all.defined();
-  if (!at::GradMode::is_enabled()) {
-    return at::linear(x, weight.all, bias.all).split_with_sizes(sizes, -1);
-  }
   std::vector<at::Tensor> result;
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    result.push_back(at::linear(x, weight.parts[i], has_bias ? bias.parts[i] : at::Tensor()));
+  if (at::GradMode::is_enabled() && weight.parts.front().requires_grad()) {
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      result.push_back(at::linear(x, weight.parts[i], has_bias ? bias.parts[i] : at::Tensor()));
+    }
+  } else {
+    result = at::linear(x, weight.all, bias.all).split_with_sizes(sizes, -1);
   }
+  for (size_t i = 0; i < sizes.size(); ++i) result[i] = loras[i].add_to(result[i], x);
   return result;
 }
 
@@ -43,6 +48,10 @@ LinearStack take_linear_stack(WeightLoader& weights,
   }
   stack.weight = weights.take_stack(matrices, {in}, module);
   if (spec.has_bias) stack.bias = weights.take_stack(biases, {}, module);
+  for (size_t i = 0; i < spec.names.size(); ++i) {
+    stack.loras.push_back(
+        weights.adapter().take(spec.prefix + spec.names[i], module, in, spec.sizes[i]));
+  }
   return stack;
 }
 

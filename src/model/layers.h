@@ -6,13 +6,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "model/adapter.h"
 #include "model/weights.h"
 
 namespace sgrpo::model {
 
-/// y = x W^T + b
+/// y = x W^T + b, and what its adapter adds
 struct Linear {
   at::Tensor weight, bias;  // [out, in], [out] or undefined
+  Lora lora;
   at::Tensor operator()(const at::Tensor& x) const;
 };
 Linear take_linear(WeightLoader& weights,
@@ -22,9 +24,11 @@ Linear take_linear(WeightLoader& weights,
                    bool has_bias,
                    const std::string& module);
 
-/// Several linear layers with one input: one product without gradient, one each with gradient.
+/// Several linear layers with one input: one product where their weights do not learn, else one
+/// each.
 struct LinearStack {
   WeightLoader::Stack weight, bias;  // bias may be empty
+  std::vector<Lora> loras;           // one a layer
   std::vector<int64_t> sizes;
   std::vector<at::Tensor> operator()(const at::Tensor& x) const;
 };

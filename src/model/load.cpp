@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <malloc.h>
 
+#include "model/quantised.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::model {
@@ -35,6 +36,7 @@ class ExactAllocations {
 }  // namespace
 
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options) {
+  refuse_quantised(source.names, source.where);
   const ExactAllocations exact;
   return family_of(source.config, source.where).load(source, options);
 }
@@ -44,7 +46,23 @@ ModelSpec read_spec(const core::Json& config, const std::string& where) {
 }
 
 TensorLayout read_layout(const core::Json& config, const std::string& where) {
-  return family_of(config, where).layout(config, where);
+  return family_of(config, where).layout(config, where, {}).weights;
+}
+
+Adapter read_adapter_layout(const core::Json& config,
+                            const std::string& where,
+                            const ModelOptions& options) {
+  return family_of(config, where).layout(config, where, options).adapter;
+}
+
+std::vector<Parameter> trainable_parameters(const Model& model) {
+  std::vector<Parameter> result;
+  for (const std::vector<Parameter>* list : {&model.parameters(), &model.adapter().parameters}) {
+    for (const Parameter& parameter : *list) {
+      if (parameter.tensor.requires_grad()) result.push_back(parameter);
+    }
+  }
+  return result;
 }
 
 }  // namespace sgrpo::model

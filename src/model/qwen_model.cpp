@@ -22,11 +22,13 @@ ModelSpec text_spec(const std::string& model_type, const DecoderConfig& config) 
 QwenModel::QwenModel(ModelSpec spec,
                      Decoder decoder,
                      std::unique_ptr<VisionTower> vision,
-                     std::vector<Parameter> parameters)
+                     std::vector<Parameter> parameters,
+                     Adapter adapter)
     : spec_(std::move(spec)),
       decoder_(std::move(decoder)),
       vision_(std::move(vision)),
-      parameters_(std::move(parameters)) {}
+      parameters_(std::move(parameters)),
+      adapter_(std::move(adapter)) {}
 
 VisionFeatures QwenModel::encode_images(const PackedTokens& input) const {
   TORCH_CHECK_VALUE(

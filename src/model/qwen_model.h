@@ -10,14 +10,16 @@ namespace sgrpo::model {
 
 class QwenModel final : public Model {
  public:
-  /// `vision` may be null. `parameters` as WeightLoader::finish() gave them.
+  /// `vision` may be null. `parameters` and `adapter` as WeightLoader gave them.
   QwenModel(ModelSpec spec,
             Decoder decoder,
             std::unique_ptr<VisionTower> vision,
-            std::vector<Parameter> parameters);
+            std::vector<Parameter> parameters,
+            Adapter adapter);
 
   const ModelSpec& spec() const override { return spec_; }
   const std::vector<Parameter>& parameters() const override { return parameters_; }
+  const Adapter& adapter() const override { return adapter_; }
   at::Tensor forward(const PackedTokens& input) const override;
   at::Tensor output_weight() const override { return decoder_.output_weight(); }
   KvCache make_cache(int64_t num_slots) const override;
@@ -34,6 +36,7 @@ class QwenModel final : public Model {
   Decoder decoder_;
   std::unique_ptr<VisionTower> vision_;
   std::vector<Parameter> parameters_;
+  Adapter adapter_;
   mutable double vision_seconds_ = 0.0;  // a clock, no part of what the model computes
 };
 

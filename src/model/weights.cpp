@@ -25,14 +25,48 @@ at::ScalarType resolve_dtype(const std::string& dtype) {
   return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
+namespace {
+
+constexpr const char* kMissingRemedy =
+    "; is a shard missing, or model_type, a layer count or tie_word_embeddings in config.json "
+    "wrong?";
+
+/// Tables of rotary frequencies that old checkpoints carry: they follow from config.json.
+bool is_derived(const std::string& name) {
+  return name.find("rotary_emb.inv_freq") != std::string::npos ||
+         name.find("rotary_pos_emb.inv_freq") != std::string::npos;
+}
+
+/// The tensors behind each other along the first dimension: a view where they lie so already (parts
+/// of another model's stack, whose memory is shared), else a copy.
+at::Tensor joined(const std::vector<at::Tensor>& parts) {
+  std::vector<int64_t> shape = parts.front().sizes().vec();
+  const char* next = static_cast<const char*>(parts.front().const_data_ptr());
+  shape[0] = 0;
+  bool is_joined = !parts.front().is_meta();
+  for (const at::Tensor& part : parts) {
+    is_joined = is_joined && part.is_contiguous() && part.is_alias_of(parts.front()) &&
+                part.const_data_ptr() == next;
+    next += part.nbytes();
+    shape[0] += part.size(0);
+  }
+  if (!is_joined) return at::cat(parts);
+  return parts.front().as_strided(shape, parts.front().strides());
+}
+
+}  // namespace
+
 WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
     : source_(&source),
       dtype_(resolve_dtype(options.dtype)),
       device_(resolve_device(options.device)),
+      adapter_(source, options, device_),
       frozen_(options.freeze.begin(), options.freeze.end()),
       present_(source.names.begin(), source.names.end()) {}
 
-WeightLoader::WeightLoader() = default;
+WeightLoader::WeightLoader(const core::Json& config, const ModelOptions& options)
+    : device_(at::kMeta),
+      adapter_({.config = config, .where = "", .names = {}, .read = {}}, options, device_) {}
 
 bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
 
@@ -57,7 +91,8 @@ at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
                                     "'",
                                     core::did_you_mean(name, unread),
                                     "; expected shape ",
-                                    shape));
+                                    shape,
+                                    kMissingRemedy));
   }
   SGRPO_CHECK(taken_.insert(name).second, "tensor '", name, "' is asked for twice");
   const at::Tensor tensor = source_->read(name);
@@ -70,6 +105,15 @@ at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
                                     " in the checkpoint, config.json says ",
                                     shape));
   }
+  if (!tensor.is_floating_point()) {
+    throw core::UserError(core::str(source_->where,
+                                    ": tensor '",
+                                    name,
+                                    "' holds ",
+                                    tensor.scalar_type(),
+                                    ", expected floating-point numbers: load the float32 or "
+                                    "bfloat16 original of a quantised checkpoint"));
+  }
   return tensor;
 }
 
@@ -77,7 +121,9 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
                                       const std::string& name,
                                       const std::string& module) {
   at::Tensor leaf = tensor.detach();
-  if (source_ != nullptr) leaf.requires_grad_(frozen_.count(module) == 0);
+  if (source_ != nullptr) {
+    leaf.requires_grad_(!adapter_.is_active() && frozen_.count(module) == 0);
+  }
   parameters_.push_back({name, module, leaf});
   return leaf;
 }
@@ -95,24 +141,36 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
                                              const std::string& module) {
   std::vector<int64_t> shape = {0};
   shape.insert(shape.end(), trailing.begin(), trailing.end());
-  for (const Part& part : parts) shape[0] += part.rows;
-  Stack stack;
-  const auto options = at::TensorOptions().dtype(dtype_).device(
-      source_ == nullptr ? at::Device(at::kMeta) : device_);
-  stack.all = at::empty(shape, options);
-  int64_t begin = 0;
+  std::vector<at::Tensor> tensors;
   for (const Part& part : parts) {
     shape[0] = part.rows;
+    const at::Tensor tensor = read(part.name, shape);
+    tensors.push_back(source_ == nullptr ? tensor : tensor.to(device_, dtype_));
+  }
+  Stack stack;
+  stack.all = joined(tensors);
+  int64_t begin = 0;
+  for (const Part& part : parts) {
     const at::Tensor slot = stack.all.narrow(0, begin, part.rows);
-    slot.copy_(read(part.name, shape));
     stack.parts.push_back(as_parameter(slot, part.name, module));
     begin += part.rows;
   }
   return stack;
 }
 
-void WeightLoader::allow_copy(const std::string& name) {
-  if (has(name)) taken_.insert(name);
+bool WeightLoader::take_copy(const std::string& name, const std::string& original) {
+  if (!has(name) || !has(original)) return false;
+  const at::Tensor a = source_->read(name), b = source_->read(original);
+  if (a.scalar_type() != b.scalar_type() || !at::equal(a, b)) return false;
+  taken_.insert(name);
+  copies_[name] = original;
+  return true;
+}
+
+Adapter WeightLoader::finish_adapter() {
+  std::vector<std::string> names;
+  for (const auto& [name, shape] : layout_) names.push_back(name);
+  return adapter_.finish(names);
 }
 
 std::vector<Parameter> WeightLoader::finish() {
@@ -121,7 +179,7 @@ std::vector<Parameter> WeightLoader::finish() {
   std::map<std::string, size_t> order;
   for (const std::string& name : source_->names) {
     order.emplace(name, order.size());
-    if (taken_.count(name) == 0) extra.push_back(name);
+    if (taken_.count(name) == 0 && !is_derived(name)) extra.push_back(name);
   }
   if (!extra.empty()) {
     const size_t count = extra.size();
@@ -129,7 +187,9 @@ std::vector<Parameter> WeightLoader::finish() {
     throw core::UserError(core::str(source_->where,
                                     ": the checkpoint has ",
                                     count,
-                                    " tensors that this architecture does not use, first: ",
+                                    count == 1 ? " tensor" : " tensors",
+                                    " that this architecture does not use",
+                                    count == 1 ? ": " : ", first: ",
                                     core::join(extra, ", "),
                                     "; is model_type or a layer count in config.json wrong?"));
   }

@@ -2,10 +2,12 @@
 // configuration says.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "model/adapter.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::model {
@@ -16,8 +18,9 @@ class WeightLoader {
  public:
   /// Loads from `source` with dtype, device and freezing of `options`.
   WeightLoader(const ModelSource& source, const ModelOptions& options);
-  /// Records names and shapes; tensors are on the meta device.
-  WeightLoader();
+  /// Records names and shapes of a new checkpoint with this configuration; tensors are on the meta
+  /// device.
+  WeightLoader(const core::Json& config, const ModelOptions& options);
 
   /// One tensor. Frozen modules get no gradient. Throws core::UserError for a missing tensor
   /// (nearest name) or a wrong shape (found, expected).
@@ -37,12 +40,20 @@ class WeightLoader {
                    at::IntArrayRef trailing,
                    const std::string& module);
 
-  /// Declares that `name`, if present, repeats another tensor (a tied head written out).
-  void allow_copy(const std::string& name);
+  /// Whether the checkpoint has a tensor `name` with the values of `original` (a tied head written
+  /// out). If so, nobody else has to ask for it.
+  bool take_copy(const std::string& name, const std::string& original);
+  /// What take_copy found: names and their originals.
+  const std::map<std::string, std::string>& copies() const { return copies_; }
 
   bool has(const std::string& name) const;
   /// The first of the prefixes under which `probe` exists; the first prefix when recording.
   std::string find_prefix(const std::vector<std::string>& prefixes, const std::string& probe) const;
+
+  /// The adapters of this model's linear layers.
+  AdapterLoader& adapter() { return adapter_; }
+  /// All adapters, once every layer was taken.
+  Adapter finish_adapter();
 
   /// Parameters in checkpoint order. Throws core::UserError listing tensors that no module asked
   /// for.
@@ -61,8 +72,10 @@ class WeightLoader {
   const ModelSource* source_ = nullptr;
   at::ScalarType dtype_ = at::kFloat;
   at::Device device_ = at::kCPU;
+  AdapterLoader adapter_;
   std::set<std::string> frozen_;
   std::set<std::string> present_, taken_;
+  std::map<std::string, std::string> copies_;
   std::vector<Parameter> parameters_;
   std::vector<std::pair<std::string, std::vector<int64_t>>> layout_;
 };

@@ -21,7 +21,7 @@ const at::Tensor& matching(const std::map<std::string, at::Tensor>& saved,
     throw core::UserError(core::str("optimizer state has no tensor '",
                                     name,
                                     "'; it was saved for other parameters (another model, "
-                                    "model.freeze or model.dtype?)"));
+                                    "model.lora, model.freeze or model.dtype?)"));
   }
   const at::Tensor& tensor = found->second;
   if (tensor.sizes() != expected.sizes() || tensor.scalar_type() != expected.scalar_type()) {
@@ -66,7 +66,7 @@ void AdamW::load_state(const std::vector<std::pair<std::string, at::Tensor>>& st
     throw core::UserError(core::str("optimizer state has tensor '",
                                     name,
                                     "', which belongs to no trained parameter (another model, "
-                                    "model.freeze or model.dtype?)"));
+                                    "model.lora, model.freeze or model.dtype?)"));
   }
   const auto count = saved.at(kCount).item<int64_t>();
   if (count < 0) throw core::UserError(core::str("optimizer state: count is ", count));

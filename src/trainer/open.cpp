@@ -5,6 +5,7 @@
 #include "sgrpo/config/binder.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/text.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -18,14 +19,49 @@ eval::EncoderLimits limits_of(const RunConfig& config, Task task) {
 
 std::vector<std::pair<std::string, at::Tensor>> trainable(const model::Model& model) {
   std::vector<std::pair<std::string, at::Tensor>> result;
-  for (const model::Parameter& parameter : model.parameters()) {
-    if (parameter.tensor.requires_grad()) result.emplace_back(parameter.name, parameter.tensor);
+  for (const model::Parameter& parameter : model::trainable_parameters(model)) {
+    result.emplace_back(parameter.name, parameter.tensor);
   }
   if (result.empty()) {
     throw core::UserError(
         "model.freeze leaves no parameter to train: remove a module from the list");
   }
   return result;
+}
+
+int64_t count_values(const std::vector<model::Parameter>& parameters) {
+  int64_t count = 0;
+  for (const model::Parameter& parameter : parameters) count += parameter.tensor.numel();
+  return count;
+}
+
+/// An adapter as model.path trains on only if the configuration says so: without model.lora it
+/// would be a surprise either way, to merge it or to freeze the weights.
+void check_adapter(const Run& run) {
+  if (!has_adapter(run)) return;
+  const model::Adapter& adapter = run.policy.model->adapter();
+  if (run.config.model.lora.is_null()) {
+    throw core::UserError(
+        core::str("model.path ",
+                  run.config.model.path,
+                  " is an adapter, but model.lora is null: set model.lora={rank: ",
+                  adapter.rank,
+                  ", alpha: ",
+                  adapter.alpha,
+                  ", targets: [",
+                  core::join(adapter.target_modules, ", "),
+                  "]} to go on training it, or merge it first with `sgrpo export` "
+                  "to train all weights"));
+  }
+  core::info("LoRA: rank ",
+             adapter.rank,
+             ", ",
+             adapter.parameters.size() / 2,
+             " layers, ",
+             count_values(adapter.parameters),
+             " values train beside ",
+             count_values(run.policy.model->parameters()),
+             " frozen ones");
 }
 
 /// A module that the model does not have is a misunderstanding of what is trained.
@@ -45,15 +81,20 @@ void check_freeze(const Run& run) {
 
 void open_model(Run& run) {
   const RunConfig& config = run.config;
-  run.policy = eval::open_policy(config.model.path, config.model, limits_of(config, run.task));
+  model::ModelOptions options = config.model;
+  options.seed = static_cast<uint64_t>(config.seed);
+  run.policy = eval::open_policy(config.model.path, options, limits_of(config, run.task));
+  check_adapter(run);
   check_freeze(run);
   run.masked_ids = config.rollout.sampling_mask ? at::tensor(run.policy.masked_ids, at::kLong)
                                                 : at::empty({0}, at::kLong);
   run.optimizer = std::make_unique<optim::AdamW>(trainable(*run.policy.model), config.optim);
   if (config.algorithm.kl_coef > 0.0) {
     const bool is_start = config.algorithm.kl_ref == "start";
-    run.reference =
-        eval::open_reference(is_start ? config.model.path : config.algorithm.kl_ref, config.model);
+    run.reference = is_start && has_adapter(run)
+                        ? eval::share_as_reference(run.policy, config.model)
+                        : eval::open_reference(
+                              is_start ? config.model.path : config.algorithm.kl_ref, config.model);
   }
 }
 

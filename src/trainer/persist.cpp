@@ -34,10 +34,66 @@ StepReport to_report(const core::Json& json) {
   return report;
 }
 
+void restore_adapter(Run& run, const checkpoint::AdapterFolder& saved) {
+  for (const model::Parameter& parameter : run.policy.model->adapter().parameters) {
+    const at::Tensor value = saved.read(parameter.name);
+    if (value.sizes() != parameter.tensor.sizes()) {
+      throw core::UserError(core::str(saved.folder().string(),
+                                      ": tensor '",
+                                      parameter.name,
+                                      "' has shape ",
+                                      value.sizes(),
+                                      ", expected ",
+                                      parameter.tensor.sizes(),
+                                      ": model.lora changed; choose another output_dir, or the "
+                                      "setting of before"));
+    }
+    at::Tensor target = parameter.tensor;
+    target.copy_(value);
+  }
+}
+
+/// The model/ folder of a checkpoint of this run: the adapter alone, or the whole model with the
+/// weights that train.
+checkpoint::ModelWriter model_writer(const Run& run) {
+  std::vector<std::pair<std::string, at::Tensor>> trained;
+  for (const model::Parameter& parameter : model::trainable_parameters(*run.policy.model)) {
+    trained.emplace_back(parameter.name, parameter.tensor.detach());
+  }
+  if (!has_adapter(run)) {
+    std::map<std::string, at::Tensor> values(trained.begin(), trained.end());
+    for (const auto& [copy, original] : run.policy.model->spec().copies) {
+      if (const auto found = values.find(original); found != values.end())
+        values[copy] = found->second;
+    }
+    return run.policy.folder->writer([values = std::move(values)](const std::string& name) {
+      const auto found = values.find(name);
+      return found == values.end() ? at::Tensor() : found->second;
+    });
+  }
+  const model::Adapter& adapter = run.policy.model->adapter();
+  return checkpoint::adapter_writer(
+      {.base_model = std::filesystem::canonical(run.policy.folder->folder()).string(),
+       .rank = adapter.rank,
+       .alpha = adapter.alpha,
+       .is_rank_stabilized = adapter.is_rank_stabilized,
+       .target_modules = adapter.target_modules},
+      std::move(trained));
+}
+
 void restore_weights(Run& run,
                      const checkpoint::ModelFolder& saved,
                      const std::map<std::string, at::Tensor>& wide) {
   const at::NoGradGuard no_grad;
+  if (has_adapter(run) != (saved.adapter() != nullptr)) {
+    throw core::UserError(core::str(run.config.output_dir,
+                                    " was trained ",
+                                    saved.adapter() ? "with" : "without",
+                                    " model.lora, this configuration says ",
+                                    saved.adapter() ? "none" : "LoRA",
+                                    ": choose another output_dir, or the setting of before"));
+  }
+  if (saved.adapter()) return restore_adapter(run, *saved.adapter());
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
     const auto found = wide.find(parameter.name);
     at::Tensor target = parameter.tensor;
@@ -48,7 +104,6 @@ void restore_weights(Run& run,
 }  // namespace
 
 void save_checkpoint(Run& run) {
-  std::map<std::string, at::Tensor> trained;
   checkpoint::RunState state;
   state.step = run.finished_steps;
   state.state = {{"step", run.finished_steps},
@@ -62,19 +117,10 @@ void save_checkpoint(Run& run) {
                  {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
   state.optimizer = run.optimizer->state();
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
-    if (!parameter.tensor.requires_grad()) continue;
-    trained[parameter.name] = parameter.tensor.detach();
-    if (is_narrower(run, parameter))
+    if (parameter.tensor.requires_grad() && is_narrower(run, parameter))
       state.optimizer.emplace_back(kWide + parameter.name, parameter.tensor.detach());
   }
-  run.folder->save(
-      state,
-      *run.policy.folder,
-      [&](const std::string& name) {
-        const auto found = trained.find(name);
-        return found == trained.end() ? at::Tensor() : found->second;
-      },
-      run.config.trainer.keep_last);
+  run.folder->save(state, model_writer(run), run.config.trainer.keep_last);
   if (run.is_best) run.folder->mark_best(run.finished_steps);
   run.is_best = false;
   run.saved_step = run.finished_steps;

@@ -77,6 +77,7 @@ class Planner {
     const std::string where = (folder_.folder() / "config.json").string();
     spec_ = model::read_spec(folder_.config(), where);
     layout_ = model::read_layout(folder_.config(), where);
+    adapter_ = model::read_adapter_layout(folder_.config(), where, config.model);
     prompt_tokens_ = std::min(config.data.max_prompt_tokens, spec_.max_positions);
     read_images();
   }
@@ -97,9 +98,16 @@ class Planner {
     if (bytes > 0) plan_.parts.push_back({name, phase, bytes, formula});
   }
 
-  bool is_frozen(const std::string& module) const {
+  bool has_adapter() const { return !adapter_.parameters.empty(); }
+
+  /// Whether anything in the module trains: its weights, or adapters of its layers.
+  bool learns(const std::string& module) const {
     const auto& frozen = config_.model.freeze;
-    return std::find(frozen.begin(), frozen.end(), module) != frozen.end();
+    if (!has_adapter()) return std::find(frozen.begin(), frozen.end(), module) == frozen.end();
+    const auto& layers = adapter_.parameters;
+    return std::any_of(layers.begin(), layers.end(), [&](const model::Parameter& parameter) {
+      return parameter.module == module;
+    });
   }
 
   /// One image of the largest size in every prompt.
@@ -120,32 +128,33 @@ class Planner {
       counts[module_of(name)] += c10::multiply_integers(shape);
     for (const auto& [module, count] : counts) {
       plan_.num_parameters += count;
-      if (!is_frozen(module)) plan_.num_trainable += count;
-      add("weights: " + module,
-          Phase::kAlways,
-          to_unsigned(count) * width_,
-          per_value(count, width_));
+      if (!has_adapter() && learns(module)) plan_.num_trainable += count;
+      add_values("weights: " + module, count, width_);
     }
-    const int64_t trainable = plan_.num_trainable;
-    add("gradients", Phase::kAlways, to_unsigned(trainable) * width_, per_value(trainable, width_));
-    add("AdamW moments",
-        Phase::kAlways,
-        to_unsigned(trainable) * 2 * kF32,
-        per_value(trainable, 2 * kF32));
-    if (width_ < kF32) {
-      add("AdamW f32 weights",
-          Phase::kAlways,
-          to_unsigned(trainable) * kF32,
-          per_value(trainable, kF32));
-    }
-    if (config_.algorithm.kl_coef > 0.0) {
-      const int64_t all = plan_.num_parameters;
-      add("reference model", Phase::kAlways, to_unsigned(all) * width_, per_value(all, width_));
+    for (const model::Parameter& parameter : adapter_.parameters)
+      plan_.num_trainable += parameter.tensor.numel();
+    if (has_adapter()) add_values("weights: adapter", plan_.num_trainable, kF32);
+    const uint64_t width = has_adapter() ? kF32 : width_;  // of what trains
+    add_values("gradients", plan_.num_trainable, width);
+    add_values("AdamW moments", plan_.num_trainable, 2 * kF32);
+    if (width < kF32) add_values("AdamW f32 weights", plan_.num_trainable, kF32);
+    if (config_.algorithm.kl_coef > 0.0) add_reference();
+  }
+
+  /// Under an adapter, the start of the run shares the frozen weights.
+  void add_reference() {
+    if (has_adapter() && config_.algorithm.kl_ref == "start") {
+      add_values("reference adapter", plan_.num_trainable, kF32);
+    } else {
+      add_values("reference model", plan_.num_parameters, width_);
     }
   }
 
-  static std::string per_value(int64_t count, uint64_t bytes) {
-    return str(count, " values x ", bytes, " bytes");
+  void add_values(const std::string& name, int64_t count, uint64_t bytes_each) {
+    add(name,
+        Phase::kAlways,
+        to_unsigned(count) * bytes_each,
+        str(count, " values x ", bytes_each, " bytes"));
   }
 
   /// Pixels of the step's prompts and of the next step's, which are encoded ahead.
@@ -220,16 +229,13 @@ class Planner {
   void add_update() {
     const MicroBatch batch = worst_micro_batch();
     const LayerWidth decoder = layer_width(layout_, "language");
-    const bool language_learns =
-        !(is_frozen("language") && is_frozen("merger") && is_frozen("vision"));
-    add_activations("activations: language",
-                    batch.tokens,
-                    "tokens",
-                    language_learns ? decoder.kept : decoder.widest);
+    const bool is_passed = learns("language") || learns("merger") || learns("vision");
+    add_activations(
+        "activations: language", batch.tokens, "tokens", is_passed ? decoder.kept : decoder.widest);
     const LayerWidth tower = layer_width(layout_, "vision");
     const int64_t patches = batch.prompts * image_tokens_ * patches_per_token_;
     add_activations(
-        "activations: vision", patches, "patches", is_frozen("vision") ? tower.widest : tower.kept);
+        "activations: vision", patches, "patches", learns("vision") ? tower.kept : tower.widest);
     add_logits(batch.loss_tokens);
   }
 
@@ -265,6 +271,7 @@ class Planner {
   const uint64_t width_;  // bytes of one weight or activation
   model::ModelSpec spec_;
   model::TensorLayout layout_;
+  model::Adapter adapter_;
   int64_t prompt_tokens_ = 0, image_tokens_ = 0, patches_per_token_ = 0, patch_dim_ = 0;
   MemoryPlan plan_;
 };

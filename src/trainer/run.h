@@ -48,4 +48,7 @@ struct Run {
   bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
 };
 
+/// Whether low-rank adapters train instead of the weights.
+inline bool has_adapter(const Run& run) { return !run.policy.model->adapter().parameters.empty(); }
+
 }  // namespace sgrpo::trainer

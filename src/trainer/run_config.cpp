@@ -6,6 +6,7 @@
 #include "sgrpo/config/binder.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/model/lora.h"
 #include "sgrpo/trainer/load_config.h"
 
 namespace sgrpo::trainer {
@@ -93,9 +94,6 @@ void apply_override(config::Node& root, const std::string& text) {
 
 /// Values that the keys allow and this version does not implement.
 void check_supported(const RunConfig& config) {
-  if (!config.model.lora.is_null()) {
-    refuse("model.lora is set: this version trains full weights only; leave model.lora null");
-  }
   if (config.distributed.zero_stage > 0) {
     refuse(str("distributed.zero_stage is ",
                config.distributed.zero_stage,
@@ -251,6 +249,7 @@ void check_pixels(const data::DataOptions& data) {
 
 void RunConfig::validate() const {
   check_supported(*this);
+  model::read_lora(model.lora);
   check_data(data.train);
   check_pixels(data);
   check_verifiers(*this);

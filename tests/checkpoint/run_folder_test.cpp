@@ -1,3 +1,4 @@
+#include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/checkpoint/run_folder.h"
 
 #include <ATen/ATen.h>
@@ -38,13 +39,11 @@ class RunFolderTest : public ::testing::Test {
 
   void save(int64_t step, int64_t keep_last = 2) {
     const ModelFolder input(scratch_ / "m");
-    RunFolder(run_).save(
-        state_of(step),
-        input,
-        [step](const std::string& name) {
-          return name == "embed.weight" ? at::full({16, 8}, step) : at::Tensor();
-        },
-        keep_last);
+    RunFolder(run_).save(state_of(step),
+                         input.writer([step](const std::string& name) {
+                           return name == "embed.weight" ? at::full({16, 8}, step) : at::Tensor();
+                         }),
+                         keep_last);
   }
 
   void damage(int64_t step, const std::string& file) {
@@ -199,7 +198,7 @@ TEST_F(RunFolderTest, save_that_fails_leaves_the_previous_checkpoint) {
   const auto bad_value = [](const std::string& name) {
     return name == "scale" ? at::zeros({5}) : at::Tensor();
   };
-  EXPECT_THROW(run.save(state_of(2), input, bad_value, 1), core::ContractError);
+  EXPECT_THROW(run.save(state_of(2), input.writer(bad_value), 1), core::ContractError);
   EXPECT_EQ(run.steps(), std::vector<int64_t>{1});
   EXPECT_EQ(run.verify(1), "");
   EXPECT_EQ(std::distance(fs::directory_iterator(checkpoints_), {}), 2);
@@ -212,8 +211,10 @@ TEST_F(RunFolderTest, save_without_space_says_how_much_is_needed) {
   const ModelFolder input(scratch_ / "m");
   RunFolder run(run_);
   const auto same = [](const std::string&) { return at::Tensor(); };
-  EXPECT_MESSAGE(core::RunError, "not enough space to save in", run.save(state, input, same, 1));
-  EXPECT_MESSAGE(core::RunError, "161061274 MiB are needed", run.save(state, input, same, 1));
+  EXPECT_MESSAGE(
+      core::RunError, "not enough space to save in", run.save(state, input.writer(same), 1));
+  EXPECT_MESSAGE(
+      core::RunError, "161061274 MiB are needed", run.save(state, input.writer(same), 1));
   EXPECT_TRUE(run.steps().empty());
 }
 
@@ -222,9 +223,9 @@ TEST_F(RunFolderTest, save_from_a_checkpoint_that_retention_removes_still_works)
   const ModelFolder input(RunFolder(run_).folder_of(1) / "model");
   RunFolder run(run_);
   const auto same = [](const std::string&) { return at::Tensor(); };
-  run.save(state_of(2), input, same, 1);
+  run.save(state_of(2), input.writer(same), 1);
   EXPECT_EQ(run.steps(), std::vector<int64_t>{2});
-  run.save(state_of(3), input, same, 1);
+  run.save(state_of(3), input.writer(same), 1);
   EXPECT_EQ(run.verify(3), "");
   EXPECT_EQ(ModelFolder(run_).read("embed.weight")[0][0].item<int64_t>(), 1);
 }

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -48,6 +49,10 @@ class GoldenTensors {
     for (const auto& [key, tensor] : tensors_)
       if (key == name) return tensor;
     throw core::RunError(path_ + ": no tensor " + name);
+  }
+  bool has(const std::string& name) const {
+    return std::any_of(
+        tensors_.begin(), tensors_.end(), [&](const auto& entry) { return entry.first == name; });
   }
   const std::vector<std::pair<std::string, at::Tensor>>& all() const { return tensors_; }
 

@@ -52,6 +52,22 @@ TEST_F(Plan, frozen_modules_have_no_gradients_and_no_moments) {
   EXPECT_LT(bytes(part, "activations: vision"), bytes(all, "activations: vision"));
 }
 
+TEST_F(Plan, adapter_alone_has_gradients_and_moments_and_the_reference_shares_the_weights) {
+  const MemoryPlan all = plan(),
+                   lora = plan({"model.lora={rank: 2, targets: [q_proj]}", "algorithm.kl_coef=0.1"});
+  // Two layers of the decoder; A is [2, in], B [out, 2].
+  const model::ModelSpec& spec = testing::TinyPolicy::instance().model().spec();
+  const auto values = static_cast<uint64_t>(spec.num_layers * 2 *
+                                            (spec.hidden_size + spec.num_heads * spec.head_dim));
+  EXPECT_EQ(lora.num_trainable, static_cast<int64_t>(values));
+  EXPECT_EQ(bytes(lora, "weights: language"), bytes(all, "weights: language"));
+  EXPECT_EQ(bytes(lora, "weights: adapter"), 4 * values);
+  EXPECT_EQ(bytes(lora, "gradients"), 4 * values);
+  EXPECT_EQ(bytes(lora, "AdamW moments"), 8 * values);
+  EXPECT_EQ(bytes(lora, "reference adapter"), 4 * values);
+  EXPECT_EQ(bytes(lora, "reference model"), 0u);
+}
+
 TEST_F(Plan, reference_exists_only_with_a_kl_term) {
   EXPECT_EQ(bytes(plan(), "reference model"), 0u);
   const MemoryPlan result = plan({"algorithm.kl_coef=0.1"});

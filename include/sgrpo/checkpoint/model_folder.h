@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "sgrpo/checkpoint/adapter_folder.h"
 #include "sgrpo/checkpoint/safetensors.h"
+#include "sgrpo/checkpoint/written_file.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::checkpoint {
@@ -19,7 +21,8 @@ class InputFile;  // src/checkpoint/io.h
 
 /// A folder opened for reading. `path` may be a model folder, one of our checkpoints (its model/ is
 /// taken after the checksums were verified) or a run folder (its newest intact checkpoint), or a
-/// link to one of them.
+/// link to one of them. In place of a model folder there may be an adapter (PEFT's format): the
+/// folder is then that of its base model, whose weights are given without the adapter's part.
 class ModelFolder {
  public:
   /// Throws core::UserError if the path does not exist or is none of these (what was looked for is
@@ -29,6 +32,8 @@ class ModelFolder {
   explicit ModelFolder(const std::filesystem::path& path);
 
   const std::filesystem::path& folder() const { return folder_; }
+  /// The adapter that leads here, or null.
+  const std::shared_ptr<const AdapterFolder>& adapter() const { return adapter_; }
   const core::Json& config() const { return config_; }  // config.json
   /// Tensor names, file by file in index order.
   const std::vector<std::string>& names() const { return names_; }
@@ -45,27 +50,24 @@ class ModelFolder {
   /// `updated(name)` returns the new value of a tensor (cast to the file's dtype) or an undefined
   /// tensor to copy the input's bytes. Every other file (config, tokenizer, template, ...) is
   /// copied byte for byte, but for weights in other formats, which would be stale. The folder
-  /// appears whole or not at all; an existing `destination` must be an empty folder. Returns
-  /// {relative file name, size, sha256} of what was written.
-  struct Written {
-    std::string file;
-    uint64_t bytes = 0;
-    std::string sha256;
-  };
-  std::vector<Written> write_like(
+  /// appears whole or not at all; an existing `destination` must be an empty folder.
+  std::vector<WrittenFile> write_like(
       const std::filesystem::path& destination,
       const std::function<at::Tensor(const std::string&)>& updated) const;
+  /// write_like for later; this folder must outlive it.
+  ModelWriter writer(std::function<at::Tensor(const std::string&)> updated) const;
 
  private:
   void open_files();
   void open_others();
   void index_tensors();
   size_t find_file(const std::string& name) const;  // files_.size() if there is none
-  Written write_weights(const SafetensorsFile& file,
-                        const std::filesystem::path& destination,
-                        const std::function<at::Tensor(const std::string&)>& updated) const;
+  WrittenFile write_weights(const SafetensorsFile& file,
+                            const std::filesystem::path& destination,
+                            const std::function<at::Tensor(const std::string&)>& updated) const;
 
   std::filesystem::path folder_;
+  std::shared_ptr<const AdapterFolder> adapter_;
   core::Json config_;
   std::vector<SafetensorsFile> files_;
   // Open as well, so that the folder can still be copied after retention removed it.

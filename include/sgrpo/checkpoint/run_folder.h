@@ -11,7 +11,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/checkpoint/written_file.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::checkpoint {
@@ -36,10 +36,7 @@ class RunFolder {
   /// behind: the newest step must be the truth. Checks free space first (1.2 x what is needed). A
   /// step that exists already is replaced. `state.state` must be an object; its "step" is set.
   /// Throws core::RunError; the previous checkpoint stays untouched.
-  void save(const RunState& state,
-            const ModelFolder& input,
-            const std::function<at::Tensor(const std::string&)>& updated,
-            int64_t keep_last);
+  void save(const RunState& state, const ModelWriter& model, int64_t keep_last);
 
   /// Points `best` at a committed step.
   void mark_best(int64_t step);

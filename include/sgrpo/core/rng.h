@@ -17,6 +17,7 @@ enum class Purpose : uint32_t {
   kMixture = 6,
   kSubstitute = 7,
   kMinibatch = 8,
+  kAdapter = 9,
 };
 
 /// Philox4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,16 @@ std::string find_bad_id(const Policy& policy, const std::vector<int64_t>& comple
 /// Only the weights of a checkpoint, frozen: a KL reference.
 std::unique_ptr<model::Model> open_reference(const std::filesystem::path& path,
                                              const model::ModelOptions& options);
+
+/// The policy as it is now, frozen: a KL reference that shares the weights under an adapter and
+/// copies the adapter alone. `options` as the policy was opened with.
+std::unique_ptr<model::Model> share_as_reference(const Policy& policy,
+                                                 const model::ModelOptions& options);
+
+/// For ModelFolder::write_like: the tensors that the folder's adapter changes, merged; all others
+/// stay as they are.
+std::function<at::Tensor(const std::string&)> merged_weights(
+    const std::shared_ptr<const checkpoint::ModelFolder>& folder);
 
 /// The encoder of a checkpoint without reading its weights (tokenize, lint).
 std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelFolder& folder,

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +27,16 @@ struct Parameter {
   at::Tensor tensor;   // leaf
 };
 
+/// Low-rank additions to linear layers, which train instead of the weights. Without `model.lora`
+/// and without a saved adapter it has no parameters.
+struct Adapter {
+  int64_t rank = 0;
+  double alpha = 0.0;
+  bool is_rank_stabilized = false;          // scale alpha / sqrt(rank) instead of alpha / rank
+  std::vector<std::string> target_modules;  // ends of paths that match the adapted layers alone
+  std::vector<Parameter> parameters;        // f32, under PEFT's names: lora_A and lora_B in turn
+};
+
 /// Facts about a checkpoint that other rooms need.
 struct ModelSpec {
   std::string model_type;
@@ -41,6 +53,9 @@ struct ModelSpec {
   int64_t merge_size = 2;
   int64_t patch_size = 14;
   int64_t temporal_patch_size = 2;
+  /// Tensors of a loaded checkpoint that repeat a parameter (a tied head written out): its name.
+  /// They are no parameters, and must be saved with the parameter's value.
+  std::map<std::string, std::string> copies;
 };
 
 /// Keys and values of everything the decoder has seen, one preallocated buffer per layer.
@@ -58,6 +73,8 @@ class Model {
   virtual const ModelSpec& spec() const = 0;
   /// Every parameter exactly once (a tied head is the embedding), in checkpoint order.
   virtual const std::vector<Parameter>& parameters() const = 0;
+  /// The adapter; where it has parameters, only these train.
+  virtual const Adapter& adapter() const = 0;
 
   /// Hidden states after the final norm, with gradient unless under NoGradGuard: [T, D].
   virtual at::Tensor forward(const PackedTokens& input) const = 0;
@@ -84,23 +101,42 @@ class Model {
 /// Reads one tensor of a checkpoint by name.
 using TensorReader = std::function<at::Tensor(const std::string& name)>;
 
+/// A saved adapter.
+struct AdapterSource {
+  std::string where;  // path of the adapter's folder, for messages
+  int64_t rank = 0;
+  double alpha = 0.0;
+  bool is_rank_stabilized = false;
+  std::vector<std::string> names;  // as in the file
+  TensorReader read;
+};
+
 /// What a family needs to build itself.
 struct ModelSource {
   core::Json config;               // config.json
   std::string where;               // path of config.json, for messages
   std::vector<std::string> names;  // tensor names of the checkpoint, in order
   TensorReader read;               // throws checkpoint errors
+  std::optional<AdapterSource> adapter = std::nullopt;
 };
 
 /// Names and shapes of tensors, in writing order.
 using TensorLayout = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
+/// What a model with some configuration consists of.
+struct ModelLayout {
+  TensorLayout weights;
+  Adapter adapter;  // tensors on the meta device
+};
 
 /// A family: builds a model from a source; and lists tensor names and shapes for `init`.
 struct Family {
   std::unique_ptr<Model> (*load)(const ModelSource& source, const ModelOptions& options);
   ModelSpec (*spec)(const core::Json& config, const std::string& where);
   /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order.
-  TensorLayout (*layout)(const core::Json& config, const std::string& where);
+  ModelLayout (*layout)(const core::Json& config,
+                        const std::string& where,
+                        const ModelOptions& options);
 };
 using FamilyFactory = Family (*)();
 struct FamilyTag {};
@@ -116,6 +152,25 @@ ModelSpec read_spec(const core::Json& config, const std::string& where);
 
 /// Names and shapes of every tensor of a new checkpoint (for `init` and `plan`).
 TensorLayout read_layout(const core::Json& config, const std::string& where);
+
+/// The adapter that `options` give a model with this configuration, tensors on the meta device (for
+/// `plan`).
+Adapter read_adapter_layout(const core::Json& config,
+                            const std::string& where,
+                            const ModelOptions& options);
+
+/// Parameters that train: the adapter's where there is one, else the weights of all modules that
+/// are not frozen.
+std::vector<Parameter> trainable_parameters(const Model& model);
+
+/// A layer's path by today's class structure of transformers, which names adapters: in
+/// vision-language checkpoints "model.layers.0" is "model.language_model.layers.0" and "visual.x"
+/// is "model.visual.x".
+std::string adapter_path(const std::string& layer, bool has_vision);
+
+/// The tensor `name` of a checkpoint with the saved adapter's part added: weight + scale B A, in
+/// f32. Undefined if the adapter does not touch it.
+at::Tensor merge_adapter(const ModelSource& source, const std::string& name);
 
 }  // namespace sgrpo::model
 

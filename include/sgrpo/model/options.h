@@ -1,6 +1,7 @@
 // Section `model` of the configuration.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct ModelOptions {
   std::vector<std::string> freeze;
   core::Json lora = nullptr;
   bool share_prefix = true;
+  uint64_t seed = 0;  // of new adapters: the run's, no key of this section
 
   template <class V>
   void visit_fields(V& visit) {
@@ -34,7 +36,10 @@ struct ModelOptions {
           freeze,
           config::FieldInfo{.help = "modules that do not train: vision, merger, language",
                             .choices = {"vision", "merger", "language"}});
-    visit("lora", lora, config::FieldInfo{.help = "null, or {rank, alpha, targets}"});
+    visit("lora",
+          lora,
+          config::FieldInfo{.help = "null, or {rank: 16, alpha: 32, targets: all-linear}: only "
+                                    "low-rank adapters train (PEFT's format)"});
     visit("share_prefix",
           share_prefix,
           config::FieldInfo{

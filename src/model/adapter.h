@@ -1,0 +1,61 @@
+// LoRA: which layers of a model get an adapter, and where its weights come from.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sgrpo/model/lora.h"
+#include "sgrpo/model/model.h"
+
+namespace sgrpo::model {
+
+/// The addition of one linear layer, computed in f32 whatever the layer's dtype is, as PEFT does.
+struct Lora {
+  at::Tensor a, b;  // [rank, in], [out, rank] f32; undefined: no adapter here
+  double scale = 0.0;
+
+  /// y + scale * (x a^T) b^T; x [T, in], y [T, out], result in y's dtype.
+  at::Tensor add_to(const at::Tensor& y, const at::Tensor& x) const;
+};
+
+/// Gives the linear layers of one model their adapters: new ones (`options.lora`), saved ones
+/// (`source.adapter`), or none.
+class AdapterLoader {
+ public:
+  /// Throws core::UserError if both are given and disagree.
+  AdapterLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
+
+  /// With an adapter nothing else trains.
+  bool is_active() const { return lora_ || saved_; }
+  /// The adapter of a layer (checkpoint name without ".weight"); undefined tensors if it gets none.
+  Lora take(const std::string& layer, const std::string& module, int64_t in, int64_t out);
+  /// What was taken. `weights`: names of all tensors of the checkpoint. Throws core::UserError for
+  /// targets that no layer matches and for saved tensors that no layer takes.
+  Adapter finish(const std::vector<std::string>& weights);
+
+ private:
+  bool is_wanted(const std::string& path);
+  bool is_adapted(const std::string& path, const std::string& module);
+  at::Tensor read(const std::string& name, at::IntArrayRef shape);
+  at::Tensor add(const std::string& name, const std::string& module, const at::Tensor& value);
+  void check_targets() const;
+  void check_saved() const;
+  std::vector<std::string> target_modules(const std::vector<std::string>& weights) const;
+
+  bool has_vision_ = false;
+  at::Device device_ = at::kCPU;
+  std::optional<LoraOptions> lora_;
+  std::optional<AdapterSource> saved_;
+  std::map<std::string, std::string> saved_names_;  // name by PEFT's rule today -> name in the file
+  int64_t rank_ = 0;
+  double alpha_ = 0.0;
+  uint64_t seed_ = 0;
+  std::set<std::string> frozen_, matched_, adapted_;
+  std::set<std::string> linears_;  // last parts of the paths of all layers that may have an adapter
+  Adapter adapter_;
+};
+
+}  // namespace sgrpo::model

@@ -1,0 +1,164 @@
+// Runs that train an adapter: what is saved, what resumes, what may start from it.
+#include "sgrpo/checkpoint/adapter_folder.h"
+#include "sgrpo/eval/policy.h"
+#include "trainer/run_files.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+class LoraRuns : public Runs {
+ protected:
+  static Overrides lora() { return {"model.lora={rank: 4, alpha: 8, targets: [q_proj, up_proj]}"}; }
+
+  static std::filesystem::path adapter_of(const std::filesystem::path& run, int64_t step) {
+    return folder_of(run, step) / "model";
+  }
+  static Tensors adapter_tensors(const std::filesystem::path& run, int64_t step) {
+    return read_tensors(adapter_of(run, step) / "adapter_model.safetensors");
+  }
+  static uint64_t values_of(const Tensors& tensors) {
+    uint64_t count = 0;
+    for (const auto& [name, tensor] : tensors) count += static_cast<uint64_t>(tensor.numel());
+    return count;
+  }
+  static eval::Policy open(const std::filesystem::path& path) {
+    model::ModelOptions options;
+    options.device = "cpu";
+    return eval::open_policy(path, options, {});
+  }
+};
+
+TEST_F(LoraRuns, checkpoint_is_an_adapter_whose_state_is_as_small) {
+  const auto folder = run("run", both(coin(), lora()));
+  const Tensors adapter = adapter_tensors(folder, 1);
+  EXPECT_FALSE(std::filesystem::exists(weights_of(folder, 1)));
+  double changed = 0.0;
+  for (const auto& [name, tensor] : adapter) {
+    EXPECT_TRUE(core::ends_with(name, "lora_A.weight") || core::ends_with(name, "lora_B.weight"));
+    if (core::ends_with(name, "lora_B.weight")) changed += tensor.abs().sum().item<double>();
+  }
+  EXPECT_GT(changed, 0.0);  // B starts at zero
+  // Two moments a value and one count: nothing for the frozen weights.
+  EXPECT_EQ(values_of(read_tensors(optimizer_of(folder, 1))), 2 * values_of(adapter) + 1);
+  const checkpoint::AdapterFolder saved(adapter_of(folder, 1));
+  EXPECT_EQ(saved.config().rank, 4);
+  EXPECT_EQ(saved.config().alpha, 8.0);
+  EXPECT_EQ(saved.config().base_model, std::filesystem::canonical(model()).string());
+}
+
+TEST_F(LoraRuns, two_steps_and_two_more_equal_four) {
+  const Overrides options = both(both(coin(), lora()),
+                                 {"trainer.save_every=2",
+                                  "trainer.keep_last=0",
+                                  "algorithm.kl_coef=0.05",
+                                  "eval.every=2",
+                                  "eval.max_new_tokens=4",
+                                  "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"});
+  const auto whole = run("whole", both(options, {"trainer.steps=4"}));
+  run("cut", both(options, {"trainer.steps=2"}));
+  const auto cut = run("cut", both(options, {"trainer.steps=4"}));
+  expect_same_metrics(whole, cut);
+  for (const char* file : {"model/adapter_model.safetensors", "optimizer.safetensors"})
+    expect_same_bytes(folder_of(whole, 4) / file, folder_of(cut, 4) / file);
+}
+
+TEST_F(LoraRuns, reference_is_the_start_and_does_not_follow) {
+  const auto folder = run(
+      "run",
+      both(both(coin(), lora()), {"algorithm.kl_coef=0.05", "trainer.steps=3", "optim.eps=1e-8"}));
+  const auto rows = metrics_of(folder);
+  EXPECT_EQ(rows.at(0).at("kl").get<double>(), 0.0);  // B = 0: the adapter adds nothing
+  EXPECT_GT(rows.at(2).at("kl").get<double>(), 1e-4);
+}
+
+TEST_F(LoraRuns, reference_that_shares_weights_equals_one_that_owns_them) {
+  const auto options =
+      both(both(coin(), lora()), {"algorithm.kl_coef=0.05", "trainer.steps=3", "optim.eps=1e-8"});
+  const auto shared = run("shared", options);
+  const auto owned =
+      run("owned", both(options, {"algorithm.kl_ref=" + (scratch_ / "model").string()}));
+  expect_same_metrics(shared, owned);
+}
+
+TEST_F(LoraRuns, opened_adapter_and_merged_export_agree) {
+  const auto folder = run("run", both(both(coin(), lora()), {"optim.eps=1e-8"}));
+  const auto input = std::make_shared<const checkpoint::ModelFolder>(folder);
+  ASSERT_TRUE(input->adapter() != nullptr);
+  input->write_like(scratch_ / "merged", eval::merged_weights(input));
+  const Tensors base = read_tensors(model() / "model.safetensors"),
+                merged = read_tensors(scratch_ / "merged" / "model.safetensors");
+  EXPECT_EQ(base.size(), merged.size());
+  int64_t num_changed = 0;
+  for (const auto& [name, tensor] : base) num_changed += !at::equal(tensor, merged.at(name));
+  EXPECT_EQ(num_changed, static_cast<int64_t>(adapter_tensors(folder, 1).size()) / 2);
+  expect_same_bytes(model() / "config.json", scratch_ / "merged" / "config.json");
+
+  const at::NoGradGuard guard;
+  const PackedTokens text{.token_ids = at::arange(20, 30, at::kLong),
+                          .position_ids = at::arange(10, at::kLong).expand({3, 10}).contiguous(),
+                          .pixel_values = at::empty({0, 0}),
+                          .grid_thw = at::empty({0, 3}, at::kLong),
+                          .segments = {at::tensor({0, 10, 0, 0, 0, 10}, at::kLong).view({1, 6})}};
+  const at::Tensor live = open(folder).model->forward(text),
+                   plain = open(scratch_ / "merged").model->forward(text),
+                   start = open(model()).model->forward(text);
+  // Hidden states of order 1 after two layers; the update itself is far larger than rounding.
+  EXPECT_LT((live - plain).abs().max().item<double>(), 2e-5);
+  EXPECT_GT((live - start).abs().max().item<double>(), 1e-3);
+}
+
+TEST_F(LoraRuns, sft_adapter_trains_on_as_a_policy) {
+  const auto sft = run("sft", lora(), Task::kSft);
+  const Overrides next = {"model.path=" + sft.string()};
+  const auto rl = run("rl", both(both(coin(), lora()), next));
+  EXPECT_GT(max_difference(adapter_tensors(sft, 1), adapter_tensors(rl, 1)), 0.0);
+  const checkpoint::AdapterFolder saved(adapter_of(rl, 1));
+  EXPECT_EQ(saved.config().base_model, std::filesystem::canonical(model()).string());
+  const std::string error = error_of(next);
+  EXPECT_EQ(error,
+            "model.path sft is an adapter, but model.lora is null: set model.lora={rank: 4, alpha: "
+            "8, targets: [q_proj, up_proj]} to go on training it, or merge it first with `sgrpo "
+            "export` to train all weights");
+}
+
+TEST_F(LoraRuns, run_does_not_resume_under_another_setting) {
+  run("refused", both(coin(), lora()));
+  EXPECT_EQ(error_of(both(coin(), {"trainer.steps=2"})),
+            "refused was trained with model.lora, this configuration says none: choose another "
+            "output_dir, or the setting of before");
+}
+
+TEST_F(LoraRuns, adapter_folders_of_other_kinds_are_refused) {
+  const auto folder = run("run", both(coin(), lora()));
+  const auto config = adapter_of(folder, 1) / "adapter_config.json";
+  const Json good = core::parse_json(core::read_file(config), "adapter_config.json");
+  const auto error_with = [&](const std::string& key, const Json& value) {
+    const auto copy = scratch_ / "copy";
+    std::filesystem::remove_all(copy);
+    std::filesystem::copy(adapter_of(folder, 1), copy);
+    Json changed = good;
+    changed[key] = value;
+    core::write_file_atomic(copy / "adapter_config.json", changed.dump());
+    return scratch_.shorten(
+        testing::message_of<core::UserError>([&] { const checkpoint::ModelFolder opened(copy); }));
+  };
+  EXPECT_EQ(error_with("use_dora", true),
+            "copy/adapter_config.json: use_dora is true, which is not supported: merge the adapter "
+            "in Python (merge_and_unload) and give the merged model");
+  EXPECT_EQ(error_with("modules_to_save", {"lm_head"}),
+            "copy/adapter_config.json: modules_to_save is [\"lm_head\"], which is not supported: "
+            "merge the adapter in Python (merge_and_unload) and give the merged model");
+  EXPECT_EQ(error_with("peft_type", "IA3"),
+            "copy/adapter_config.json: peft_type is 'IA3', expected LORA");
+  EXPECT_EQ(error_with("base_model_name_or_path", "Qwen/Qwen2.5-VL-3B-Instruct"),
+            "copy/adapter_config.json: base_model_name_or_path is 'Qwen/Qwen2.5-VL-3B-Instruct', "
+            "and there is no such folder here: write the base model's folder there (names on the "
+            "Hugging Face Hub are not downloaded)");
+  EXPECT_EQ(error_with("base_model_name_or_path", adapter_of(folder, 1).string()),
+            "copy/adapter_config.json: base_model_name_or_path is itself an adapter "
+            "(run/checkpoints/step-000001/model): merge that one first with `sgrpo export "
+            "--checkpoint DIR --output NEW_DIR` and write NEW_DIR there");
+}
+
+}  // namespace
+}  // namespace sgrpo::trainer
