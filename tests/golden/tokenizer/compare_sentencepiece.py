@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Compares `sgrpo tokenize` with the Python package `sentencepiece` on models trained here; prints the count of differences.
 
-    python3 compare_sentencepiece.py [--binary build/release/sgrpo] [--count 5000] [--seed 0]        # sentencepiece 0.2
+    python3 compare_sentencepiece.py [--binary build/release/sgrpo] [--count 5000] [--seed 0]
 
 Models: BPE, unigram, characters; with and without byte fallback, dummy prefix, extra white space and single digits;
 every normalisation rule; symbols of the user and control pieces; ChatML tokens behind the pieces, in
 tokenizer_config.json or added_tokens.json. `count` strings a model: ids and decoded text. Where a folder adds tokens,
-the package is asked for the stretches between them. Exit status 1 if any row differs.
+the package is asked for the stretches between them. Exit status 1 if any row differs. None does with package 0.1.97,
+the version of the library that the program links; 0.2.3 breaks a tie of two unigram segmentations the other way in about
+one string of 50,000.
 """
 import argparse
 import io
