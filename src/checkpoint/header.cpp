@@ -210,15 +210,26 @@ uint64_t checked_bytes(const TensorEntry& entry, const Dtype& dtype, const std::
   return is_empty ? 0 : bytes;
 }
 
+constexpr const char* kQuantisedHint =
+    "; quantised weights are not read: take the float32 or bfloat16 original";
+
+/// F8_E4M3, F8_E5M2, F8_E8M0, F6_..., F4
+bool is_quantised(std::string_view dtype) {
+  return core::starts_with(dtype, "F8_") || core::starts_with(dtype, "F6_") || dtype == "F4";
+}
+
 void check_layout(const Header& header, uint64_t data_bytes, const std::string& where) {
   uint64_t position = 0;
   for (const TensorEntry& entry : header.entries) {
     const Dtype* dtype = find_dtype(entry.dtype);
     if (dtype == nullptr) {
-      refuse(
-          where,
-          entry,
-          core::str("has dtype '", core::printable(entry.dtype), "'; supported: ", known_dtypes()));
+      refuse(where,
+             entry,
+             core::str("has dtype '",
+                       core::printable(entry.dtype),
+                       "'; supported: ",
+                       known_dtypes(),
+                       is_quantised(entry.dtype) ? kQuantisedHint : ""));
     }
     const std::string range = core::str("[", entry.begin, ", ", entry.end, ")");
     if (entry.end < entry.begin) {

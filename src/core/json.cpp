@@ -10,6 +10,7 @@ constexpr int kMaxDepth = 64;
 
 std::string kind(const Json& value) {
   if (value.is_number_integer()) return "an integer";
+  if (value.is_null()) return "null";
   return str(value.is_structured() ? "an " : "a ", value.type_name());
 }
 
@@ -45,6 +46,8 @@ int64_t as_int(const Json& value,
   } else if (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()) &&
              std::abs(value.get<double>()) < 9.0e15) {
     result = static_cast<int64_t>(value.get<double>());  // "28.0": some writers print integers so
+  } else if (value.is_number()) {
+    throw UserError(str(where, ": '", key, "' is ", value, ", expected an integer"));
   } else {
     wrong_type(where, key, value, "an integer");
   }

@@ -25,7 +25,12 @@ std::array<double, 3> read_triple(const Json& json,
     fallback[i] = (*value)[i].get<double>();
     if (i == 2) return fallback;
   }
-  throw core::UserError(core::str(where, ": '", key, "' must be a list of three numbers"));
+  throw core::UserError(core::str(where,
+                                  ": '",
+                                  key,
+                                  "' is ",
+                                  core::printable(core::dump_ascii(*value), 100),
+                                  ", expected a list of three numbers"));
 }
 
 /// transformers would skip the step; the model never saw such pixels, so the file is wrong.
@@ -36,11 +41,24 @@ void require_step(const Json& json, const std::string& key, const std::string& w
   }
 }
 
+/// `size` must say something of areas: {height, width} would be another processor's.
+void require_areas(const Json& size, const std::string& where) {
+  for (const char* key : {"shortest_edge", "longest_edge", "min_pixels", "max_pixels"}) {
+    if (core::find(size, key) != nullptr) return;
+  }
+  throw core::UserError(
+      core::str(where,
+                ": 'size' is ",
+                core::printable(core::dump_ascii(size), 100),
+                ", expected {\"shortest_edge\": N, \"longest_edge\": N} in pixels"));
+}
+
 void read_size(const Json& json, const std::string& where, ProcessorConfig& config) {
   const auto area = [&](const Json& object, const std::string& key, int64_t& target) {
     target = core::get_int_or(object, key, target, where, 1, kMaxArea);
   };
   if (const Json* size = core::find(json, "size"); size != nullptr) {
+    require_areas(*size, where);
     area(*size, "shortest_edge", config.min_pixels);
     area(*size, "longest_edge", config.max_pixels);
     area(*size, "min_pixels", config.min_pixels);
@@ -58,6 +76,7 @@ void read_size(const Json& json, const std::string& where, ProcessorConfig& conf
 }
 
 ProcessorConfig read_config(const Json& json, const std::string& where) {
+  if (!json.is_object()) throw core::UserError(where + ": not an object of settings");
   const std::string type = core::get_string_or(json, "image_processor_type", "Qwen", where);
   if (!core::starts_with(type, "Qwen")) {
     throw core::UserError(core::str(
@@ -66,8 +85,13 @@ ProcessorConfig read_config(const Json& json, const std::string& where) {
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"})
     require_step(json, step, where);
   constexpr int64_t kBicubic = 3;
-  core::get_int_or(json, "resample", kBicubic, where, kBicubic, kBicubic);
+  const int64_t resample = core::get_int_or(json, "resample", kBicubic, where);
+  if (resample != kBicubic) {
+    throw core::UserError(
+        core::str(where, ": 'resample' is ", resample, ", expected ", kBicubic, " (bicubic)"));
+  }
   ProcessorConfig config;
+  config.where = where;
   config.patch_size = core::get_int_or(json, "patch_size", config.patch_size, where, 1, kMaxEdge);
   config.temporal_patch_size =
       core::get_int_or(json, "temporal_patch_size", config.temporal_patch_size, where, 1, kMaxEdge);
@@ -79,7 +103,9 @@ ProcessorConfig read_config(const Json& json, const std::string& where) {
   if (!(config.rescale_factor > 0) || !std::isfinite(config.rescale_factor))
     throw core::UserError(core::str(where, ": 'rescale_factor' must be a positive number"));
   for (const double value : config.std) {
-    if (!(value > 0)) throw core::UserError(core::str(where, ": 'image_std' must be positive"));
+    if (!(value > 0))
+      throw core::UserError(
+          core::str(where, ": 'image_std' has ", value, ", expected positive numbers"));
   }
   return config;
 }

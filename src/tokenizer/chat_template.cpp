@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <regex>
 
-#include "byte_level.h"
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
+#include "template_files.h"
 
 namespace sgrpo::tokenizer {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{4} << 20;
 constexpr std::string_view kStart = "<|im_start|>";
 constexpr std::string_view kEnd = "<|im_end|>\n";
 constexpr std::string_view kImage = "<|vision_start|><|image_pad|><|vision_end|>";
@@ -87,15 +86,38 @@ std::string find_generation_prompt(std::string_view text, const std::string& whe
   return prompt + "\n" + unescape_newlines(rest.substr(0, rest.find_first_of("'\"{")));
 }
 
+// Whose template a text is, if it is a known other one; for messages.
+std::string_view other_kind(std::string_view text) {
+  struct Mark {
+    std::string_view mark, kind;
+  };
+  constexpr Mark kMarks[] = {{"<|start_header_id|>", "Llama 3's"},
+                             {"<|header_start|>", "Llama 4's"},
+                             {"[INST]", "Mistral's or Llama 2's"},
+                             {"<start_of_turn>", "Gemma's"},
+                             {"<\uff5cUser\uff5c>", "DeepSeek's"},
+                             {"<|user|>", "Phi's or GLM's"},
+                             {"USER:", "Vicuna's"}};
+  for (const Mark& mark : kMarks) {
+    if (contains(text, mark.mark)) return mark.kind;
+  }
+  return "";
+}
+
 // std::regex recurses once a character: every repetition below has a bound, so that no template
 // can exhaust the stack.
 
 // Marks without which the text is no ChatML, and filters that change what is rendered.
 void check_markers(std::string_view text, const std::string& where) {
   for (const std::string_view marker : {"<|im_start|>", "<|im_end|>", "messages"}) {
-    if (!contains(text, marker)) {
-      refuse(where, core::str("is not ChatML: it has no '", marker, "'"));
-    }
+    if (contains(text, marker)) continue;
+    const std::string_view kind = other_kind(text);
+    refuse(where,
+           core::str("is not ChatML: it has no '",
+                     marker,
+                     "'",
+                     kind.empty() ? "" : core::str("; it looks like ", kind),
+                     "; expected a template of the Qwen family"));
   }
   static const std::regex kTurnEnd(R"(<\|im_end\|>(' {0,2}\+ {0,2}'|" {0,2}\+ {0,2}")?(\n|\\n))");
   if (!std::regex_search(text.begin(), text.end(), kTurnEnd)) {
@@ -134,37 +156,13 @@ size_t last_query(const std::vector<Message>& messages) {
   return messages.size() - 1;
 }
 
-// tokenizer_config.json's chat_template: a text, or a list of {name, template}.
-std::string template_of_config(const core::Json& value, const std::string& where) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_array()) {
-    for (const core::Json& entry : value) {
-      if (core::get_string(entry, "name", where) == "default") {
-        return core::get_string(entry, "template", where);
-      }
-    }
-  }
-  throw core::UserError(core::str(
-      where, ": chat_template is no text and has no entry named 'default', expected one of them"));
-}
-
 }  // namespace
 
 ChatTemplate ChatTemplate::load(const std::filesystem::path& folder) {
-  const auto jinja = folder / "chat_template.jinja";
-  if (std::filesystem::exists(jinja)) {
-    return from_text(core::read_file(jinja, kMaxBytes), jinja.string());
-  }
-  const auto json = folder / "chat_template.json";
-  if (std::filesystem::exists(json)) {
-    const core::Json file = core::parse_json(core::read_file(json, kMaxBytes), json.string());
-    return from_text(core::get_string(file, "chat_template", json.string()), json.string());
-  }
-  const core::Json config = read_tokenizer_config(folder);
-  const std::string where = (folder / "tokenizer_config.json").string();
-  if (const core::Json* value = core::find(config, "chat_template")) {
-    return from_text(template_of_config(*value, where), where);
-  }
+  if (const auto found = find_template(folder)) return from_text(found->text, found->where);
+  core::warn(folder.string(),
+             " has no chat template: prompts are written as plain ChatML, without a default "
+             "system turn");
   ChatTemplate plain;
   plain.where_ = folder.string();
   return plain;

@@ -68,7 +68,7 @@ TEST(Json, get_int_checks_type_and_range) {
   EXPECT_EQ(error_of([&] { get_int(object, "b", "f.json"); }),
             "f.json: 'b' is a string, expected an integer");
   EXPECT_EQ(error_of([&] { get_int(object, "c", "f.json"); }),
-            "f.json: 'c' is a number, expected an integer");
+            "f.json: 'c' is 7.5, expected an integer");
   EXPECT_EQ(error_of([&] { get_int(object, "g", "f.json"); }),
             "f.json: 'g' is an array, expected an integer");
   EXPECT_EQ(error_of([&] { get_int(object, "a", "f.json", 1, 4); }),

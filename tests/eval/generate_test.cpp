@@ -100,7 +100,7 @@ TEST_F(GenerateFile, every_bad_row_of_logprobs_gives_an_error_row_and_the_good_o
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"none", "the row has no 'completion' to score"},
       {"text", "the row: 'completion_ids' is a string, expected a list of integers"},
-      {"float", "the row: 'completion_ids' is a number, expected an integer"},
+      {"float", "the row: 'completion_ids' is 1.5, expected an integer"},
       {"empty", "'completion_ids' is an empty list"},
       {"large", "the completion holds token id 408, expected 0..407"},
       {"negative", "the completion holds token id -1, expected 0..407"},

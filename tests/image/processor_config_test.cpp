@@ -51,7 +51,9 @@ TEST_F(ProcessorFolder, load_wrong_values_name_file_and_key) {
   write("preprocessor_config.json", R"({"patch_size": "14"})");
   EXPECT_EQ(error(), "preprocessor_config.json: 'patch_size' is a string, expected an integer");
   write("preprocessor_config.json", R"({"image_mean": [0.5, 0.5]})");
-  EXPECT_EQ(error(), "preprocessor_config.json: 'image_mean' must be a list of three numbers");
+  EXPECT_EQ(
+      error(),
+      "preprocessor_config.json: 'image_mean' is [0.5,0.5], expected a list of three numbers");
   write("preprocessor_config.json", R"({"min_pixels": 50, "max_pixels": 40})");
   EXPECT_EQ(error(), "preprocessor_config.json: min_pixels is 50, larger than max_pixels = 40");
   write("preprocessor_config.json", R"({"do_normalize": false})");
@@ -59,7 +61,17 @@ TEST_F(ProcessorFolder, load_wrong_values_name_file_and_key) {
             "preprocessor_config.json: 'do_normalize' is false; only processors that do this step "
             "are supported");
   write("preprocessor_config.json", R"({"resample": 2})");
-  EXPECT_EQ(error(), "preprocessor_config.json: 'resample' is 2, expected 3..3");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'resample' is 2, expected 3 (bicubic)");
+  write("preprocessor_config.json", R"({"image_std": [1, 0, 1]})");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'image_std' has 0, expected positive numbers");
+  write("preprocessor_config.json", R"({"max_pixels": 1e30})");
+  EXPECT_EQ(error(), "preprocessor_config.json: 'max_pixels' is 1e+30, expected an integer");
+  write("preprocessor_config.json", R"({"size": {"height": 224, "width": 224}})");
+  EXPECT_EQ(error(),
+            "preprocessor_config.json: 'size' is {\"height\":224,\"width\":224}, expected "
+            "{\"shortest_edge\": N, \"longest_edge\": N} in pixels");
+  write("preprocessor_config.json", "[]");
+  EXPECT_EQ(error(), "preprocessor_config.json: not an object of settings");
   write("preprocessor_config.json", R"({"image_processor_type": "CLIPImageProcessor"})");
   EXPECT_EQ(error(),
             "preprocessor_config.json: 'image_processor_type' is 'CLIPImageProcessor', expected a "

@@ -114,8 +114,8 @@ TEST_P(TextFamily, a_tensor_of_a_tower_is_refused) {
   Checkpoint checkpoint = golden_.checkpoint;
   checkpoint.tensors.emplace_back("visual.merger.ln_q.weight", at::zeros({4}));
   EXPECT_EQ(load_error(checkpoint),
-            "tiny/config.json: the checkpoint has 1 tensors that this architecture does not use, "
-            "first: visual.merger.ln_q.weight; is model_type or a layer count in config.json "
+            "tiny/config.json: the checkpoint has 1 tensor that this architecture does not use: "
+            "visual.merger.ln_q.weight; is model_type or a layer count in config.json "
             "wrong?");
 }
 

@@ -8,12 +8,17 @@
 #include "sgrpo/core/error.h"
 #include "testing/expect_close.h"
 #include "testing/random_tensor.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::model {
 namespace {
 
 using sgrpo::testing::expect_bitwise_equal;
 using sgrpo::testing::random_normal;
+
+const std::string kMissingRemedy =
+    "; is a shard missing, or model_type, a layer count or tie_word_embeddings in config.json "
+    "wrong?";
 
 std::string error_of(const Checkpoint& checkpoint) {
   try {
@@ -94,7 +99,8 @@ TEST(Load, an_untied_head_is_a_parameter_of_its_own) {
   checkpoint.config["tie_word_embeddings"] = false;
   EXPECT_EQ(
       error_of(checkpoint),
-      "tiny/config.json: the checkpoint has no tensor 'lm_head.weight'; expected shape [304, 32]");
+      "tiny/config.json: the checkpoint has no tensor 'lm_head.weight'; expected shape [304, 32]" +
+          kMissingRemedy);
   checkpoint.tensors.emplace_back("lm_head.weight", random_normal({304, 32}, 1).to(at::kFloat));
   const auto model = checkpoint.load();
   EXPECT_EQ(model->parameters().size(), checkpoint.tensors.size());
@@ -107,6 +113,89 @@ TEST(Load, a_tied_head_that_is_written_out_is_the_embedding) {
   const auto model = checkpoint.load();
   EXPECT_EQ(model->parameters().size(), checkpoint.tensors.size() - 1);
   expect_bitwise_equal(model->output_weight(), checkpoint.tensor("model.embed_tokens.weight"));
+}
+
+TEST(Load, a_tied_head_that_is_written_out_is_known_as_a_copy) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  EXPECT_TRUE(checkpoint.load()->spec().copies.empty());
+  checkpoint.tensors.emplace_back("lm_head.weight", checkpoint.tensor("model.embed_tokens.weight"));
+  const std::map<std::string, std::string> expected = {
+      {"lm_head.weight", "model.embed_tokens.weight"}};
+  EXPECT_EQ(checkpoint.load()->spec().copies, expected);
+}
+
+// As transformers: the configuration is wrong, both matrices are used.
+TEST(Load, a_head_that_differs_from_its_tied_embedding_is_used) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  const at::Tensor other = checkpoint.tensor("model.embed_tokens.weight") * 2;
+  checkpoint.tensors.emplace_back("lm_head.weight", other);
+  const auto model = checkpoint.load();
+  EXPECT_EQ(model->parameters().size(), checkpoint.tensors.size());
+  expect_bitwise_equal(model->output_weight(), other);
+  EXPECT_TRUE(model->spec().copies.empty());
+}
+
+TEST(Load, a_tied_pair_may_be_written_under_the_heads_name) {
+  const Checkpoint golden = Checkpoint::golden();
+  Checkpoint checkpoint = golden;
+  for (auto& [name, tensor] : checkpoint.tensors)
+    if (name == "model.embed_tokens.weight") name = "lm_head.weight";
+  const GoldenCase c = golden_case("images");
+  expect_bitwise_equal(checkpoint.load()->forward(c.input), golden.load()->forward(c.input));
+}
+
+TEST(Load, tables_of_rotary_frequencies_are_left_alone) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  const size_t parameters = checkpoint.tensors.size();
+  checkpoint.tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", at::ones({4}));
+  checkpoint.tensors.emplace_back("visual.rotary_pos_emb.inv_freq", at::ones({4}));
+  EXPECT_EQ(checkpoint.load()->parameters().size(), parameters);
+}
+
+TEST(Load, text_and_head_may_stand_under_language_model) {
+  const Checkpoint golden = Checkpoint::golden();
+  Checkpoint checkpoint = golden;
+  checkpoint.config["tie_word_embeddings"] = false;
+  const at::Tensor head = random_normal({304, 32}, 1).to(at::kFloat);
+  checkpoint.tensors.emplace_back("lm_head.weight", head);
+  for (auto& [name, tensor] : checkpoint.tensors)
+    if (!name.starts_with("visual.")) name = "language_model." + name;
+  const GoldenCase c = golden_case("images");
+  const auto model = checkpoint.load();
+  expect_bitwise_equal(model->forward(c.input), golden.load()->forward(c.input));
+  expect_bitwise_equal(model->output_weight(), head);
+}
+
+TEST(Load, tying_may_be_said_in_text_config_alone) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  core::Json text = checkpoint.config;
+  text.erase("vision_config");
+  checkpoint.config["text_config"] = text;
+  checkpoint.config["tie_word_embeddings"] = false;
+  EXPECT_EQ(checkpoint.load()->parameters().size(), checkpoint.tensors.size());
+}
+
+TEST(Load, placeholder_ids_of_the_published_vocabulary_are_the_default) {
+  core::Json config = Checkpoint::golden().config;
+  config.erase("image_token_id");
+  config.erase("video_token_id");
+  EXPECT_EQ(sgrpo::testing::message_of<core::UserError>([&] { read_spec(config, "c.json"); }),
+            "c.json: key 'image_token_id' is missing");
+  config["vocab_size"] = 151936;
+  EXPECT_EQ(read_spec(config, "c.json").image_token_id, 151655);
+  EXPECT_EQ(read_spec(config, "c.json").video_token_id, 151656);
+}
+
+TEST(Load, a_window_behind_the_last_layer_hides_nothing) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.config["use_sliding_window"] = true;
+  checkpoint.config["max_window_layers"] = 2;
+  EXPECT_EQ(error_of(checkpoint), "");
+  checkpoint.config["max_window_layers"] = 1;
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: use_sliding_window is true, which is not supported");
+  checkpoint.config["layer_types"] = {"full_attention", "full_attention"};
+  EXPECT_EQ(error_of(checkpoint), "");
 }
 
 TEST(Freeze, named_modules_get_no_gradient_and_the_others_the_same_one) {
@@ -160,7 +249,8 @@ TEST(LoadErrors, a_missing_tensor_is_named_with_its_nearest_neighbour) {
   checkpoint.tensors.emplace_back("model.layers.1.mlp.upproj.weight", at::zeros({40, 32}));
   EXPECT_EQ(error_of(checkpoint),
             "tiny/config.json: the checkpoint has no tensor 'model.layers.1.mlp.up_proj.weight' "
-            "(did you mean 'model.layers.1.mlp.upproj.weight'?); expected shape [40, 32]");
+            "(did you mean 'model.layers.1.mlp.upproj.weight'?); expected shape [40, 32]" +
+                kMissingRemedy);
 }
 
 TEST(LoadErrors, tensors_that_nobody_reads_are_listed) {
@@ -172,6 +262,22 @@ TEST(LoadErrors, tensors_that_nobody_reads_are_listed) {
       "tiny/config.json: the checkpoint has 2 tensors that this architecture does not use, first: "
       "model.layers.2.norm.weight, score.weight; is model_type or a layer count in config.json "
       "wrong?");
+}
+
+TEST(LoadErrors, quantised_weights_are_known_by_their_names_and_types) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.tensors.emplace_back("model.layers.0.mlp.up_proj.qweight", at::zeros({1}));
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: the checkpoint has tensor 'model.layers.0.mlp.up_proj.qweight', so "
+            "its weights are quantised (GPTQ or AWQ); quantised checkpoints are not supported: "
+            "load the float32 or bfloat16 original");
+  checkpoint = Checkpoint::golden();
+  at::Tensor& weight = checkpoint.tensor("model.layers.0.mlp.up_proj.weight");
+  weight = weight.to(at::kChar);
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: tensor 'model.layers.0.mlp.up_proj.weight' holds Char, expected "
+            "floating-point numbers: load the float32 or bfloat16 original of a quantised "
+            "checkpoint");
 }
 
 TEST(LoadErrors, a_wrong_shape_is_found_and_expected) {
@@ -190,10 +296,10 @@ struct BadConfig {
 
 TEST(LoadErrors, broken_configurations_are_named_by_key) {
   const std::vector<BadConfig> cases = {
-      {"/num_attention_heads",
+      {"/num_key_value_heads",
        3,
-       "tiny/config.json: num_attention_heads is 3, expected a multiple of num_key_value_heads = "
-       "2"},
+       "tiny/config.json: num_attention_heads is 4, expected a multiple of num_key_value_heads = "
+       "3"},
       {"/head_dim", 7, "tiny/config.json: head_dim is 7, expected an even number"},
       {"/rope_scaling/mrope_section",
        {2, 1, 2},
@@ -204,6 +310,27 @@ TEST(LoadErrors, broken_configurations_are_named_by_key) {
        "tiny/config.json: mrope_section is [2, 2], expected three parts that add up to head_dim / "
        "2 = "
        "4"},
+      {"/rope_scaling/mrope_section",
+       {-2, 5, 1},
+       "tiny/config.json: mrope_section is [-2, 5, 1], expected three parts that add up to "
+       "head_dim "
+       "/ 2 = 4"},
+      {"/rope_scaling",
+       core::Json::array(),
+       "tiny/config.json: 'rope_scaling' is an array, expected an object"},
+      {"/hidden_size",
+       33,
+       "tiny/config.json: hidden_size is 33, expected a multiple of num_attention_heads = 4"},
+      {"/num_hidden_layers", 0, "tiny/config.json: 'num_hidden_layers' is 0, expected 1..65536"},
+      {"/hidden_size", 1e30, "tiny/config.json: 'hidden_size' is 1e+30, expected an integer"},
+      {"/rms_norm_eps",
+       -1,
+       "tiny/config.json: rms_norm_eps is -1, expected at least 0 and below 1"},
+      {"/rope_theta", 0, "tiny/config.json: rope_theta is 0, expected at least 1 and below 1e+15"},
+      {"/vision_config/fullatt_block_indexes",
+       core::Json::array({77}),
+       "tiny/config.json (vision_config): fullatt_block_indexes has 77, expected blocks from 0 to "
+       "below depth = 2"},
       {"/rope_scaling",
        nullptr,
        "tiny/config.json: mrope_section is missing (under rope_scaling or rope_parameters)"},
@@ -211,13 +338,10 @@ TEST(LoadErrors, broken_configurations_are_named_by_key) {
        "yarn",
        "tiny/config.json: rope type 'yarn' is not supported, expected default or mrope"},
       {"/hidden_act", "gelu", "tiny/config.json: hidden_act is 'gelu', expected silu"},
-      {"/use_sliding_window",
-       true,
-       "tiny/config.json: use_sliding_window is true, which is not supported"},
       {"/quantization_config",
        {{"quant_method", "awq"}},
-       "tiny/config.json: quantised checkpoints (awq) are not supported: load the float32 or "
-       "bfloat16 original"},
+       "tiny/config.json: quantization_config is set (method: awq); quantised checkpoints are not "
+       "supported: load the float32 or bfloat16 original"},
       {"/image_token_id", 304, "tiny/config.json: 'image_token_id' is 304, expected 0..303"},
       {"/vision_config/out_hidden_size",
        31,

@@ -102,7 +102,7 @@ TEST(Qwen2Vl, contradictory_configurations_are_named_by_key) {
         "tiny/config.json (vision_config): hidden_act is 'silu', expected quick_gelu"},
        {"/vision_config/embed_dim",
         nullptr,
-        "tiny/config.json (vision_config): 'embed_dim' is a null, expected an integer"},
+        "tiny/config.json (vision_config): 'embed_dim' is null, expected an integer"},
        {"/text_config/rope_parameters/mrope_interleaved",
         true,
         "tiny/config.json (text_config): mrope_interleaved is true, which this architecture does "

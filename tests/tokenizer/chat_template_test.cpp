@@ -52,7 +52,7 @@ TEST(ChatTemplate, render_equals_transformers_for_every_template) {
     expect_row(templates.at(name), row, row["generation"].get<bool>());
     ++rows[name];
   }
-  EXPECT_EQ(rows.size(), 7u);
+  EXPECT_EQ(rows.size(), 8u);
   for (const auto& [name, count] : rows) EXPECT_EQ(count, 40) << name;
 }
 
@@ -79,7 +79,7 @@ TEST(ChatTemplate, load_without_template_is_chatml_without_system_turn) {
             "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }
 
-TEST(ChatTemplate, load_finds_all_three_places_in_order) {
+TEST(ChatTemplate, load_looks_where_transformers_looks_in_its_order) {
   const TemporaryFolder folder;
   const auto text_of = [](const char* name) {
     return core::read_file(kGolden / "chat_templates" / (std::string(name) + ".jinja"));
@@ -88,17 +88,39 @@ TEST(ChatTemplate, load_finds_all_three_places_in_order) {
     const std::string text = ChatTemplate::load(folder.path()).render(ask("Hi"), false);
     return text.substr(0, text.find("<|im_end|>"));
   };
+  const std::string qwen2_5 =
+      "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+  const std::string qwen2_5_vl = "<|im_start|>system\nYou are a helpful assistant.";
+  const std::string qwen3 = "<|im_start|>user\nHi";
+
+  // A tokenizer by itself: chat_template.jinja, then tokenizer_config.json. A chat_template.json
+  // is read where there is nothing else.
+  folder.write("chat_template.json", core::Json{{"chat_template", text_of("qwen2_5_vl")}}.dump());
+  EXPECT_EQ(system_of(), qwen2_5_vl);
   core::Json named = core::Json::array();
   named.push_back({{"name", "tool_use"}, {"template", "unused"}});
   named.push_back({{"name", "default"}, {"template", text_of("qwen2_5")}});
   folder.write("tokenizer_config.json", core::Json{{"chat_template", named}}.dump());
-  EXPECT_EQ(system_of(),
-            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
-            "assistant.");
-  folder.write("chat_template.json", core::Json{{"chat_template", text_of("qwen2_5_vl")}}.dump());
-  EXPECT_EQ(system_of(), "<|im_start|>system\nYou are a helpful assistant.");
+  EXPECT_EQ(system_of(), qwen2_5);
+  folder.write("tokenizer_config.json", core::Json{{"chat_template", text_of("qwen2_5")}}.dump());
+  EXPECT_EQ(system_of(), qwen2_5);
+  folder.write("tokenizer_config.json",
+               core::Json{{"chat_template", {{"default", text_of("qwen2_5")}}}}.dump());
+  EXPECT_EQ(system_of(), qwen2_5);
   folder.write("chat_template.jinja", text_of("qwen3"));
-  EXPECT_EQ(system_of(), "<|im_start|>user\nHi");
+  EXPECT_EQ(system_of(), qwen3);
+
+  // A processor: processor_config.json, chat_template.json, chat_template.jinja, and then where
+  // tokenizers look.
+  folder.write("preprocessor_config.json", "{}");
+  EXPECT_EQ(system_of(), qwen2_5_vl);
+  folder.write("processor_config.json", core::Json{{"chat_template", text_of("qwen2_5")}}.dump());
+  EXPECT_EQ(system_of(), qwen2_5);
+  folder.write("processor_config.json", "{}");
+  std::filesystem::remove(folder.path() / "chat_template.json");
+  EXPECT_EQ(system_of(), qwen3);
+  std::filesystem::remove(folder.path() / "chat_template.jinja");
+  EXPECT_EQ(system_of(), qwen2_5);
 }
 
 TEST(ChatTemplate, load_refuses_a_list_without_default) {
@@ -118,7 +140,8 @@ TEST(ChatTemplate, other_formats_are_refused_by_the_missing_marker) {
                   "model/chat_template.jinja");
             }),
             "model/chat_template.jinja: the chat template is not ChatML: it has no "
-            "'<|im_start|>'");
+            "'<|im_start|>'; it looks like Mistral's or Llama 2's; expected a template of the Qwen "
+            "family");
 }
 
 TEST(ChatTemplate, trimming_templates_are_refused) {

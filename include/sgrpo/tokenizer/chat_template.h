@@ -13,8 +13,9 @@ namespace sgrpo::tokenizer {
 /// How a folder's chat template renders a conversation.
 class ChatTemplate {
  public:
-  /// Finds the template where transformers does: chat_template.jinja, chat_template.json,
-  /// tokenizer_config.json. No template at all: ChatML without a default system turn. Throws
+  /// Finds the template where transformers does: chat_template.jinja, then tokenizer_config.json;
+  /// where there is an image processor, processor_config.json and chat_template.json come first.
+  /// No template at all: ChatML without a default system turn, and a warning. Throws
   /// core::UserError naming the file for a template that is not ChatML.
   static ChatTemplate load(const std::filesystem::path& folder);
   /// From the template's text; `where` names it in messages.

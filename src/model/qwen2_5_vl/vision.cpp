@@ -21,6 +21,13 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& fil
   result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kLargest);
   result.window_size = core::get_int_or(vision, "window_size", 112, where, 1, kLargest);
   for (const int64_t block : core::get_int_list(vision, "fullatt_block_indexes", where)) {
+    if (block < 0 || block >= result.depth) {
+      throw core::UserError(core::str(where,
+                                      ": fullatt_block_indexes has ",
+                                      block,
+                                      ", expected blocks from 0 to below depth = ",
+                                      result.depth));
+    }
     result.full_attention_blocks.insert(block);
   }
   if (result.window_size < result.patch_size * result.merge_size) {
