@@ -1,4 +1,4 @@
-// Qwen2, Qwen3, Qwen2-VL and Qwen3-VL against transformers.
+// Qwen2, Qwen3, Llama, Qwen2-VL and Qwen3-VL against transformers.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ std::string name_of(const ::testing::TestParamInfo<const char*>& test) { return 
 
 INSTANTIATE_TEST_SUITE_P(All,
                          Family,
-                         ::testing::Values("qwen2", "qwen3", "qwen2_vl", "qwen3_vl"),
+                         ::testing::Values("qwen2", "qwen3", "llama", "qwen2_vl", "qwen3_vl"),
                          name_of);
 
 // Both sides round in float32 and in another order: about ten layers of sums of at most 64 products
@@ -96,7 +96,7 @@ TEST_P(Family, a_cache_gives_the_hidden_states_of_one_pass) {
 }
 
 class TextFamily : public Family {};
-INSTANTIATE_TEST_SUITE_P(All, TextFamily, ::testing::Values("qwen2", "qwen3"), name_of);
+INSTANTIATE_TEST_SUITE_P(All, TextFamily, ::testing::Values("qwen2", "qwen3", "llama"), name_of);
 
 TEST_P(TextFamily, has_no_vision_and_refuses_pixels) {
   const ModelSpec spec = read_spec(golden_.checkpoint.config, "config.json");

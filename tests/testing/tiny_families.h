@@ -61,7 +61,8 @@ inline std::vector<TinyCheckpoint> tiny_families() {
   for (const core::Json& config : {tiny_qwen2_vl(),
                                    tiny_qwen3_vl(),
                                    tiny_text_model("qwen2", "Qwen2ForCausalLM"),
-                                   tiny_text_model("qwen3", "Qwen3ForCausalLM")}) {
+                                   tiny_text_model("qwen3", "Qwen3ForCausalLM"),
+                                   tiny_text_model("llama", "LlamaForCausalLM")}) {
     TinyCheckpoint tiny;
     tiny.config = config;
     if (!config.contains("vision_config")) tiny.preprocessor = nullptr;

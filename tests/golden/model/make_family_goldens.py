@@ -27,6 +27,7 @@ PATCH = 2
 FAMILIES = dict(
     qwen2=dict(config='Qwen2Config', model='Qwen2ForCausalLM', tied=True),
     qwen3=dict(config='Qwen3Config', model='Qwen3ForCausalLM', tied=False, text=dict(attention_bias=True, head_dim=16)),
+    llama=dict(config='LlamaConfig', model='LlamaForCausalLM', tied=True, text=dict(attention_bias=True)),
     qwen2_vl=dict(config='Qwen2VLConfig', model='Qwen2VLForConditionalGeneration', tied=False, section=[1, 2, 1],
                   vision=dict(embed_dim=8, mlp_ratio=2, hidden_size=16)),
     qwen3_vl=dict(config='Qwen3VLConfig', model='Qwen3VLForConditionalGeneration', tied=True, section=[4, 2, 2],
