@@ -4,6 +4,7 @@
 #include <bit>
 #include <vector>
 
+#include "image/allocate.h"
 #include "image/bmp.h"
 #include "image/over_white.h"
 
@@ -144,7 +145,7 @@ RgbImage decode_bmp(std::string_view bytes, const std::string& where) {
   const Bytes file(bytes, where);
   const BmpLayout layout = read_bmp_layout(file);
   RgbImage image{.width = layout.width, .height = layout.height, .rgb = {}};
-  image.rgb.resize(static_cast<size_t>(image.width * image.height * 3));
+  allocate(image);
   std::array<Color, 256> palette{};
   if (layout.bits <= 8) palette = read_palette(file, layout);
   std::vector<uint8_t> indices;

@@ -4,6 +4,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
+#include "image/allocate.h"
 #include "image/bmp.h"
 #include "image/decode.h"
 #include "image/jpeg_decode.h"
@@ -17,7 +18,7 @@ namespace {
 template <class T, class Function>
 RgbImage convert(const cv::Mat& mat, Function pixel) {
   RgbImage image{.width = mat.cols, .height = mat.rows, .rgb = {}};
-  image.rgb.resize(static_cast<size_t>(image.width * image.height * 3));
+  allocate(image);
   const int channels = mat.channels();
   uint8_t* target = image.rgb.data();
   for (int y = 0; y < mat.rows; ++y) {
@@ -82,7 +83,7 @@ void decode_into(cv::Mat& mat,
 /// 8-bit colours without alpha, decoded in place.
 RgbImage decode_plain(std::string_view bytes, const ImageHeader& header, const std::string& where) {
   RgbImage image{.width = header.width, .height = header.height, .rgb = {}};
-  image.rgb.resize(static_cast<size_t>(image.width * image.height * 3));
+  allocate(image);
   cv::Mat mat(
       static_cast<int>(image.height), static_cast<int>(image.width), CV_8UC3, image.rgb.data());
   decode_into(mat, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION, header, where);
@@ -179,7 +180,7 @@ RgbImage orient(const RgbImage& source, int orientation) {
   RgbImage result{.width = is_turned ? source.height : source.width,
                   .height = is_turned ? source.width : source.height,
                   .rgb = {}};
-  result.rgb.resize(source.rgb.size());
+  allocate(result);
   const bool flips_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool flips_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   uint8_t* target = result.rgb.data();

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "image/allocate.h"
 #include "sgrpo/core/error.h"
 
 namespace sgrpo::image {
@@ -38,7 +39,7 @@ RgbImage decode_jpeg(std::string_view bytes, const ImageHeader& header, const st
   const int format = header.is_cmyk ? TJPF_CMYK : TJPF_RGB;
   const int width = static_cast<int>(header.width), height = static_cast<int>(header.height);
   RgbImage image{.width = header.width, .height = header.height, .rgb = {}};
-  image.rgb.resize(static_cast<size_t>(image.width * image.height * tjPixelSize[format]));
+  allocate(image, tjPixelSize[format]);
   // A progressive file of thousands of scans would cost minutes: 500 is the library's limit.
   const int done = tjDecompress2(decoder.get(),
                                  reinterpret_cast<const unsigned char*>(bytes.data()),

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "image/allocate.h"
 #include "image/resize.h"
 #include "sgrpo/core/error.h"
 
@@ -89,6 +90,7 @@ PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
   const int64_t rows = resized.height / patch, columns = resized.width / patch;
   PixelPatches result;
   result.pixel_values = at::empty({rows * columns, config.patch_dim()}, at::kFloat);
+  prefault(result.pixel_values.mutable_data_ptr(), result.pixel_values.nbytes());
   result.grid_thw = at::empty({1, 3}, at::kLong);
   auto* grid = result.grid_thw.mutable_data_ptr<int64_t>();
   grid[0] = 1, grid[1] = rows, grid[2] = columns;
