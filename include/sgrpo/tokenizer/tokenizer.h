@@ -16,9 +16,9 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Token ids of `text`. Special and added tokens inside the text become their ids (as
-  /// transformers' default call); no BOS or EOS is added beyond what the tokenizer's post-processor
-  /// defines. Ill-formed UTF-8 becomes U+FFFD.
+  /// Token ids of `text`. Special and added tokens inside the text become their ids; no BOS or EOS
+  /// is added (transformers with add_special_tokens=False): a chat template writes what it wants.
+  /// Ill-formed UTF-8 becomes U+FFFD.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
 
   /// The text of `ids`; special tokens are kept unless `skip_special`. Ids outside 0..size()-1
