@@ -16,8 +16,8 @@ namespace {
 
 // Query vectors of one block: eight sums hide the latency of a fused multiply-add.
 constexpr int64_t kRows = 8;
-// Up to so many query vectors, reading keys in place costs less than packing them.
-constexpr int64_t kDirectRows = 8;
+// Up to so many query vectors, reading keys and values in place costs less than packing them.
+constexpr int64_t kDirectRows = kRows;
 
 int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
@@ -282,40 +282,59 @@ void blocked_forward(const SegmentAttentionForward<float>& work,
   }
 }
 
-/// A few query vectors (decoding): keys and values are read in place, once per vector.
+/// Sixteen keys from the j-th visible one on, transposed: [head_dim, kLanes], zeros beyond the
+/// last.
+void transpose_keys(const SegmentAttentionParams<float>& p,
+                    const Segment& segment,
+                    int64_t kv_head,
+                    int64_t j,
+                    float* keys_t) {
+  const int64_t count = std::min(kLanes, segment.num_keys() - j);
+  if (count < kLanes) std::fill(keys_t, keys_t + p.head_dim * kLanes, 0.0f);
+  for (int64_t lane = 0; lane < count; ++lane) {
+    const float* key = p.k.at(segment.key_row(j + lane), kv_head);
+    for (int64_t e = 0; e < p.head_dim; ++e) keys_t[e * kLanes + lane] = key[e];
+  }
+}
+
+/// A few query vectors (decoding): keys are transposed sixteen at a time, values read in place.
+/// Every sum runs in the order of blocked_forward, so that a token's attention has the same bits
+/// whether it is decoded alone or scored among others.
 SGRPO_MULTIVERSION
 void direct_forward(const SegmentAttentionForward<float>& work,
                     const Segment& segment,
                     int64_t kv_head) {
   const auto& p = work.params;
-  const int64_t per_kv = p.num_heads / p.num_kv_heads, full = p.head_dim / kLanes * kLanes;
-  const int64_t keys = round_up(segment.num_keys());
-  std::vector<float> weights(static_cast<size_t>(keys));
-  for (int64_t query = 0; query < segment.num_queries(); ++query) {
-    const int64_t row = segment.q_begin + query, visible = segment.num_visible(query, p.causal);
-    for (int64_t head = kv_head * per_kv; head < (kv_head + 1) * per_kv; ++head) {
-      const float* q = p.q.at(row, head);
-      for (int64_t j = 0; j < visible; ++j) {
-        const float* key = p.k.at(segment.key_row(j), kv_head);
-        Vec total{};
-        for (int64_t e = 0; e < full; e += kLanes) total += load(q + e) * load(key + e);
-        float score = sum(total);
-        for (int64_t e = full; e < p.head_dim; ++e) score += q[e] * key[e];
-        weights[static_cast<size_t>(j)] = score * p.scale;
-      }
-      const float top = largest(weights.data(), visible, keys);
-      const float total = exponentials(weights.data(), visible, keys, top);
-      float* out = work.out.at(row, head);
+  const int64_t full = p.head_dim / kLanes * kLanes;
+  const int64_t keys = round_up(segment.num_keys()), dims = round_up(p.head_dim);
+  Block block;
+  BlockCursor cursor(p, segment, kv_head);
+  std::vector<float> weights(static_cast<size_t>(kRows * keys));
+  std::vector<float> keys_t(static_cast<size_t>(dims * kLanes), 0.0f);
+  float scores[kRows * kLanes];
+  while (cursor.next(block, dims)) {
+    for (int64_t j = 0; j < segment.num_keys(); j += kLanes) {
+      transpose_keys(p, segment, kv_head, j, keys_t.data());
+      rows_times_transposed(block.q.data(), keys_t.data(), dims, kLanes, scores);
+      for (int64_t i = 0; i < block.count; ++i)
+        store(weights.data() + i * keys + j, load(scores + i * kLanes));
+    }
+    for (int64_t i = 0; i < block.count; ++i) {
+      float* row = weights.data() + i * keys;
+      const float top = largest(row, block.visible[i], keys);
+      const float total = exponentials(row, block.visible[i], keys, top);
+      float* out = work.out.at(block.row[i], block.head[i]);
       std::fill(out, out + p.head_dim, 0.0f);
-      for (int64_t j = 0; j < visible; ++j) {
-        const float weight = weights[static_cast<size_t>(j)];
+      for (int64_t j = 0; j < block.visible[i]; ++j) {
         const float* value = p.v.at(segment.key_row(j), kv_head);
         for (int64_t e = 0; e < full; e += kLanes)
-          store(out + e, load(out + e) + load(value + e) * weight);
-        for (int64_t e = full; e < p.head_dim; ++e) out[e] += weight * value[e];
+          store(out + e, load(out + e) + load(value + e) * row[j]);
+        for (int64_t e = full; e < p.head_dim; ++e) out[e] += row[j] * value[e];
       }
-      for (int64_t e = 0; e < p.head_dim; ++e) out[e] /= total;
-      if (work.lse != nullptr) work.lse[row * p.num_heads + head] = top + std::log(total);
+      const float inverse = 1.0f / total;
+      for (int64_t e = 0; e < p.head_dim; ++e) out[e] *= inverse;
+      if (work.lse != nullptr)
+        work.lse[block.row[i] * p.num_heads + block.head[i]] = top + std::log(total);
     }
   }
 }

@@ -161,5 +161,77 @@ TEST(Layers, second_derivatives_are_refused) {
             "swiglu has no second derivative: backward with create_graph is refused");
 }
 
+/// A layer of two inputs, and how often its result is rounded to bfloat16.
+struct Bf16Layer {
+  const char* name;
+  at::Tensor (*fast)(const variable_list&);
+  at::Tensor (*slow)(const variable_list&);
+  int roundings;
+};
+
+/// cos and sin of fixed angles for 21 rows of heads of 36.
+std::pair<at::Tensor, at::Tensor> angles() {
+  const at::Tensor angle = random_normal({21, 18}, 2) * 10.0;
+  return {angle.cos().to(at::kFloat), angle.sin().to(at::kFloat)};
+}
+
+std::vector<Bf16Layer> bf16_layers() {
+  return {{"rms_norm",
+           [](const variable_list& in) { return rms_norm(in[0], in[1][0], 1e-6); },
+           [](const variable_list& in) { return reference::rms_norm(in[0], in[1][0], 1e-6); },
+           2},
+          {"rotate",
+           [](const variable_list& in) {
+             return rotate((in[0] + 0 * in[1]).view({21, 1, 36}), angles().first, angles().second);
+           },
+           [](const variable_list& in) {
+             return reference::rotate(
+                 (in[0] + 0 * in[1]).view({21, 1, 36}), angles().first, angles().second);
+           },
+           1},
+          {"swiglu",
+           [](const variable_list& in) { return swiglu(in[0], in[1]); },
+           [](const variable_list& in) { return reference::swiglu(in[0], in[1]); },
+           1}};
+}
+
+TEST(Bf16Layers, results_and_gradients_are_those_of_float32_rounded) {
+  for (const Bf16Layer& layer : bf16_layers()) {
+    variable_list inputs = {random_normal({21, 36}, 1), random_normal({21, 36}, 4)};
+    for (at::Tensor& x : inputs) x = x.to(at::kBFloat16).to(at::kDouble);
+    at::Tensor grad = random_normal({21, 36}, 3).to(at::kBFloat16).to(at::kDouble);
+    if (std::string(layer.name) == "rotate") grad = grad.view({21, 1, 36});
+    const auto got = run(layer.fast, inputs, grad, at::kBFloat16);
+    const auto expected = run(layer.slow, inputs, grad, at::kDouble);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(got[i].scalar_type(), at::kBFloat16);
+      const double largest = expected[i].abs().max().item<double>();
+      expect_close(got[i],
+                   expected[i],
+                   layer.roundings * 1.01 * 0x1p-8 * largest,
+                   core::str(layer.name, ", result ", i));
+    }
+  }
+}
+
+TEST(Bf16Layers, a_row_alone_has_the_bits_that_it_has_among_others) {
+  const at::Tensor x = random_normal({64, 300}, 1).to(at::kBFloat16),
+                   y = random_normal({64, 300}, 2).to(at::kBFloat16), weight = y[0];
+  for (int64_t row = 0; row < 64; row += 7) {
+    const at::Tensor one = x.slice(0, row, row + 1), other = y.slice(0, row, row + 1);
+    expect_bitwise_equal(rms_norm(one, weight, 1e-6),
+                         rms_norm(x, weight, 1e-6).slice(0, row, row + 1));
+    expect_bitwise_equal(swiglu(one, other), swiglu(x, y).slice(0, row, row + 1));
+  }
+}
+
+TEST(Bf16Layers, what_is_not_a_number_stays_so) {
+  at::Tensor gate = at::ones({1, 40}, at::kBFloat16);
+  for (const int64_t place : {3, 39})  // in a vector and behind the last one
+    gate[0][place] = std::nan("");
+  const at::Tensor bad = at::isnan(swiglu(gate, at::ones({1, 40}, at::kBFloat16)));
+  EXPECT_EQ(bad.sum().item<int64_t>(), 2);
+}
+
 }  // namespace
 }  // namespace sgrpo::ops

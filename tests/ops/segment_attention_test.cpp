@@ -182,6 +182,25 @@ TEST(SegmentAttention, backward_is_the_slope_of_forward) {
   }
 }
 
+// Sampling decodes one token a segment, scoring takes whole sequences: the same bits, so that in
+// bfloat16, where one flipped rounding spreads through all layers, both say the same.
+TEST(SegmentAttention, a_query_alone_has_the_bits_that_it_has_among_others) {
+  for (const Shape& shape : std::vector<Shape>{
+           {4, 2, 8}, {8, 1, 128}, {7, 1, 12}, {2, 2, 80}, {6, 2, 64}, {16, 8, 20}}) {
+    constexpr int64_t kTokens = 53, kPrompt = 19;
+    const Layout whole{"whole", table({0, kTokens, 0, 0, 0, kTokens}), kTokens, kTokens, true};
+    const Inputs in = random_inputs(whole, shape, 41);
+    const at::Tensor q = as_float(in.q), k = as_float(in.k), v = as_float(in.v);
+    const at::Tensor all = segment_attention(q, k, v, whole.segments, in.scale, true);
+    for (int64_t t = kPrompt; t < kTokens; ++t) {
+      const at::Tensor alone = segment_attention(
+          q.slice(0, t, t + 1), k, v, table({0, 1, 0, kPrompt, kPrompt, t + 1}), in.scale, true);
+      sgrpo::testing::expect_bitwise_equal(
+          alone, all.slice(0, t, t + 1), core::str("token ", t, ", head size ", shape.head_dim));
+    }
+  }
+}
+
 TEST(SegmentAttention, bfloat16_rounds_inputs_and_results_only) {
   const Layout layout = tries();
   const Shape shape{4, 2, 16};

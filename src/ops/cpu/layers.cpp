@@ -1,4 +1,4 @@
-// Checks and parameters for the CPU kernels of norm, rotary and SwiGLU.
+// Checks and parameters for the CPU kernels of norm, rotary and SwiGLU, in float and bfloat16.
 #include "kernels/layers/layers.h"
 
 #include <ATen/Parallel.h>
@@ -11,11 +11,35 @@
 namespace sgrpo::ops {
 namespace {
 
+using kernels::Bf16;
+
 /// Elements below which a thread is not worth waking.
 constexpr int64_t kGrain = 16384;
 
 int64_t grain_rows(int64_t width) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(width, 1));
+}
+
+/// Whether the kernels read both as they are; the compositions take everything else.
+bool has_kernel(const at::Tensor& x, const at::Tensor& other) {
+  return x.scalar_type() == other.scalar_type() &&
+         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+/// Runs `kernel` with a null pointer to the type in which `x` is stored.
+template <class Kernel>
+void with_storage(const at::Tensor& x, const Kernel& kernel) {
+  x.scalar_type() == at::kFloat ? kernel(static_cast<float*>(nullptr))
+                                : kernel(static_cast<Bf16*>(nullptr));
+}
+
+template <class T>
+const T* data_of(const at::Tensor& x) {
+  return static_cast<const T*>(x.const_data_ptr());
+}
+template <class T>
+T* mutable_data_of(const at::Tensor& x) {
+  return static_cast<T*>(x.mutable_data_ptr());
 }
 
 /// Rows of the last dimension without a copy where the strides allow it.
@@ -24,13 +48,17 @@ at::Tensor as_rows(const at::Tensor& x) {
   return rows.stride(1) == 1 ? rows : rows.contiguous();
 }
 
-kernels::Rows rows_of(const at::Tensor& rows) {
-  return {rows.const_data_ptr<float>(), rows.stride(0)};
+template <class T>
+kernels::Rows<T> rows_of(const at::Tensor& rows) {
+  return {data_of<T>(rows), rows.stride(0)};
 }
 
-kernels::RmsNormParams norm_params(const at::Tensor& rows, const at::Tensor& weight, double eps) {
-  return {.x = rows_of(rows),
-          .weight = weight.const_data_ptr<float>(),
+template <class T>
+kernels::RmsNormParams<T> norm_params(const at::Tensor& rows,
+                                      const at::Tensor& weight,
+                                      double eps) {
+  return {.x = rows_of<T>(rows),
+          .weight = data_of<T>(weight),
           .width = rows.size(1),
           .eps = static_cast<float>(eps)};
 }
@@ -38,13 +66,16 @@ kernels::RmsNormParams norm_params(const at::Tensor& rows, const at::Tensor& wei
 std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x,
                                                     const at::Tensor& weight,
                                                     double eps) {
-  if (x.scalar_type() != at::kFloat) return composite::rms_norm_forward(x, weight, eps);
+  if (!has_kernel(x, weight)) return composite::rms_norm_forward(x, weight, eps);
   const at::Tensor rows = as_rows(x);
-  at::Tensor out = at::empty(x.sizes(), x.options()), rstd = at::empty({rows.size(0)}, x.options());
-  const auto params = norm_params(rows, weight, eps);
-  at::parallel_for(0, rows.size(0), grain_rows(rows.size(1)), [&](int64_t begin, int64_t end) {
-    kernels::rms_norm_forward_cpu(
-        params, out.data_ptr<float>(), rstd.data_ptr<float>(), begin, end);
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  at::Tensor rstd = at::empty({rows.size(0)}, x.options().dtype(at::kFloat));
+  with_storage(x, [&]<class T>(T*) {
+    const auto params = norm_params<T>(rows, weight, eps);
+    at::parallel_for(0, rows.size(0), grain_rows(rows.size(1)), [&](int64_t begin, int64_t end) {
+      kernels::rms_norm_forward_cpu(
+          params, mutable_data_of<T>(out), rstd.data_ptr<float>(), begin, end);
+    });
   });
   return {out, rstd};
 }
@@ -57,25 +88,30 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
                                                      const at::Tensor& x,
                                                      const at::Tensor& weight,
                                                      const at::Tensor& rstd) {
-  if (x.scalar_type() != at::kFloat) return composite::rms_norm_backward(grad, x, weight, rstd);
+  if (!has_kernel(x, weight)) return composite::rms_norm_backward(grad, x, weight, rstd);
   const at::Tensor rows = as_rows(x), grads = grad.contiguous();
   at::Tensor grad_x = at::empty(x.sizes(), x.options());
   // Fixed chunks, not one a thread: the sum over rows is the same for any number of threads.
   const int64_t chunk = 4 * grain_rows(rows.size(1)), chunks = (rows.size(0) + chunk - 1) / chunk;
-  at::Tensor partial = at::zeros({std::max<int64_t>(chunks, 1), rows.size(1)}, x.options());
-  const auto params = norm_params(rows, weight, 0.0);
-  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      kernels::rms_norm_backward_cpu(params,
-                                     grads.const_data_ptr<float>(),
-                                     rstd.const_data_ptr<float>(),
-                                     grad_x.data_ptr<float>(),
-                                     partial.data_ptr<float>() + i * rows.size(1),
-                                     i * chunk,
-                                     std::min(rows.size(0), (i + 1) * chunk));
-    }
+  at::Tensor partial =
+      at::zeros({std::max<int64_t>(chunks, 1), rows.size(1)}, x.options().dtype(at::kFloat));
+  with_storage(x, [&]<class T>(T*) {
+    const auto params = norm_params<T>(rows, weight, 0.0);
+    const kernels::RmsNormGradients<T> gradients{.grad = data_of<T>(grads),
+                                                 .rstd = rstd.const_data_ptr<float>(),
+                                                 .grad_x = mutable_data_of<T>(grad_x)};
+    at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        kernels::rms_norm_backward_cpu(params,
+                                       gradients,
+                                       partial.data_ptr<float>() + i * rows.size(1),
+                                       i * chunk,
+                                       std::min(rows.size(0), (i + 1) * chunk));
+      }
+    });
   });
-  return {grad_x, chunks > 1 ? partial.sum(0) : partial.select(0, 0)};
+  const at::Tensor grad_weight = chunks > 1 ? partial.sum(0) : partial.select(0, 0);
+  return {grad_x, grad_weight.to(weight.scalar_type())};
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool inverse) {
@@ -87,21 +123,23 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
                         cos.is_contiguous() && sin.is_contiguous() && sin.sizes() == cos.sizes(),
                     "cos and sin must be contiguous [T, E/2] with T = ",
                     x.size(0));
-  if (x.scalar_type() != at::kFloat) return composite::rotate(x, cos, sin, inverse);
+  if (!has_kernel(x, x)) return composite::rotate(x, cos, sin, inverse);
   const at::Tensor source = x.stride(2) == 1 ? x : x.contiguous();
   at::Tensor out = at::empty(x.sizes(), x.options());
-  const kernels::RotateParams params{.x = source.const_data_ptr<float>(),
-                                     .row_stride = source.stride(0),
-                                     .head_stride = source.stride(1),
-                                     .cos = cos.const_data_ptr<float>(),
-                                     .sin = sin.const_data_ptr<float>(),
-                                     .num_heads = x.size(1),
-                                     .head_dim = x.size(2),
-                                     .inverse = inverse};
-  at::parallel_for(
-      0, x.size(0), grain_rows(x.size(1) * x.size(2)), [&](int64_t begin, int64_t end) {
-        kernels::rotate_cpu(params, out.data_ptr<float>(), begin, end);
-      });
+  with_storage(x, [&]<class T>(T*) {
+    const kernels::RotateParams<T> params{.x = data_of<T>(source),
+                                          .row_stride = source.stride(0),
+                                          .head_stride = source.stride(1),
+                                          .cos = cos.const_data_ptr<float>(),
+                                          .sin = sin.const_data_ptr<float>(),
+                                          .num_heads = x.size(1),
+                                          .head_dim = x.size(2),
+                                          .inverse = inverse};
+    const int64_t grain = grain_rows(x.size(1) * x.size(2));
+    at::parallel_for(0, x.size(0), grain, [&](int64_t begin, int64_t end) {
+      kernels::rotate_cpu(params, mutable_data_of<T>(out), begin, end);
+    });
+  });
   return out;
 }
 
@@ -111,12 +149,14 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
                     gate.sizes(),
                     ", up ",
                     up.sizes());
-  if (gate.scalar_type() != at::kFloat) return composite::swiglu(gate, up);
+  if (!has_kernel(gate, up)) return composite::swiglu(gate, up);
   const at::Tensor g = as_rows(gate), u = as_rows(up);
   at::Tensor out = at::empty(gate.sizes(), gate.options());
-  at::parallel_for(0, g.size(0), grain_rows(g.size(1)), [&](int64_t begin, int64_t end) {
-    kernels::swiglu_forward_cpu(
-        rows_of(g), rows_of(u), g.size(1), out.data_ptr<float>(), begin, end);
+  with_storage(gate, [&]<class T>(T*) {
+    const kernels::SwigluParams<T> params{rows_of<T>(g), rows_of<T>(u), g.size(1)};
+    at::parallel_for(0, g.size(0), grain_rows(g.size(1)), [&](int64_t begin, int64_t end) {
+      kernels::swiglu_forward_cpu(params, mutable_data_of<T>(out), begin, end);
+    });
   });
   return out;
 }
@@ -124,15 +164,18 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
 std::tuple<at::Tensor, at::Tensor> swiglu_backward(const at::Tensor& grad,
                                                    const at::Tensor& gate,
                                                    const at::Tensor& up) {
-  if (gate.scalar_type() != at::kFloat) return composite::swiglu_backward(grad, gate, up);
+  if (!has_kernel(gate, up)) return composite::swiglu_backward(grad, gate, up);
   const at::Tensor g = as_rows(gate), u = as_rows(up), grads = grad.contiguous();
   at::Tensor grad_gate = at::empty(gate.sizes(), gate.options()),
              grad_up = at::empty(gate.sizes(), gate.options());
-  const kernels::SwigluGradients gradients{.grad = grads.const_data_ptr<float>(),
-                                           .grad_gate = grad_gate.data_ptr<float>(),
-                                           .grad_up = grad_up.data_ptr<float>()};
-  at::parallel_for(0, g.size(0), grain_rows(g.size(1)), [&](int64_t begin, int64_t end) {
-    kernels::swiglu_backward_cpu(rows_of(g), rows_of(u), g.size(1), gradients, begin, end);
+  with_storage(gate, [&]<class T>(T*) {
+    const kernels::SwigluParams<T> params{rows_of<T>(g), rows_of<T>(u), g.size(1)};
+    const kernels::SwigluGradients<T> gradients{.grad = data_of<T>(grads),
+                                                .grad_gate = mutable_data_of<T>(grad_gate),
+                                                .grad_up = mutable_data_of<T>(grad_up)};
+    at::parallel_for(0, g.size(0), grain_rows(g.size(1)), [&](int64_t begin, int64_t end) {
+      kernels::swiglu_backward_cpu(params, gradients, begin, end);
+    });
   });
   return {grad_gate, grad_up};
 }
