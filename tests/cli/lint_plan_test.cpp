@@ -56,6 +56,10 @@ TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   EXPECT_EQ(summary["images"], 2);
   EXPECT_EQ(summary["missing_ground_truth"], 1);
   EXPECT_EQ(summary["problems"].dump(), R"({"image":1})");
+  EXPECT_EQ(summary["left_out"].dump(), R"({"rows":1,"reasons":{"image":1}})");
+  EXPECT_EQ(summary["stops_run"], false);  // a single bad row is tolerated
+  EXPECT_EQ(summary["image_files"]["usable"], 1);
+  EXPECT_GT(summary["image_files"]["cpu_ms"].get<double>(), 0.0);
   EXPECT_EQ(summary["prompt_tokens"]["count"], 2);
   EXPECT_EQ(summary["ground_truth_tokens"]["count"], 2);
   EXPECT_NE(outcome.log.find("error: 1 of 3 rows are bad"), std::string::npos) << outcome.log;
@@ -71,6 +75,61 @@ TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
   EXPECT_NE(outcome.log.find("1 rows, 0 images; 0 bad rows"), std::string::npos) << outcome.log;
   EXPECT_EQ(run({"lint", "data.train=" + path}).code, 0);
   EXPECT_EQ(run({"lint"}).code, 2);
+}
+
+TEST(LintCommand, log_says_what_a_run_leaves_out_repeats_and_costs) {
+  const testing::Scratch scratch;
+  testing::write_tiny_checkpoint(scratch / "model");
+  scratch.write("a.png", testing::make_png(28, 28));
+  const std::string path =
+      scratch.write("rows.jsonl",
+                    "{\"prompt\": \"x\", \"images\": [\"a.png\"], \"ground_truth\": \"1\"}\n"
+                    "{\"prompt\": \"x\", \"images\": [\"a.png\"], \"ground_truth\": \"2\"}\n"
+                    "{\"prompt\": \"x y z x y z x y z x y z\", \"images\": [\"a.png\"]}\n"
+                    "{\"promt\": 1}\n{}\n");
+  const Outcome outcome = run({"lint",
+                               "--data",
+                               path,
+                               "--model",
+                               (scratch / "model").string(),
+                               "--images",
+                               "full",
+                               "data.max_prompt_tokens=33"});
+  EXPECT_EQ(outcome.code, 2);
+  const auto has = [&](const std::string& text) {
+    EXPECT_NE(scratch.shorten(outcome.log).find(text), std::string::npos) << text << "\n"
+                                                                          << outcome.log;
+  };
+  has("a run leaves out 3 of 5 rows: 1 long_prompt, 2 row");
+  has("a run stops: 2 of 5 training rows are bad (data.max_bad_fraction = 0.01)");
+  has("1 rows repeat the prompt and images of an earlier one, 1 of them with another ground "
+      "truth:");
+  has("rows.jsonl:2 repeats line 1 with another ground truth");
+  has("1 usable image files, read, decoded, resized and patched in ");
+  has("  slowest: ");
+}
+
+TEST(LintCommand, supervised_rows_need_something_to_learn_from) {
+  const testing::Scratch scratch;
+  const std::string path =
+      scratch.write("rows.jsonl", "{\"prompt\": \"x\", \"completion\": \"y\"}\n");
+  EXPECT_EQ(run({"lint", "--data", path}).code, 0);
+  EXPECT_EQ(run({"lint", "--data", path, "--task", "sft"}).code, 0);
+  const Outcome warmup = run({"lint", "data.train=" + path, "trainer.sft_steps=5"});
+  EXPECT_EQ(warmup.code, 2);
+  EXPECT_NE(warmup.lines.at(0).find("no ground_truth or ground_truth_completion to learn from"),
+            std::string::npos)
+      << warmup.lines.at(0);
+}
+
+TEST(LintCommand, wrong_weight_of_data_train_is_named) {
+  const testing::Scratch scratch;
+  const std::string path = scratch.write("rows.jsonl", "{\"prompt\": \"x\"}\n");
+  const Outcome outcome = run({"lint", "data.train=[{path: " + path + ", weight: -1}]"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.log.find("data.train[0].weight is -1, expected a number above 0"),
+            std::string::npos)
+      << outcome.log;
 }
 
 TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
