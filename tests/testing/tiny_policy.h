@@ -17,10 +17,10 @@ namespace sgrpo::testing {
 /// A tiny checkpoint with its folder.
 class TinyPolicy {
  public:
-  explicit TinyPolicy(const TinyCheckpoint& tiny = {}) {
+  explicit TinyPolicy(const TinyCheckpoint& tiny = {}, const model::ModelOptions& options = {}) {
     at::set_num_threads(1);  // a tiny model is slower on two
     write_tiny_checkpoint(scratch_ / "model", tiny);
-    policy_ = eval::open_policy(scratch_ / "model", {}, {});
+    policy_ = eval::open_policy(scratch_ / "model", options, {});
   }
 
   /// One Qwen2.5-VL for all tests of a process.

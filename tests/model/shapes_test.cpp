@@ -1,0 +1,58 @@
+// The published shapes: every tensor is known from config.json alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "sgrpo/model/model.h"
+#include "testing/safetensors_reader.h"
+
+namespace sgrpo::model {
+namespace {
+
+struct Published {
+  const char* name;
+  int64_t parameters;  // counted by transformers (tests/golden/shapes/README.md)
+  int64_t layers, heads, kv_heads;
+};
+
+class Shapes : public ::testing::TestWithParam<Published> {};
+
+TEST_P(Shapes, layout_has_the_published_number_of_parameters) {
+  const Published& published = GetParam();
+  const std::string path = core::str(SGRPO_TESTS_DIR, "/golden/shapes/", published.name, ".json");
+  const core::Json config = core::parse_json(sgrpo::testing::read_whole(path), path);
+  int64_t parameters = 0;
+  std::set<std::string> names;
+  for (const auto& [name, shape] : read_layout(config, path)) {
+    parameters += c10::multiply_integers(shape);
+    EXPECT_TRUE(names.insert(name).second) << name << " twice";
+  }
+  EXPECT_EQ(parameters, published.parameters);
+  const ModelSpec spec = read_spec(config, path);
+  EXPECT_EQ(spec.num_layers, published.layers);
+  EXPECT_EQ(spec.num_heads, published.heads);
+  EXPECT_EQ(spec.num_kv_heads, published.kv_heads);
+  EXPECT_EQ(spec.head_dim, 128);
+  EXPECT_EQ(spec.has_vision, config.contains("vision_config"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All,
+                         Shapes,
+                         ::testing::Values(Published{"qwen2.5-1.5b", 1543714304, 28, 12, 2},
+                                           Published{"qwen3-0.6b", 596049920, 28, 16, 8},
+                                           Published{"qwen2-vl-2b", 2208985600, 28, 12, 2},
+                                           Published{"qwen2.5-vl-3b", 3754622976, 36, 16, 2},
+                                           Published{"qwen2.5-vl-7b", 8292166656, 28, 28, 4},
+                                           Published{"qwen3-vl-2b", 2127532032, 28, 16, 8},
+                                           Published{"qwen3-vl-4b", 4437815808, 36, 32, 8},
+                                           Published{"qwen3-vl-8b", 8767123696, 36, 32, 8}),
+                         [](const auto& test) {
+                           std::string name(test.param.name);
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace sgrpo::model
