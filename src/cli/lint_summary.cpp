@@ -89,6 +89,7 @@ void LintSummary::set_images(const data::ImageCatalog& catalog, bool is_full) {
   slowest_ = catalog.costs();
   image_files_ = static_cast<int64_t>(slowest_.size());
   for (const auto& file : slowest_) image_ms_ += file.cpu_ms / static_cast<double>(image_files_);
+  if (image_files_ > 0) median_ms_ = slowest_[slowest_.size() / 2].cpu_ms;
   slowest_.resize(std::min(slowest_.size(), kExamples));
 }
 
@@ -112,7 +113,11 @@ Json LintSummary::to_json() const {
           {"stops_run", stops_run()},
           {"same_prompt", {{"rows", same_prompt_}, {"contradicting", contradicting_}}},
           {"images", image_places_},
-          {"image_files", {{"usable", image_files_}, {"cpu_ms", image_ms_}, {"slowest", slowest}}},
+          {"image_files",
+           {{"usable", image_files_},
+            {"cpu_ms", image_ms_},
+            {"median_cpu_ms", median_ms_},
+            {"slowest", slowest}}},
           {"missing_ground_truth", missing_ground_truth_},
           {"prompt_tokens", tokens_json(data::summarise_tokens(prompt_tokens_))},
           {"ground_truth_tokens", tokens_json(data::summarise_tokens(ground_truth_tokens_))}};

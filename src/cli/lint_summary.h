@@ -46,7 +46,7 @@ class LintSummary {
 
   bool is_full_ = false;
   int64_t image_files_ = 0;
-  double image_ms_ = 0.0;  // CPU, mean over files
+  double image_ms_ = 0.0, median_ms_ = 0.0;  // CPU, over files
   std::vector<data::ImageCatalog::Cost> slowest_;
 };
 

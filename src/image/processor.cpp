@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "image/allocate.h"
+#include "image/patch_writer.h"
 #include "image/resize.h"
 #include "sgrpo/core/error.h"
 
@@ -19,19 +20,6 @@ int64_t round_ratio(int64_t a, int64_t b) {
 
 int64_t scaled(double length, int64_t factor, double (*round)(double)) {
   return static_cast<int64_t>(round(length / static_cast<double>(factor))) * factor;
-}
-
-/// Normalised value of every byte, per channel: (x - mean / f) / (std / f) with f the rescale
-/// factor, in the order and precision (f32) of transformers' fused rescale-and-normalise.
-std::array<std::array<float, 256>, 3> normalised_bytes(const ProcessorConfig& config) {
-  std::array<std::array<float, 256>, 3> table{};
-  const auto scale = static_cast<float>(1.0 / config.rescale_factor);
-  for (size_t c = 0; c < 3; ++c) {
-    const float mean = static_cast<float>(config.mean[c]) * scale;
-    const float std = static_cast<float>(config.std[c]) * scale;
-    for (size_t x = 0; x < 256; ++x) table[c][x] = (static_cast<float>(x) - mean) / std;
-  }
-  return table;
 }
 
 RgbImage resize_for(const RgbImage& image, const ProcessorConfig& config) {
@@ -95,19 +83,14 @@ PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
   auto* grid = result.grid_thw.mutable_data_ptr<int64_t>();
   grid[0] = 1, grid[1] = rows, grid[2] = columns;
 
-  const auto table = normalised_bytes(config);
+  const PatchWriter writer(config);
+  const size_t pitch = static_cast<size_t>(3 * resized.width);
+  const uint8_t* pixels = resized.rgb.data();
   auto* target = result.pixel_values.mutable_data_ptr<float>();
-  // One patch: channels x temporal x patch x patch, the single frame repeated.
   const auto write_patch = [&](int64_t row, int64_t column) {
-    const uint8_t* corner = resized.rgb.data() + 3 * (row * patch * resized.width + column * patch);
-    for (size_t c = 0; c < 3; ++c) {
-      const float* first_frame = target;
-      for (int64_t y = 0; y < patch; ++y)
-        for (int64_t x = 0; x < patch; ++x)
-          *target++ = table[c][corner[3 * (y * resized.width + x) + static_cast<int64_t>(c)]];
-      for (int64_t t = 1; t < config.temporal_patch_size; ++t)
-        target = std::copy_n(first_frame, patch * patch, target);
-    }
+    const uint8_t* corner = pixels + 3 * (row * patch * resized.width + column * patch);
+    writer.write(corner, pitch, pixels + resized.rgb.size(), target);
+    target += config.patch_dim();
   };
   // Patches that are merged later stand next to each other: blocks of merge x merge, row by row.
   const int64_t blocks = rows / merge * (columns / merge);

@@ -106,10 +106,11 @@ std::function<void(const PromptRecord&)> record_check(const Run& run) {
           sft_steps = run.config.trainer.sft_steps](const PromptRecord& record) {
     verifiers->check_name(record.verifier, "'verifier'");
     if (sft_steps == 0 || record.injected_text()) return;
-    throw core::UserError(
-        core::str("no ground_truth or ground_truth_completion to learn from, which the first ",
-                  sft_steps,
-                  " steps need (trainer.sft_steps)"));
+    throw core::UserError(core::str(
+        "no ground_truth or ground_truth_completion to learn from, which the SFT steps need "
+        "(trainer.sft_steps = ",
+        sft_steps,
+        ")"));
   };
 }
 

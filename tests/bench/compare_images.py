@@ -47,7 +47,7 @@ def time_ours(binary, model, names, folder):
     summary = json.loads(out.stdout.splitlines()[-1])["summary"]
     if summary["bad_rows"] or summary["image_files"]["usable"] != len(names):
         sys.exit(out.stdout + out.stderr)
-    return summary["image_files"]["cpu_ms"]
+    return summary["image_files"]["median_cpu_ms"]
 
 
 def time_peer(processor, names, fast):

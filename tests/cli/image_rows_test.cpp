@@ -166,7 +166,7 @@ TEST_F(ImageRows, row_without_ground_truth_is_a_bad_row_of_the_supervised_first_
   ASSERT_EQ(outcome.code, 0) << outcome.log;
   EXPECT_NE(scratch_.shorten(outcome.log)
                 .find("bad row: rows.jsonl:3 (id 'c'): no ground_truth or ground_truth_completion "
-                      "to learn from, which the first 1 steps need (trainer.sft_steps)"),
+                      "to learn from, which the SFT steps need (trainer.sft_steps = 1)"),
             std::string::npos)
       << outcome.log;
   EXPECT_EQ(metrics().front().at("data/rejected_rows"), 1);

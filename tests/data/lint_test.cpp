@@ -204,8 +204,11 @@ TEST_F(Lint, catalog_looks_at_every_file_once_and_names_the_slowest) {
   copy_image("rgb_28x28.png", "small.png");
   LintOptions options;
   options.images = ImageCheck::kFull;
-  options.catalog = std::make_shared<ImageCatalog>(ImageCheck::kFull, *golden_spec().processor);
   const std::string row = "{\"prompt\": \"x\", \"images\": [\"small.png\", \"large.jpg\"]}\n";
+  for (int i = 0; i < 2; ++i) {  // a process's first look pays for what the second finds ready
+    options.catalog = std::make_shared<ImageCatalog>(ImageCheck::kFull, *golden_spec().processor);
+    lint(row, options);
+  }
   EXPECT_EQ(problems(lint(row + row + row, options).at(2)), "");
   std::filesystem::remove(folder_ / "large.jpg");
   EXPECT_EQ(problems(lint(row, options).at(0)), "");  // known already

@@ -285,13 +285,22 @@ TEST_F(WholeRun, bad_rows_are_replaced_counted_and_too_many_stop_the_run) {
       << message;
 }
 
-TEST_F(WholeRun, row_with_an_unknown_verifier_is_named) {
-  auto data = rows(4, 100);
+TEST_F(WholeRun, row_with_an_unknown_verifier_is_named_and_replaced) {
+  auto data = rows(6, 100);
   data[1]["verifier"] = "exakt";
   scratch_.write("train.jsonl", testing::to_jsonl(data));
-  const std::string message = error_of({"data.shuffle=false"});
-  EXPECT_EQ(message.find("train.jsonl:2: unknown verifier 'exakt' (did you mean 'exact'?)"), 0U)
-      << message;
+  const testing::LogCapture log;
+  Trainer(config("one", {"data.shuffle=false", "trainer.prompts_per_step=6"}),
+          Task::kPolicyGradient)
+      .run();
+  EXPECT_EQ(metrics_of(scratch_ / "one")[0].at("data/rejected_rows"), 1);
+  const std::string text = scratch_.shorten(log.text());
+  EXPECT_NE(
+      text.find(
+          "bad row: train.jsonl:2 (id 'row-101'): 'verifier': unknown verifier 'exakt' (did you "
+          "mean 'exact'?)"),
+      std::string::npos)
+      << text;
 }
 
 TEST_F(WholeRun, sft_replaces_and_counts_rows_with_nothing_to_learn_from) {
@@ -316,13 +325,21 @@ TEST_F(WholeRun, sft_replaces_and_counts_rows_with_nothing_to_learn_from) {
             std::string::npos);
 }
 
-TEST_F(WholeRun, sft_phase_of_a_mixed_run_names_the_row_without_ground_truth) {
-  auto data = rows(4, 100);
+TEST_F(WholeRun, sft_phase_of_a_mixed_run_names_and_replaces_the_row_without_ground_truth) {
+  auto data = rows(6, 100);
   data[1].erase("ground_truth");
   scratch_.write("train.jsonl", testing::to_jsonl(data));
-  EXPECT_EQ(error_of({"data.shuffle=false", "trainer.sft_steps=1"}),
-            "train.jsonl:2 (id 'row-101'): no completion, ground_truth_completion or ground_truth "
-            "to learn from");
+  const testing::LogCapture log;
+  const Overrides options = {
+      "data.shuffle=false", "trainer.prompts_per_step=6", "trainer.sft_steps=1"};
+  Trainer(config("one", options), Task::kPolicyGradient).run();
+  EXPECT_EQ(metrics_of(scratch_ / "one")[0].at("data/rejected_rows"), 1);
+  const std::string text = scratch_.shorten(log.text());
+  EXPECT_NE(text.find("bad row: train.jsonl:2 (id 'row-101'): no ground_truth "
+                      "or ground_truth_completion to learn from, which the SFT steps need "
+                      "(trainer.sft_steps = 1)"),
+            std::string::npos)
+      << text;
 }
 
 TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
