@@ -83,7 +83,7 @@ Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(c
   }
   norm_ = weights.take(root + "norm.weight", {hidden}, kModule);
   const bool has_head = weights.has(head) && !has_head_only;
-  config_.is_tied = config.is_tied && (!has_head || weights.take_copy(head, embedding));
+  config_.is_tied = config.is_tied && (!has_head || weights.take_copy(head, embedding, embedding_));
   if (config.is_tied && !config_.is_tied) {
     core::warn("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
                head,

@@ -9,22 +9,6 @@
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::model {
-
-at::Device resolve_device(const std::string& device) {
-  if (device == "cpu") return at::kCPU;
-  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-  if (device == "cuda" && !has_cuda) {
-    throw core::UserError(
-        "model.device is cuda, but this build or machine has no CUDA device: use model.device=auto "
-        "or cpu");
-  }
-  return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-}
-
-at::ScalarType resolve_dtype(const std::string& dtype) {
-  return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
-
 namespace {
 
 constexpr const char* kMissingRemedy =
@@ -55,6 +39,21 @@ at::Tensor joined(const std::vector<at::Tensor>& parts) {
 }
 
 }  // namespace
+
+at::Device resolve_device(const std::string& device) {
+  if (device == "cpu") return at::kCPU;
+  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+  if (device == "cuda" && !has_cuda) {
+    throw core::UserError(
+        "model.device is cuda, but this build or machine has no CUDA device: use model.device=auto "
+        "or cpu");
+  }
+  return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+}
+
+at::ScalarType resolve_dtype(const std::string& dtype) {
+  return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
 
 WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
     : source_(&source),
@@ -158,10 +157,13 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
   return stack;
 }
 
-bool WeightLoader::take_copy(const std::string& name, const std::string& original) {
-  if (!has(name) || !has(original)) return false;
-  const at::Tensor a = source_->read(name), b = source_->read(original);
-  if (a.scalar_type() != b.scalar_type() || !at::equal(a, b)) return false;
+bool WeightLoader::take_copy(const std::string& name,
+                             const std::string& original,
+                             const at::Tensor& value) {
+  const at::Tensor copy = source_->read(name);
+  const bool is_same = copy.sizes() == value.sizes() &&
+                       at::equal(copy.to(value.device(), value.scalar_type()), value);
+  if (!is_same) return false;
   taken_.insert(name);
   copies_[name] = original;
   return true;

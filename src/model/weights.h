@@ -40,9 +40,9 @@ class WeightLoader {
                    at::IntArrayRef trailing,
                    const std::string& module);
 
-  /// Whether the checkpoint has a tensor `name` with the values of `original` (a tied head written
-  /// out). If so, nobody else has to ask for it.
-  bool take_copy(const std::string& name, const std::string& original);
+  /// Whether the checkpoint's tensor `name` repeats `original` (a tied head written out), which was
+  /// taken as `value`. If so, nobody else has to ask for it.
+  bool take_copy(const std::string& name, const std::string& original, const at::Tensor& value);
   /// What take_copy found: names and their originals.
   const std::map<std::string, std::string>& copies() const { return copies_; }
 

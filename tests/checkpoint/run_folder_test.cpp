@@ -1,5 +1,5 @@
-#include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/checkpoint/run_folder.h"
+#include "sgrpo/checkpoint/model_folder.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

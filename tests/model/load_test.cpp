@@ -14,6 +14,7 @@ namespace sgrpo::model {
 namespace {
 
 using sgrpo::testing::expect_bitwise_equal;
+using sgrpo::testing::expect_close;
 using sgrpo::testing::random_normal;
 
 const std::string kMissingRemedy =
@@ -216,9 +217,11 @@ TEST(Freeze, named_modules_get_no_gradient_and_the_others_the_same_one) {
       const bool is_frozen = std::count(freeze.begin(), freeze.end(), parameter.module) > 0;
       EXPECT_EQ(parameter.tensor.requires_grad(), !is_frozen) << parameter.name;
       ASSERT_EQ(parameter.tensor.grad().defined(), !is_frozen) << parameter.name;
-      if (!is_frozen)
-        expect_bitwise_equal(
-            parameter.tensor.grad(), free->parameters()[i].tensor.grad(), parameter.name);
+      if (is_frozen) continue;
+      // Frozen projections of one input are one product: other roundings on the way, a few of them.
+      const at::Tensor& expected = free->parameters()[i].tensor.grad();
+      const double tolerance = 2e-5 * expected.abs().max().item<double>();
+      expect_close(parameter.tensor.grad(), expected, tolerance, parameter.name);
     }
   }
 }

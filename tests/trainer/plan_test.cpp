@@ -54,7 +54,8 @@ TEST_F(Plan, frozen_modules_have_no_gradients_and_no_moments) {
 
 TEST_F(Plan, adapter_alone_has_gradients_and_moments_and_the_reference_shares_the_weights) {
   const MemoryPlan all = plan(),
-                   lora = plan({"model.lora={rank: 2, targets: [q_proj]}", "algorithm.kl_coef=0.1"});
+                   lora =
+                       plan({"model.lora={rank: 2, targets: [q_proj]}", "algorithm.kl_coef=0.1"});
   // Two layers of the decoder; A is [2, in], B [out, 2].
   const model::ModelSpec& spec = testing::TinyPolicy::instance().model().spec();
   const auto values = static_cast<uint64_t>(spec.num_layers * 2 *
