@@ -5,6 +5,7 @@
 #include "cli/machine.h"
 #include "sgrpo/cli/command.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/text.h"
 #include "sgrpo/trainer/load_config.h"
 #include "sgrpo/trainer/plan.h"
 #include "sgrpo/trainer/trainer.h"
@@ -60,7 +61,7 @@ struct Plan {
     } else {
       print(config, plan, available);
     }
-    warn(plan, available);
+    warn(config, plan, available);
     return 0;
   }
 
@@ -107,19 +108,35 @@ struct Plan {
     if (plan.device == "cpu") print_line("available", available, "");
   }
 
-  static void warn(const MemoryPlan& plan, uint64_t available) {
+  /// What makes a plan smaller, only what is not done yet and would be enough.
+  static std::vector<std::string> remedies(const trainer::RunConfig& config,
+                                           const MemoryPlan& plan,
+                                           uint64_t available) {
+    std::vector<std::string> ways;
+    if (plan.bytes_of(Phase::kAlways) < available) {
+      const bool in_rollout = plan.bytes_of(Phase::kRollout) > plan.bytes_of(Phase::kUpdate);
+      ways.push_back(in_rollout ? "lower rollout.group_size, rollout.max_new_tokens or "
+                                  "data.max_prompt_tokens"
+                                : "lower trainer.micro_batch_tokens, rollout.max_new_tokens or "
+                                  "data.max_pixels");
+    }
+    if (config.model.lora.is_null()) {
+      ways.push_back("train an adapter (model.lora={rank: 16, alpha: 32, targets: all-linear})");
+      if (config.model.freeze.empty()) ways.push_back("freeze a module (model.freeze)");
+    }
+    if (config.model.dtype != "bfloat16") ways.push_back("take model.dtype=bfloat16");
+    if (ways.empty()) ways.push_back("take a smaller model");
+    return ways;
+  }
+
+  static void warn(const trainer::RunConfig& config, const MemoryPlan& plan, uint64_t available) {
     if (plan.device != "cpu" || fits(plan, available)) return;
-    const bool in_rollout = plan.bytes_of(Phase::kRollout) > plan.bytes_of(Phase::kUpdate);
     core::warn("the plan needs ",
                readable(plan.peak_bytes()),
                ", but ",
                readable(available),
                " are available: ",
-               in_rollout ? "lower rollout.group_size, rollout.max_new_tokens or "
-                            "data.max_prompt_tokens"
-                          : "lower trainer.micro_batch_tokens, rollout.max_new_tokens or "
-                            "data.max_pixels",
-               ", freeze a module, or take model.dtype=bfloat16");
+               core::join(remedies(config, plan, available), ", or "));
   }
 };
 

@@ -153,7 +153,21 @@ TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
                             "rollout.max_new_tokens=1000000"});
   EXPECT_EQ(huge.code, 0) << huge.log;
   EXPECT_NE(huge.log.find("the plan needs "), std::string::npos) << huge.log;
-  EXPECT_NE(huge.log.find("lower "), std::string::npos) << huge.log;
+  EXPECT_NE(
+      huge.log.find("are available: lower trainer.micro_batch_tokens, rollout.max_new_tokens or "
+                    "data.max_pixels, or train an adapter (model.lora={rank: 16, "
+                    "alpha: 32, targets: all-linear}), or freeze a module (model.freeze), or "
+                    "take model.dtype=bfloat16\n"),
+      std::string::npos)
+      << huge.log;
+  const Outcome adapted = run({"plan",
+                               model,
+                               "model.device=cpu",
+                               "model.dtype=bfloat16",
+                               "model.lora={rank: 2, alpha: 4, targets: all-linear}",
+                               "rollout.group_size=65536",
+                               "rollout.max_new_tokens=1000000"});
+  EXPECT_NE(adapted.log.find("or data.max_pixels\n"), std::string::npos) << adapted.log;
   EXPECT_EQ(run({"plan"}).code, 2);
 }
 
