@@ -50,6 +50,23 @@ AddedToken parse_added_token(const core::Json& entry, int64_t id, const std::str
   return token;
 }
 
+std::vector<AddedToken> parse_added_tokens(const core::Json& list, const std::string& where) {
+  std::vector<AddedToken> tokens;
+  if (list.is_null()) return tokens;
+  if (!list.is_array()) {
+    throw core::UserError(core::str(where,
+                                    ": added_tokens is ",
+                                    core::printable(core::dump_ascii(list), 120),
+                                    ", expected a list"));
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string entry = core::str(where, ": added_tokens[", i, "]");
+    const int64_t id = core::get_int(list[i], "id", entry, 0, 1 << 24);
+    tokens.push_back(parse_added_token(list[i], id, entry));
+  }
+  return tokens;
+}
+
 std::vector<AddedToken> parse_added_tokens_decoder(const core::Json& config,
                                                    const std::string& where) {
   std::vector<AddedToken> tokens;

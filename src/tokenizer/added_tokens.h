@@ -25,6 +25,9 @@ struct AddedToken {
 /// Reads one entry. Throws core::UserError naming `where`.
 AddedToken parse_added_token(const core::Json& entry, int64_t id, const std::string& where);
 
+/// The entries of tokenizer.json's `added_tokens`, in its order; none for null.
+std::vector<AddedToken> parse_added_tokens(const core::Json& list, const std::string& where);
+
 /// The entries of tokenizer_config.json's `added_tokens_decoder`, by id; none if there is no such
 /// key.
 std::vector<AddedToken> parse_added_tokens_decoder(const core::Json& config,

@@ -2,6 +2,7 @@
 
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 
@@ -23,7 +24,8 @@ class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(const std::string& model,
                          const core::Json& config,
-                         const std::filesystem::path& folder) {
+                         const std::filesystem::path& folder,
+                         const ConvertedModel* converted) {
     const std::string where = (folder / "tokenizer.model").string();
     const auto status = processor_.LoadFromSerializedProto(model);
     if (!status.ok()) {
@@ -31,7 +33,12 @@ class SentencePieceTokenizer : public Tokenizer {
           where, ": not a SentencePiece model: ", core::printable(status.ToString(), 200)));
     }
     const std::string config_where = (folder / "tokenizer_config.json").string();
-    add_tokens(parse_added_tokens_decoder(config, config_where), config_where);
+    std::vector<AddedToken> added = parse_added_tokens_decoder(config, config_where);
+    if (converted != nullptr) {
+      check_same_model(*converted);
+      join(added, converted->added);
+    }
+    add_tokens(added, config_where);
   }
 
   std::vector<int64_t> encode(std::string_view text) const override {
@@ -86,6 +93,34 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
  private:
+  void check_same_model(const ConvertedModel& converted) const {
+    const auto pieces =
+        std::min(static_cast<size_t>(processor_.GetPieceSize()), converted.pieces.size());
+    for (size_t id = 0; id < pieces; ++id) {
+      const std::string& piece = processor_.IdToPiece(static_cast<int>(id));
+      if (piece == converted.pieces[id]) continue;
+      throw core::UserError(core::str(converted.where,
+                                      ": model.vocab has '",
+                                      core::printable(converted.pieces[id]),
+                                      "' as token ",
+                                      id,
+                                      ", but tokenizer.model beside it has '",
+                                      core::printable(piece),
+                                      "'; remove the file that is not this model's"));
+    }
+  }
+
+  // The tokens that only the conversion names, in the order of ids.
+  static void join(std::vector<AddedToken>& added, const std::vector<AddedToken>& more) {
+    for (const AddedToken& token : more) {
+      const auto same = [&](const AddedToken& known) { return known.id == token.id; };
+      if (std::none_of(added.begin(), added.end(), same)) added.push_back(token);
+    }
+    std::sort(added.begin(), added.end(), [](const AddedToken& a, const AddedToken& b) {
+      return a.id < b.id;
+    });
+  }
+
   void add_tokens(const std::vector<AddedToken>& tokens, const std::string& where) {
     const int64_t pieces = processor_.GetPieceSize();
     size_ = pieces;
@@ -124,9 +159,11 @@ class SentencePieceTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_sentence_piece(const std::filesystem::path& folder) {
+std::shared_ptr<const Tokenizer> load_sentence_piece(const std::filesystem::path& folder,
+                                                     const ConvertedModel* converted) {
   const std::string model = core::read_file(folder / "tokenizer.model", kMaxModelBytes);
-  return std::make_shared<SentencePieceTokenizer>(model, read_tokenizer_config(folder), folder);
+  return std::make_shared<SentencePieceTokenizer>(
+      model, read_tokenizer_config(folder), folder, converted);
 }
 
 }  // namespace sgrpo::tokenizer

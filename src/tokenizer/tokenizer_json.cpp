@@ -125,7 +125,9 @@ void check_model(const Json& model, const std::string& where) {
     refuse(where + ".dropout", model["dropout"], "null");
   }
   if (core::get_bool_or(model, "byte_fallback", false, where)) {
-    refuse(where + ".byte_fallback", model["byte_fallback"], "false");
+    refuse(where + ".byte_fallback",
+           model["byte_fallback"],
+           "false, or tokenizer.model beside it and a space put before every stretch of text");
   }
 }
 
@@ -166,17 +168,6 @@ void check_unknown_token(const Json& model, const ByteLevelSpec& spec) {
                                       symbol,
                                       "') is not in the vocabulary, expected all 256 bytes"));
     }
-  }
-}
-
-void read_added_tokens(const Json& file, ByteLevelSpec& spec) {
-  const Json* list = core::find(file, "added_tokens");
-  if (list == nullptr) return;
-  if (!list->is_array()) refuse(spec.where + ": added_tokens", *list, "a list");
-  for (size_t i = 0; i < list->size(); ++i) {
-    const std::string where = core::str(spec.where, ": added_tokens[", i, "]");
-    const int64_t id = core::get_int((*list)[i], "id", where, 0, 1 << 24);
-    spec.added.push_back(parse_added_token((*list)[i], id, where));
   }
 }
 
@@ -264,7 +255,7 @@ ByteLevelSpec read_tokenizer_json(const std::filesystem::path& folder) {
   read_pre_tokenizer(file, spec.where, spec);
   check_decoder(file, spec.where);
   check_post_processor(file, spec.where);
-  read_added_tokens(file, spec);
+  spec.added = parse_added_tokens(file.value("added_tokens", Json()), spec.where);
   join_config_tokens(folder, spec);
   return spec;
 }

@@ -1,3 +1,5 @@
+#include <sentencepiece_processor.h>
+
 #include "golden.h"
 #include "sgrpo/tokenizer/tokenizer.h"
 
@@ -108,6 +110,71 @@ TEST_F(ConfiguredSentencePiece, load_added_token_with_a_gap_is_refused) {
             folder_.path().string() +
                 "/tokenizer_config.json: added token '<x>' has id 700, expected the id of this "
                 "piece in tokenizer.model or 600");
+}
+
+/// tokenizer.json as a converter writes it for the BPE model: its pieces, and one added token.
+class ConvertedSentencePiece : public ConfiguredSentencePiece {
+ protected:
+  ConvertedSentencePiece() {
+    sentencepiece::SentencePieceProcessor original;
+    const std::string model = (kGolden / "sentencepiece_bpe" / "tokenizer.model").string();
+    EXPECT_TRUE(original.Load(model).ok());
+    file_["model"] = {{"type", "BPE"}, {"byte_fallback", true}, {"merges", core::Json::array()}};
+    for (int id = 0; id < original.GetPieceSize(); ++id)
+      file_["model"]["vocab"][original.IdToPiece(id)] = id;
+    file_["normalizer"] = core::Json::parse(R"({"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "\u2581"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]})");
+    file_["pre_tokenizer"] = nullptr;
+    file_["added_tokens"] =
+        core::Json::parse(R"([{"id": 600, "content": "<|im_end|>", "special": true}])");
+  }
+
+  std::shared_ptr<const Tokenizer> load_converted() const {
+    folder_.write("tokenizer.json", core::dump_ascii(file_));
+    return load("{}");
+  }
+
+  core::Json file_ = core::Json::object();
+};
+
+TEST_F(ConvertedSentencePiece, original_is_read_with_the_added_tokens_of_the_conversion) {
+  const auto plain = load_tokenizer(kGolden / "sentencepiece_bpe");
+  const auto tokenizer = load_converted();
+  EXPECT_EQ(tokenizer->size(), 601);
+  Ids expected = plain->encode("the word");
+  expected.push_back(600);
+  const Ids after = plain->encode("is");
+  expected.insert(expected.end(), after.begin(), after.end());
+  EXPECT_EQ(tokenizer->encode("the word<|im_end|>is"), expected);
+  file_["normalizer"] = nullptr;
+  file_["pre_tokenizer"] = {
+      {"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "always"}};
+  EXPECT_EQ(load_converted()->encode("the word<|im_end|>is"), expected);
+}
+
+TEST_F(ConvertedSentencePiece, conversion_that_splits_otherwise_is_refused_by_its_key) {
+  file_["normalizer"] = nullptr;
+  file_["pre_tokenizer"] = {
+      {"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "first"}};
+  EXPECT_EQ(user_error([&] { load_converted(); }),
+            folder_.path().string() +
+                "/tokenizer.json: model.byte_fallback is true, expected false, or tokenizer.model "
+                "beside it "
+                "and a space put before every stretch of text");
+}
+
+TEST_F(ConvertedSentencePiece, conversion_of_another_model_is_refused) {
+  core::Json& vocabulary = file_["model"]["vocab"];
+  const int64_t id = vocabulary["\u2581the"].get<int64_t>();
+  vocabulary.erase("\u2581the");
+  vocabulary["\u2581thy"] = id;
+  EXPECT_EQ(user_error([&] { load_converted(); }),
+            core::str(folder_.path().string(),
+                      "/tokenizer.json: model.vocab has '\u2581thy' as token ",
+                      id,
+                      ", but tokenizer.model beside it has '\u2581the'; remove the file that is "
+                      "not this model's"));
 }
 
 TEST(SentencePiece, load_other_bytes_names_the_file) {
