@@ -31,7 +31,8 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know CUDA20 
   list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
 endif()
 set(CMAKE_CUDA_STANDARD 20)
-set(TORCH_CUDA_ARCH_LIST "9.0a" CACHE STRING "Architectures of device code, in torch's words")
+# Code of 8.0 runs on all of Ampere and Ada, of 9.0 on Hopper; what is newer compiles the latter's PTX at first use.
+set(TORCH_CUDA_ARCH_LIST "8.0;9.0+PTX" CACHE STRING "Architectures of device code, in torch's words")
 # Torch's own search would take any nvcc on PATH: point it to the toolkit of the chosen one.
 get_filename_component(CUDA_TOOLKIT_ROOT_DIR ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} REALPATH)
 set(CUDAToolkit_ROOT ${CUDA_TOOLKIT_ROOT_DIR})

@@ -132,7 +132,7 @@ ModelFolder::ModelFolder(const fs::path& path) : folder_(resolve_model_folder(pa
     adapter_ = std::make_shared<const AdapterFolder>(folder_);
     folder_ = base_folder(*adapter_);
   }
-  config_ = read_json(folder_ / "config.json");
+  config_ = read_json(config_path());
   open_files();
   index_tensors();
   open_others();
@@ -209,7 +209,7 @@ std::vector<int64_t> ModelFolder::end_token_ids() const {
     std::vector<int64_t> ids = ids_in(read_json(path), path.string());
     if (!ids.empty()) return ids;
   }
-  const std::string where = (folder_ / "config.json").string();
+  const std::string where = config_path();
   std::vector<int64_t> ids = ids_in(config_, where);
   const core::Json* text = core::find(config_, "text_config");
   return ids.empty() && text != nullptr ? ids_in(*text, where) : ids;

@@ -4,9 +4,12 @@
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
 #include "sgrpo/eval/policy.h"
+#include "sgrpo/telemetry/telemetry.h"
 
 namespace sgrpo::cli {
 namespace {
+
+constexpr uint64_t kLarge = 1'000'000'000;  // bytes that take a while
 
 struct Export {
   static constexpr const char* kSummary = "a checkpoint or model folder as a Hugging Face folder";
@@ -36,7 +39,15 @@ struct Export {
   int run(const Invocation& invocation) {
     const auto folder = std::make_shared<const checkpoint::ModelFolder>(checkpoint);
     core::Json files = core::Json::array();
-    for (const auto& file : folder->write_like(output, eval::merged_weights(folder))) {
+    std::optional<telemetry::Progress> progress;
+    if (folder->bytes() >= kLarge)
+      progress.emplace("export, tensors", static_cast<int64_t>(folder->names().size()));
+    const auto weights = [&progress,
+                          merged = eval::merged_weights(folder)](const std::string& name) {
+      if (progress) progress->advance();
+      return merged(name);
+    };
+    for (const auto& file : folder->write_like(output, weights)) {
       files.push_back({{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
     }
     if (invocation.json) {

@@ -9,6 +9,7 @@
 #include "sgrpo/core/rng.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/model/model.h"
+#include "sgrpo/telemetry/telemetry.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -75,6 +76,8 @@ at::Tensor random_tensor(const checkpoint::LazyTensor& tensor,
   return normal_tensor(tensor.shape, tensor.dtype, key, std);
 }
 
+constexpr int64_t kLarge = 100'000'000;  // parameters that take a while
+
 struct Init {
   static constexpr const char* kSummary = "a checkpoint folder with random weights";
   static constexpr bool kTakesConfig = false;
@@ -109,15 +112,19 @@ struct Init {
     if (parsed.chat_template) model.chat_template = *parsed.chat_template;
     core::RandomKey key{.seed = static_cast<uint64_t>(seed), .purpose = core::Purpose::kInit};
     int64_t parameters = 0;
+    std::optional<telemetry::Progress> progress;
     for (const auto& [name, shape] : model::read_layout(parsed.config, where)) {
       checkpoint::LazyTensor tensor{.name = name, .dtype = dtype, .shape = shape, .make = {}};
       parameters += c10::multiply_integers(shape);
-      tensor.make = [tensor, key, std = parsed.init_std] {
+      tensor.make = [tensor, key, std = parsed.init_std, &progress] {
+        if (progress) progress->advance();
         return random_tensor(tensor, key, std);
       };
       model.tensors.push_back(std::move(tensor));
       ++key.prompt_index;
     }
+    if (parameters >= kLarge)
+      progress.emplace("init, tensors", static_cast<int64_t>(model.tensors.size()));
     checkpoint::write_new_model_folder(output, model);
     if (invocation.json) {
       std::cout << core::dump_ascii({{"output", output}, {"parameters", parameters}}) << "\n";

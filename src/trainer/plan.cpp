@@ -74,7 +74,7 @@ class Planner {
       : config_(config),
         folder_(config.model.path),
         width_(config.model.dtype == "bfloat16" ? 2 : 4) {
-    const std::string where = (folder_.folder() / "config.json").string();
+    const std::string where = folder_.config_path();
     spec_ = model::read_spec(folder_.config(), where);
     layout_ = model::read_layout(folder_.config(), where);
     adapter_ = model::read_adapter_layout(folder_.config(), where, config.model);

@@ -35,6 +35,7 @@ class ModelFolder {
   /// The adapter that leads here, or null.
   const std::shared_ptr<const AdapterFolder>& adapter() const { return adapter_; }
   const core::Json& config() const { return config_; }  // config.json
+  std::string config_path() const { return (folder_ / "config.json").string(); }
   /// Tensor names, file by file in index order.
   const std::vector<std::string>& names() const { return names_; }
   bool has(const std::string& name) const;
