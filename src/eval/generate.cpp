@@ -54,6 +54,20 @@ EncodedRow encode_row(const Policy& policy, const data::RowResult& row) {
   }
 }
 
+/// The ids of generation_config.json alone, as transformers has them: a base model's file may leave
+/// out the turn end.
+std::vector<int64_t> end_token_ids(const Policy& policy) {
+  const data::EncoderSpec& spec = policy.encoder->spec();
+  if (spec.end_ids.empty()) return policy.end_token_ids;
+  if (spec.end_ids.size() < policy.end_token_ids.size()) {
+    core::warn(policy.folder->folder().string(),
+               ": eos_token_id (generation_config.json, else config.json) leaves out the turn end ",
+               spec.turn_end_id,
+               ", with which a trained completion ends: completions go on after it");
+  }
+  return spec.end_ids;
+}
+
 rollout::SamplingOptions sampling_of(const Policy& policy, const GenerateOptions& options) {
   rollout::SamplingOptions sampling;
   sampling.group_size = options.group_size;
@@ -65,7 +79,7 @@ rollout::SamplingOptions sampling_of(const Policy& policy, const GenerateOptions
   sampling.ignore_eos = options.ignore_eos;
   sampling.seed = options.seed;
   sampling.max_batch_rows = options.max_batch_rows;
-  sampling.end_token_ids = policy.end_token_ids;
+  sampling.end_token_ids = end_token_ids(policy);
   sampling.masked_ids = policy.masked_ids;
   return sampling;
 }

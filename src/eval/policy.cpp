@@ -69,8 +69,9 @@ Policy open_policy(const std::filesystem::path& path,
   policy.encoder = open_encoder(*policy.folder, limits);
   policy.model = load_from(policy.folder, options);
   const data::EncoderSpec& spec = policy.encoder->spec();
-  policy.end_token_ids = policy.folder->end_token_ids();
-  if (policy.end_token_ids.empty()) policy.end_token_ids = {spec.turn_end_id};
+  policy.end_token_ids = spec.end_ids;
+  if (std::find(spec.end_ids.begin(), spec.end_ids.end(), spec.turn_end_id) == spec.end_ids.end())
+    policy.end_token_ids.push_back(spec.turn_end_id);
   policy.masked_ids = rollout::sampling_mask(policy.model->spec(), spec.tokenizer->size());
   return policy;
 }

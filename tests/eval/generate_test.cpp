@@ -50,6 +50,27 @@ TEST_F(GenerateFile, rows_have_the_documented_columns_in_order) {
   EXPECT_EQ(num_bad_, 0);
 }
 
+TEST_F(GenerateFile, ends_where_the_file_says_and_tells_that_the_turn_end_is_not_among_it) {
+  testing::write_tiny_checkpoint(scratch_ / "model", {});
+  Json every_id = Json::array();  // of text, but for the turn end
+  for (int id = 7; id < 400; ++id) every_id.push_back(id);
+  scratch_.write("model/generation_config.json", Json{{"eos_token_id", every_id}}.dump());
+  const Policy base = open_policy(scratch_ / "model", {}, {});
+  scratch_.write("in.jsonl", testing::to_jsonl({{{"id", "a"}, {"prompt", "what"}}}));
+  const testing::LogCapture log;
+  generate_file(
+      base, scratch_ / "in.jsonl", scratch_ / "out.jsonl", {.group_size = 64, .max_new_tokens = 8});
+  for (const Json& row : testing::read_jsonl(scratch_ / "out.jsonl")) {
+    const auto ids = row.at("completion_ids").get<std::vector<int64_t>>();
+    for (size_t t = 0; t + 1 < ids.size(); ++t) EXPECT_LT(ids[t], 7) << "nothing follows an end";
+    EXPECT_EQ(row.at("finish_reason") == "stop", ids.back() >= 7);
+  }
+  EXPECT_EQ(
+      scratch_.shorten(log.text()),
+      "model: eos_token_id (generation_config.json, else config.json) leaves out the turn end "
+      "2, with which a trained completion ends: completions go on after it\n");
+}
+
 TEST_F(GenerateFile, completions_scored_again_have_the_samplers_logprobs) {
   const std::vector<Json> prompts = {{{"id", "a"}, {"prompt", "what"}},
                                      {{"id", "b"}, {"prompt", "which item is this"}}};

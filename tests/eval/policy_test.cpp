@@ -46,6 +46,15 @@ TEST_F(OpenPolicy, parts_of_a_sound_folder_agree) {
       << "every end token is left out of a text";
 }
 
+TEST_F(OpenPolicy, turn_end_ends_a_completion_although_the_file_leaves_it_out) {
+  write();
+  edit("generation_config.json", [](Json& json) { json["eos_token_id"] = 0; });
+  EXPECT_EQ(open_policy(folder(), {}, {}).end_token_ids, (std::vector<int64_t>{0, 2}));
+  std::filesystem::remove(folder() / "generation_config.json");
+  edit("config.json", [](Json& json) { json.erase("eos_token_id"); });
+  EXPECT_EQ(open_policy(folder(), {}, {}).end_token_ids, (std::vector<int64_t>{2}));
+}
+
 TEST_F(OpenPolicy, tokenizer_with_more_ids_than_rows_is_refused) {
   TinyCheckpoint tiny;
   tiny.config["text_config"]["vocab_size"] = 399;

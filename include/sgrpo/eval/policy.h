@@ -21,8 +21,10 @@ struct Policy {
   std::shared_ptr<const checkpoint::ModelFolder> folder;
   std::unique_ptr<model::Model> model;
   std::shared_ptr<const data::PromptEncoder> encoder;
-  std::vector<int64_t> end_token_ids;  // of generation_config.json and the turn end
-  std::vector<int64_t> masked_ids;     // never sampled
+  // What ends a completion in training and evaluation: the ids of generation_config.json, and the
+  // turn end, with which every ground truth ends whatever that file says.
+  std::vector<int64_t> end_token_ids;
+  std::vector<int64_t> masked_ids;  // never sampled
 };
 
 /// How the encoder of a policy reads rows.
