@@ -184,13 +184,14 @@ void validate(const InjectionOptions& options, int64_t group_size) {
                                     options.gt_shape,
                                     " and injection.gt_old_logprob is ",
                                     options.gt_old_logprob,
-                                    ": a shape replaces the ratio, so it needs gt_old_logprob: "
-                                    "current_detached"));
+                                    ": shaping weighs the gradient itself, so it needs "
+                                    "current_detached (ratio 1); change one of the two"));
   }
   if (options.mode == "replace" && group_size == 1) {
     throw core::UserError(
-        "injection.mode is replace and rollout.group_size is 1: the group would hold the ground "
-        "truth alone and give no signal; use group_size >= 2 or injection.mode: append");
+        "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand alone "
+        "and carry no signal; raise rollout.group_size, or set injection.mode: append or "
+        "injection.when: never");
   }
 }
 

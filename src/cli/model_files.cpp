@@ -5,6 +5,7 @@
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
+#include "sgrpo/model/model.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -61,8 +62,16 @@ data::EncoderSpec load_encoder_spec(const fs::path& folder,
   result.tokenizer = std::move(tokenizer);
   result.chat = tokenizer::ChatTemplate::load(folder);
   result.processor = image::load_processor(folder);
-  result.image_token_id = core::get_int_or(config, "image_token_id", -1, where);
-  result.video_token_id = core::get_int_or(config, "video_token_id", -1, where);
+  const std::string type = core::get_string_or(config, "model_type", "", where);
+  if (result.processor && !config.contains("image_token_id") &&
+      model::FamilyRegistry::contains(type)) {
+    const model::ModelSpec spec = model::read_spec(config, where);  // knows what the family takes
+    result.image_token_id = spec.image_token_id;
+    result.video_token_id = spec.video_token_id;
+  } else {
+    result.image_token_id = core::get_int_or(config, "image_token_id", -1, where);
+    result.video_token_id = core::get_int_or(config, "video_token_id", -1, where);
+  }
   result.max_prompt_tokens = std::numeric_limits<int32_t>::max();  // nothing is trained here
   return result;
 }

@@ -36,7 +36,7 @@ TrainEntry read_entry(const Json& entry, const std::string& where) {
   }
   if (file.path.empty()) throw UserError(str(where, ": the path is empty"));
   if (!(file.weight > 0) || !std::isfinite(file.weight))
-    throw UserError(str(where, ": weight is ", file.weight, ", expected a positive number"));
+    throw UserError(str(where, ".weight is ", file.weight, ", expected a number above 0"));
   return file;
 }
 

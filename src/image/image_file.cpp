@@ -73,6 +73,4 @@ PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig
   return ImageFile(path).patches(config);
 }
 
-ImageSize inspect_image_file(const std::filesystem::path& path) { return ImageFile(path).size(); }
-
 }  // namespace sgrpo::image

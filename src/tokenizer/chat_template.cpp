@@ -117,7 +117,7 @@ void check_markers(std::string_view text, const std::string& where) {
                      marker,
                      "'",
                      kind.empty() ? "" : core::str("; it looks like ", kind),
-                     "; expected a template of the Qwen family"));
+                     "; expected turns of <|im_start|>role .. <|im_end|>, as Qwen's"));
   }
   static const std::regex kTurnEnd(R"(<\|im_end\|>(' {0,2}\+ {0,2}'|" {0,2}\+ {0,2}")?(\n|\\n))");
   if (!std::regex_search(text.begin(), text.end(), kTurnEnd)) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include "sgrpo/algorithm/injection.h"
 #include "sgrpo/config/binder.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/data/stream.h"
 #include "sgrpo/model/lora.h"
 #include "sgrpo/trainer/load_config.h"
 
@@ -106,29 +108,6 @@ void check_supported(const RunConfig& config) {
   }
 }
 
-void check_data(const Json& train) {
-  if (train.is_null() || train.is_string()) return;
-  if (!train.is_array() || train.empty()) {
-    refuse(str("data.train is ", train.dump(), ", expected a file or a list of {path, weight}"));
-  }
-  for (size_t i = 0; i < train.size(); ++i) {
-    const std::string where = str("data.train[", i, "]");
-    const Json& source = train[i];
-    if (source.is_string()) continue;
-    if (!source.is_object()) {
-      refuse(str(where, " is ", source.dump(), ", expected {path: FILE, weight: 1.0}"));
-    }
-    for (const auto& [key, value] : source.items()) {
-      if (key != "path" && key != "weight")
-        refuse(str(where, ": unknown key '", key, "', expected path and weight"));
-    }
-    core::get_string(source, "path", where);
-    if (core::get_double_or(source, "weight", 1.0, where) <= 0) {
-      refuse(str(where, ".weight is ", source["weight"].dump(), ", expected a number above 0"));
-    }
-  }
-}
-
 /// `rewards: [{verifier, weight}]` and `verifiers: {name: {name, params}}`.
 void check_verifiers(const RunConfig& config) {
   if (!config.rewards.is_array()) {
@@ -160,25 +139,6 @@ void check_verifiers(const RunConfig& config) {
         refuse(str(where, ": unknown key '", key, "', expected name and params"));
     }
     core::get_string(instance, "name", where);
-  }
-}
-
-void check_injection(const RunConfig& config) {
-  const algorithm::InjectionOptions& injection = config.injection;
-  if (injection.when == "never") return;
-  if (injection.gt_shape != "none" && injection.gt_old_logprob != "current_detached") {
-    refuse(str("injection.gt_shape is ",
-               injection.gt_shape,
-               " and injection.gt_old_logprob is ",
-               injection.gt_old_logprob,
-               ": shaping weighs the gradient itself, so it needs current_detached (ratio 1); "
-               "change one of the two"));
-  }
-  if (config.rollout.group_size == 1 && injection.mode == "replace") {
-    refuse(
-        "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand "
-        "alone and carry no signal; raise rollout.group_size, or set injection.mode: append or "
-        "injection.when: never");
   }
 }
 
@@ -250,10 +210,10 @@ void check_pixels(const data::DataOptions& data) {
 void RunConfig::validate() const {
   check_supported(*this);
   model::read_lora(model.lora);
-  check_data(data.train);
+  if (!data.train.is_null()) data::train_entries(data.train);
   check_pixels(data);
   check_verifiers(*this);
-  check_injection(*this);
+  algorithm::validate(injection, rollout.group_size);
   check_group(*this);
   check_optim(*this);
   check_eval(eval);

@@ -267,11 +267,14 @@ TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
   EXPECT_NO_THROW(validate(options, 8));
   options.gt_old_logprob = "one";
   EXPECT_EQ(message_of([&] { validate(options, 8); }),
-            "injection.gt_shape is phi and injection.gt_old_logprob is one: a shape replaces the "
-            "ratio, so it needs gt_old_logprob: current_detached");
+            "injection.gt_shape is phi and injection.gt_old_logprob is one: shaping weighs the "
+            "gradient itself, so it needs current_detached (ratio 1); change one of the two");
   EXPECT_THROW(validate(options, 8), core::UserError);
   options = {};
-  EXPECT_THROW(validate(options, 1), core::UserError);
+  EXPECT_EQ(message_of([&] { validate(options, 1); }),
+            "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand "
+            "alone and carry no signal; raise rollout.group_size, or set injection.mode: append or "
+            "injection.when: never");
   options.mode = "append";
   EXPECT_NO_THROW(validate(options, 1));
   options = {};

@@ -383,7 +383,7 @@ TEST_F(BadCheckpoint, templates_of_other_families_are_refused_by_name) {
     expect_refusal(
         "model/chat_template.jinja: the chat template is not ChatML: it has no "
         "'<|im_start|>'; it looks like " +
-        kind + "; expected a template of the Qwen family");
+        kind + "; expected turns of <|im_start|>role .. <|im_end|>, as Qwen's");
   }
   fs::remove(folder() / "chat_template.jinja");
   write("chat_template.json", "[1]");

@@ -239,7 +239,7 @@ TEST_F(Stream, wrong_train_values_are_named) {
             "data.train[0]: unknown key 'wieght' (did you mean 'weight'?), "
             "expected path and weight");
   EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"weight", 0}}})),
-            "data.train[0]: weight is 0, expected a positive number");
+            "data.train[0].weight is 0, expected a number above 0");
   EXPECT_EQ(error(5), "data.train is a number, expected a path or {path, weight}");
   EXPECT_EQ(error("gone.jsonl"), "cannot read gone.jsonl: No such file or directory");
 }

@@ -140,8 +140,8 @@ TEST(ChatTemplate, other_formats_are_refused_by_the_missing_marker) {
                   "model/chat_template.jinja");
             }),
             "model/chat_template.jinja: the chat template is not ChatML: it has no "
-            "'<|im_start|>'; it looks like Mistral's or Llama 2's; expected a template of the Qwen "
-            "family");
+            "'<|im_start|>'; it looks like Mistral's or Llama 2's; expected turns of "
+            "<|im_start|>role .. <|im_end|>, as Qwen's");
 }
 
 TEST(ChatTemplate, trimming_templates_are_refused) {

@@ -15,8 +15,6 @@ enum class Purpose : uint32_t {
   kVictim = 4,
   kInjectionCap = 5,
   kMixture = 6,
-  kSubstitute = 7,
-  kMinibatch = 8,
   kAdapter = 9,
 };
 

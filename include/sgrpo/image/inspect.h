@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -20,8 +19,5 @@ struct ImageSize {
 ImageSize inspect_image(std::string_view bytes,
                         const std::string& where,
                         int64_t max_decoded_pixels = int64_t{1} << 28);
-
-/// The same for a file.
-ImageSize inspect_image_file(const std::filesystem::path& path);
 
 }  // namespace sgrpo::image
