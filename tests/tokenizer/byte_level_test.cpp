@@ -1,5 +1,3 @@
-#include <chrono>
-#include <cstdlib>
 #include <thread>
 
 #include "golden.h"
@@ -114,31 +112,6 @@ TEST(ByteLevel, encode_from_four_threads_gives_the_same_ids) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
-}
-
-// The published vocabulary is too large to keep here: SGRPO_REAL_TOKENIZER names a folder with it
-// and SGRPO_TOKENIZER_CASES a file of rows {"kind", "text", "ids"} computed with it.
-TEST(ByteLevel, encode_published_vocabulary_equals_tokenizers) {
-  const char* folder = std::getenv("SGRPO_REAL_TOKENIZER");
-  const char* cases = std::getenv("SGRPO_TOKENIZER_CASES");
-  if (folder == nullptr || cases == nullptr) GTEST_SKIP() << "SGRPO_REAL_TOKENIZER is not set";
-  const auto start = std::chrono::steady_clock::now();
-  const auto tokenizer = load_tokenizer(folder);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  RecordProperty("load_seconds", std::to_string(seconds.count()));
-  int64_t wrong = 0;
-  for (const core::Json& row : read_rows(cases)) {
-    const Ids ids = row["ids"].get<Ids>();
-    const std::string text = row["text"].get<std::string>();
-    const bool decoding = row["kind"] == "decode";
-    const bool equal =
-        decoding ? tokenizer->decode(ids) == text &&
-                       tokenizer->decode(ids, true) == row["text_skip_special"].get<std::string>()
-                 : tokenizer->encode(text) == ids;
-    wrong += !equal;
-    EXPECT_TRUE(equal) << core::dump_ascii(row);
-  }
-  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace
