@@ -98,7 +98,7 @@ Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(c
 }
 
 at::Tensor Decoder::embed(const at::Tensor& token_ids) const {
-  return at::embedding(embedding_, token_ids);
+  return ops::embed(embedding_, token_ids);
 }
 
 Rotary Decoder::rotary(const at::Tensor& position_ids) const {

@@ -122,6 +122,8 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
   at::Tensor leaf = tensor.detach();
   if (source_ != nullptr) {
     leaf.requires_grad_(!adapter_.is_active() && frozen_.count(module) == 0);
+    // However many passes add to it, a sum in bfloat16 would stop growing after a few hundred.
+    if (leaf.requires_grad()) leaf.set_grad_dtype(at::kFloat);
   }
   parameters_.push_back({name, module, leaf});
   return leaf;

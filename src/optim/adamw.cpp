@@ -11,9 +11,6 @@
 namespace sgrpo::optim {
 namespace {
 
-/// Low-precision gradients are widened group by group, so that the f32 copies stay this small.
-constexpr int64_t kMaxGroupElements = int64_t{64} << 20;
-
 /// torch.nn.utils.clip_grad_norm_'s guard against a zero norm.
 constexpr double kNormEpsilon = 1.0e-6;
 
@@ -38,6 +35,12 @@ void check_parameter(const std::string& name, const at::Tensor& parameter, c10::
                     name,
                     "' is not a leaf that requires a gradient");
   TORCH_CHECK_VALUE(parameter.is_contiguous(), "parameter '", name, "' is not contiguous");
+  TORCH_CHECK_VALUE(!is_low_precision(parameter) || parameter.grad_dtype() == at::kFloat,
+                    "parameter '",
+                    name,
+                    "' is ",
+                    parameter.scalar_type(),
+                    " and so is its gradient: sums of many passes need f32 (set_grad_dtype)");
   TORCH_CHECK_VALUE(parameter.device() == device,
                     "parameter '",
                     name,
@@ -73,24 +76,15 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
 }
 
 void AdamW::make_groups() {
-  struct Open {  // the group still being filled for one (weight decay, dtype)
-    size_t group = 0;
-    int64_t elements = 0;
-  };
-  std::map<std::pair<bool, at::ScalarType>, Open> open;
+  std::map<std::pair<bool, at::ScalarType>, size_t> groups;
   for (size_t i = 0; i < slots_.size(); ++i) {
     const at::Tensor& parameter = slots_[i].parameter;
     const bool decays = options_.weight_decay_on == "all" || parameter.dim() >= 2;
-    auto [found, is_new] = open.try_emplace({decays, parameter.scalar_type()});
-    Open& current = found->second;
-    const bool is_full = is_low_precision(parameter) && current.elements > 0 &&
-                         current.elements + parameter.numel() > kMaxGroupElements;
-    if (is_new || is_full) {
-      current = {.group = groups_.size(), .elements = 0};
+    const auto [found, is_new] =
+        groups.try_emplace({decays, parameter.scalar_type()}, groups_.size());
+    if (is_new)
       groups_.push_back({.weight_decay = decays ? options_.weight_decay : 0.0, .slots = {}});
-    }
-    current.elements += parameter.numel();
-    groups_[current.group].slots.push_back(i);
+    groups_[found->second].slots.push_back(i);
   }
 }
 
@@ -102,7 +96,7 @@ void AdamW::zero_grad() {
     if (grad.defined()) {
       existing.push_back(grad);
     } else {
-      grad = at::zeros(slot.parameter.sizes(), slot.parameter.options().requires_grad(false));
+      grad = at::zeros_like(slot.exp_avg);
     }
   }
   if (!existing.empty()) at::_foreach_zero_(existing);
@@ -113,9 +107,7 @@ std::vector<at::Tensor> AdamW::gradients() {
   grads.reserve(slots_.size());
   for (Slot& slot : slots_) {
     at::Tensor& grad = slot.parameter.mutable_grad();
-    if (!grad.defined()) {
-      grad = at::zeros(slot.parameter.sizes(), slot.parameter.options().requires_grad(false));
-    }
+    if (!grad.defined()) grad = at::zeros_like(slot.exp_avg);
     // The fused kernel walks memory in order, and another layout would pair wrong elements.
     grads.push_back(grad.contiguous());
   }
@@ -151,7 +143,7 @@ void AdamW::update(const Group& group,
     const Slot& slot = slots_[i];
     const bool has_master = slot.master.defined();
     targets.push_back(has_master ? slot.master : slot.parameter);
-    group_grads.push_back(has_master ? grads[i].to(at::kFloat) : grads[i]);
+    group_grads.push_back(grads[i]);
     exp_avgs.push_back(slot.exp_avg);
     exp_avg_sqs.push_back(slot.exp_avg_sq);
     if (has_master) parameters.push_back(slot.parameter);

@@ -25,12 +25,14 @@ OptimOptions options_with(double weight_decay, double max_grad_norm) {
 at::Tensor leaf(at::IntArrayRef shape, double seed, at::ScalarType dtype = at::kFloat) {
   const int64_t size = c10::multiply_integers(shape);
   const at::Tensor values = (at::arange(size, at::kDouble) + seed).sin().view(shape);
-  return values.to(dtype).requires_grad_();
+  const at::Tensor result = values.to(dtype).requires_grad_();
+  if (dtype != at::kDouble) result.set_grad_dtype(at::kFloat);
+  return result;
 }
 
 void set_grad(const at::Tensor& parameter, const at::Tensor& value) {
   at::Tensor target = parameter;
-  target.mutable_grad() = value.to(parameter.scalar_type()).clone();
+  target.mutable_grad() = value.to(parameter.grad_dtype().value()).clone();
 }
 
 std::vector<double> doubles(const at::Tensor& tensor) {
@@ -141,6 +143,7 @@ INSTANTIATE_TEST_SUITE_P(all,
 
 TEST(AdamW, step_bf16_below_its_resolution_accumulates_in_the_master_copy) {
   const at::Tensor p = at::ones({4}, at::kBFloat16).requires_grad_();
+  p.set_grad_dtype(at::kFloat);
   AdamW optimizer({{"p", p}}, options_with(0.0, 0.0));
   // bf16 near 1 resolves 2^-8 = 3.9e-3 below it 2^-9; 40 steps of 1e-4 make 4e-3.
   for (int t = 0; t < 40; ++t) {
@@ -150,6 +153,21 @@ TEST(AdamW, step_bf16_below_its_resolution_accumulates_in_the_master_copy) {
   EXPECT_NEAR(p[0].item<double>(), 1.0 - 4e-3, 2.0e-3);
   EXPECT_LT(p[0].item<double>(), 1.0);
   EXPECT_NEAR(optimizer.state()[3].second[0].item<double>(), 1.0 - 4e-3, 3e-6);
+}
+
+// Each pass adds 2^-8 (1 + 2^-7): 9 bits, so that the sum of 900 is exact in float32, 18 digits or
+// less. In bfloat16 it would stand still at 1, and the norm of four such numbers at 2.
+TEST(AdamW, bf16_gradients_of_many_passes_are_summed_in_float32) {
+  const at::Tensor p = leaf({2, 2}, 1.0, at::kBFloat16);
+  AdamW optimizer({{"p", p}}, options_with(0.0, 0.0));
+  const double each = std::ldexp(1.0 + std::ldexp(1.0, -7), -8);
+  for (int update = 0; update < 2; ++update) {
+    optimizer.zero_grad();
+    const void* buffer = p.grad().data_ptr();
+    for (int pass = 0; pass < 900; ++pass) (p * each).sum().backward();
+    EXPECT_EQ(p.grad().data_ptr(), buffer);
+    EXPECT_EQ(optimizer.step(0.0).grad_norm, 2 * 900 * each);
+  }
 }
 
 TEST(AdamW, step_with_zero_gradient_only_decays_matrices) {
@@ -341,6 +359,8 @@ TEST(AdamW, make_with_bad_parameters_is_refused) {
   EXPECT_THROW(AdamW({{"p", p}, {"p", leaf({2}, 0.0)}}, options), c10::ValueError);
   EXPECT_THROW(AdamW({{"p", p.detach()}}, options), c10::ValueError);
   EXPECT_THROW(AdamW({{"p", p * 2}}, options), c10::ValueError);
+  EXPECT_THROW(AdamW({{"p", at::zeros({2}, at::kBFloat16).requires_grad_()}}, options),
+               c10::ValueError);
   EXPECT_THROW(AdamW({{"p", at::zeros({2}, at::kLong)}}, options), c10::ValueError);
   EXPECT_THROW(AdamW({{"p", at::zeros({2, 3}).t().requires_grad_()}}, options), c10::ValueError);
   OptimOptions three = options;

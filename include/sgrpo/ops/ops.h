@@ -59,6 +59,10 @@ std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
                                                  int64_t top_k,
                                                  bool greedy);
 
+/// Rows of a table. The gradient of the table is summed in f32 and is f32, whatever its type.
+/// Shapes:  weight [V,D], ids [...] i64 -> [..., D]
+at::Tensor embed(const at::Tensor& weight, const at::Tensor& ids);
+
 /// Root-mean-square norm of rows.
 /// Shapes:  x [..., D], weight [D] -> [..., D] of x's dtype
 /// Formula: x / sqrt(mean(x^2) + eps), in f32, cast to x's dtype, times weight

@@ -32,7 +32,8 @@ struct OptimizerStep {
 ///   p *= 1 - lr * weight_decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
 ///   p -= lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
 /// State is kept in f32 (f64 for f64 parameters); parameters of bf16 or f16 have an f32 master
-/// copy, which is what is updated. Gradients are taken as they are: scaling is the loss's business.
+/// copy, which is what is updated, and must have f32 gradients (set_grad_dtype): a sum of many
+/// passes stands still in fewer digits. Scaling gradients is the loss's business.
 /// Source: arXiv 1711.05101.
 class AdamW {
  public:

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "sgrpo/core/json.h"
+#include "sgrpo/ops/ops.h"
 
 namespace sgrpo::model::qwen3_vl {
 namespace {
@@ -93,7 +94,7 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
   at::Tensor hidden = patch_embed_(pixel_values);
   const at::Device device = hidden.device();
   const GridTaps taps = interpolate_grid(grid_thw, config_.merge_size, config_.grid_side);
-  const at::Tensor around = at::embedding(positions_, taps.rows.to(device));  // [N, 4, hidden]
+  const at::Tensor around = ops::embed(positions_, taps.rows.to(device));  // [N, 4, hidden]
   const at::Tensor position = (around * taps.weights.to(device).unsqueeze(2)).sum(1);
   hidden = hidden + position.to(hidden.scalar_type());
   const Rotary angles =
