@@ -135,7 +135,7 @@ class Planner {
       plan_.num_trainable += parameter.tensor.numel();
     if (has_adapter()) add_values("weights: adapter", plan_.num_trainable, kF32);
     const uint64_t width = has_adapter() ? kF32 : width_;  // of what trains
-    add_values("gradients", plan_.num_trainable, width);
+    add_values("gradients", plan_.num_trainable, kF32);
     add_values("AdamW moments", plan_.num_trainable, 2 * kF32);
     if (width < kF32) add_values("AdamW f32 weights", plan_.num_trainable, kF32);
     if (config_.algorithm.kl_coef > 0.0) add_reference();

@@ -78,6 +78,7 @@ TEST_F(Plan, reference_exists_only_with_a_kl_term) {
 TEST_F(Plan, bfloat16_halves_weights_and_adds_f32_masters) {
   const MemoryPlan wide = plan(), narrow = plan({"model.dtype=bfloat16"});
   EXPECT_EQ(2 * bytes(narrow, "weights: language"), bytes(wide, "weights: language"));
+  EXPECT_EQ(bytes(narrow, "gradients"), bytes(wide, "gradients"));  // f32, whatever the weights
   EXPECT_EQ(bytes(narrow, "AdamW moments"), bytes(wide, "AdamW moments"));
   EXPECT_EQ(bytes(narrow, "AdamW f32 weights"), 4 * static_cast<uint64_t>(wide.num_parameters));
   EXPECT_EQ(bytes(wide, "AdamW f32 weights"), 0u);
