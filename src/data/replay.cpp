@@ -147,6 +147,11 @@ void read_step_file(const fs::path& path,
     }
     RecordedCompletion& member = open.members[index];
     member.token_ids = core::get_int_list(line.json, "completion_ids", where);
+    if (member.token_ids->empty())
+      throw UserError(str(where,
+                          " (prompt '",
+                          core::printable(id),
+                          "'): 'completion_ids' is an empty list, expected at least one token id"));
     member.text = core::get_string_or(line.json, "completion", "", where);
     if (const Json* reward = core::find(line.json, "reward"); reward != nullptr)
       member.reward = finite(*reward, where);

@@ -73,6 +73,16 @@ TEST_F(Replay, load_own_folder_restores_the_sampled_groups) {
   EXPECT_EQ(groups[3].step, 2);
 }
 
+TEST_F(Replay, own_completion_without_ids_is_refused) {
+  write("c/step-000001.jsonl",
+        own(1, "a", 0) +
+            R"({"step": 1, "prompt_id": "a", "index": 1, "completion_ids": [], "reward": 0,)"
+            R"( "status": "incorrect", "origin": "sampled"})");
+  EXPECT_EQ(shorten(error_of([&] { load("c"); })),
+            "c/step-000001.jsonl:2 (prompt 'a'): 'completion_ids' is an empty list, expected at "
+            "least one token id");
+}
+
 TEST_F(Replay, one_step_file_is_read_alone) {
   write("c/step-000012.jsonl", own(12, "a", 0));
   EXPECT_EQ(load("c/step-000012.jsonl").at(0).step, 12);
