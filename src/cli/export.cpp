@@ -3,6 +3,7 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/interrupt.h"
 #include "sgrpo/eval/policy.h"
 #include "sgrpo/telemetry/telemetry.h"
 
@@ -44,6 +45,9 @@ struct Export {
       progress.emplace("export, tensors", static_cast<int64_t>(folder->names().size()));
     const auto weights = [&progress,
                           merged = eval::merged_weights(folder)](const std::string& name) {
+      if (core::stop_requested()) {
+        throw core::Interrupted("stopped by a signal while exporting: nothing was written");
+      }
       if (progress) progress->advance();
       return merged(name);
     };

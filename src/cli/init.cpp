@@ -6,6 +6,7 @@
 
 #include "sgrpo/checkpoint/init.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/rng.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/model/model.h"
@@ -117,6 +118,10 @@ struct Init {
       checkpoint::LazyTensor tensor{.name = name, .dtype = dtype, .shape = shape, .make = {}};
       parameters += c10::multiply_integers(shape);
       tensor.make = [tensor, key, std = parsed.init_std, &progress] {
+        if (core::stop_requested()) {
+          throw core::Interrupted(
+              "stopped by a signal while weights are made: nothing was written");
+        }
         if (progress) progress->advance();
         return random_tensor(tensor, key, std);
       };

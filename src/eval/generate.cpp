@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "sgrpo/checkpoint/safetensors.h"
+#include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/rollout/rollout.h"
@@ -210,6 +211,7 @@ int64_t logprobs_file(const Policy& policy,
       options.use_sampling_mask ? ids_tensor(policy.masked_ids) : at::empty({0}, at::kLong);
   RowWriter writer(output);
   for (const data::RowResult& row : rows) {
+    if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
     try {
       const EncodedRow encoded = encode_row(policy, row);
       if (const auto* bad = std::get_if<data::RecordError>(&encoded)) throw *bad;

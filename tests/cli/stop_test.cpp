@@ -1,0 +1,70 @@
+// A stop inside a command that writes: exit code 75, and nothing half written.
+#include "cli/program.h"
+#include "sgrpo/core/interrupt.h"
+
+namespace sgrpo::cli {
+namespace {
+
+class Stop : public ::testing::Test {
+ protected:
+  Stop() {
+    testing::write_tiny_checkpoint(scratch_ / "model");
+    core::request_stop();
+  }
+  ~Stop() override { core::request_stop(false); }
+
+  void expect_stopped(const std::string& message, const std::vector<std::string>& arguments) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 75) << outcome.err;
+    EXPECT_EQ(outcome.last_error_line(), "sgrpo: error: " + message);
+  }
+  bool is_tidy() const {
+    for (const auto& entry : std::filesystem::directory_iterator(scratch_.path())) {
+      const std::string name = entry.path().filename().string();
+      if (name == "out" || core::starts_with(name, ".tmp-")) return false;
+    }
+    return true;
+  }
+  testing::Scratch scratch_;
+};
+
+TEST_F(Stop, export_writes_nothing) {
+  expect_stopped("stopped by a signal while exporting: nothing was written",
+                 {"export",
+                  "--checkpoint",
+                  (scratch_ / "model").string(),
+                  "--output",
+                  (scratch_ / "out").string()});
+  EXPECT_TRUE(is_tidy());
+}
+
+TEST_F(Stop, init_writes_nothing) {
+  const core::Json spec = {{"config", testing::tiny_config()},
+                           {"preprocessor", testing::tiny_preprocessor()},
+                           {"tokenizer", (scratch_ / "model" / "tokenizer.json").string()}};
+  expect_stopped("stopped by a signal while weights are made: nothing was written",
+                 {"init",
+                  "--spec",
+                  scratch_.write("s.yaml", spec.dump()),
+                  "--output",
+                  (scratch_ / "out").string()});
+  EXPECT_TRUE(is_tidy());
+}
+
+TEST_F(Stop, logprobs_ends_before_the_next_row) {
+  const auto input = scratch_.write("rows.jsonl",
+                                    R"({"id": "a", "prompt": "what is this", "completion": "bag"})"
+                                    "\n");
+  expect_stopped("stopped by a signal while scoring",
+                 {"logprobs",
+                  "--model",
+                  (scratch_ / "model").string(),
+                  "--input",
+                  input,
+                  "--output",
+                  (scratch_ / "scores.jsonl").string()});
+  EXPECT_EQ(core::read_file(scratch_ / "scores.jsonl"), "") << "whole rows or none";
+}
+
+}  // namespace
+}  // namespace sgrpo::cli
