@@ -58,10 +58,10 @@ void check_adapter(const Run& run) {
              ", ",
              adapter.parameters.size() / 2,
              " layers, ",
-             count_values(adapter.parameters),
+             count_values(model::trainable_parameters(*run.policy.model)),
              " values train beside ",
              count_values(run.policy.model->parameters()),
-             " frozen ones");
+             " weights that do not");
 }
 
 /// A module that the model does not have is a misunderstanding of what is trained.

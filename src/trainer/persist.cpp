@@ -53,14 +53,21 @@ void restore_adapter(Run& run, const checkpoint::AdapterFolder& saved) {
   }
 }
 
-/// The model/ folder of a checkpoint of this run: the adapter alone, or the whole model with the
-/// weights that train.
-checkpoint::ModelWriter model_writer(const Run& run) {
-  std::vector<std::pair<std::string, at::Tensor>> trained;
-  for (const model::Parameter& parameter : model::trainable_parameters(*run.policy.model)) {
-    trained.emplace_back(parameter.name, parameter.tensor.detach());
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+NamedTensors values_of(const std::vector<model::Parameter>& parameters) {
+  NamedTensors values;
+  for (const model::Parameter& parameter : parameters) {
+    values.emplace_back(parameter.name, parameter.tensor.detach());
   }
+  return values;
+}
+
+/// The model/ folder of a checkpoint of this run: the adapter alone but whole, layers that
+/// model.freeze keeps as they are included, or the whole model with the weights that train.
+checkpoint::ModelWriter model_writer(const Run& run) {
   if (!has_adapter(run)) {
+    const NamedTensors trained = values_of(model::trainable_parameters(*run.policy.model));
     std::map<std::string, at::Tensor> values(trained.begin(), trained.end());
     for (const auto& [copy, original] : run.policy.model->spec().copies) {
       if (const auto found = values.find(original); found != values.end())
@@ -78,7 +85,7 @@ checkpoint::ModelWriter model_writer(const Run& run) {
        .alpha = adapter.alpha,
        .is_rank_stabilized = adapter.is_rank_stabilized,
        .target_modules = adapter.target_modules},
-      std::move(trained));
+      values_of(adapter.parameters));
 }
 
 void restore_weights(Run& run,

@@ -128,6 +128,31 @@ TEST_F(LoraRuns, run_does_not_resume_under_another_setting) {
             "output_dir, or the setting of before");
 }
 
+TEST_F(LoraRuns, frozen_part_of_an_adapter_is_saved_and_resumes) {
+  const std::string all = "model.lora={rank: 4, alpha: 8}";
+  const auto sft = run("sft", {all, "optim.eps=1e-8"}, Task::kSft);
+  const Overrides next = both(
+      coin(), {"model.path=" + sft.string(), all, "model.freeze=[vision, merger]", "optim.lr=1"});
+  const auto whole = run("whole", both(next, {"trainer.steps=2"}));
+  run("cut", both(next, {"trainer.steps=1"}));
+  const auto cut = run("cut", both(next, {"trainer.steps=2"}));
+  for (const char* file : {"model/adapter_model.safetensors", "optimizer.safetensors"})
+    expect_same_bytes(folder_of(whole, 2) / file, folder_of(cut, 2) / file);
+  const Tensors before = adapter_tensors(sft, 1), after = adapter_tensors(whole, 2);
+  ASSERT_EQ(before.size(), after.size());
+  int64_t num_frozen = 0, num_changed = 0;
+  for (const auto& [name, tensor] : before) {
+    const bool is_frozen = name.find("visual") != std::string::npos;
+    num_frozen += is_frozen;
+    num_changed += !at::equal(tensor, after.at(name));
+    EXPECT_TRUE(!is_frozen || at::equal(tensor, after.at(name))) << name;
+  }
+  EXPECT_GT(num_frozen, 0);
+  EXPECT_EQ(num_changed, static_cast<int64_t>(before.size()) - num_frozen);
+  eval::Policy opened = open(whole);  // eval and export take it as well
+  EXPECT_EQ(opened.model->adapter().parameters.size(), before.size());
+}
+
 TEST_F(LoraRuns, adapter_folders_of_other_kinds_are_refused) {
   const auto folder = run("run", both(coin(), lora()));
   const auto config = adapter_of(folder, 1) / "adapter_config.json";
