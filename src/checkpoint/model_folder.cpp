@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "checkpoint/io.h"
+#include "checkpoint/manifest.h"
 #include "checkpoint/resolve.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
@@ -94,6 +95,14 @@ std::vector<std::string> weight_files(const fs::path& folder) {
                                   " nor any other *.safetensors"));
 }
 
+/// How to name another base: a checkpoint of ours is not edited, or its checksums would not match.
+std::string advice_of(const AdapterFolder& adapter) {
+  if (!is_present(adapter.folder().parent_path() / kManifest)) return "";
+  return core::str(", in a copy, since a checkpoint must stay as it was saved: `cp -r ",
+                   adapter.folder().string(),
+                   " NEW_DIR`, change NEW_DIR/adapter_config.json, and give NEW_DIR");
+}
+
 /// The model folder that an adapter adds to.
 fs::path base_folder(const AdapterFolder& adapter) {
   const std::string& base = adapter.config().base_model;
@@ -104,7 +113,8 @@ fs::path base_folder(const AdapterFolder& adapter) {
                   ": base_model_name_or_path is '",
                   core::printable(base, 200),
                   "', and there is no such folder here: write the base model's folder there (names "
-                  "on the Hugging Face Hub are not downloaded)"));
+                  "on the Hugging Face Hub are not downloaded)",
+                  advice_of(adapter)));
   }
   const fs::path folder = resolve_model_folder(base);
   if (is_adapter_folder(folder)) {

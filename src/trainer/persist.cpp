@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "sgrpo/checkpoint/adapter_folder.h"
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
@@ -88,19 +89,23 @@ checkpoint::ModelWriter model_writer(const Run& run) {
       values_of(adapter.parameters));
 }
 
+/// `folder` is the model/ of a verified checkpoint. Of an adapter only the adapter is read: what it
+/// adds to is the run's own model.path, wherever that lies by now.
 void restore_weights(Run& run,
-                     const checkpoint::ModelFolder& saved,
+                     const std::filesystem::path& folder,
                      const std::map<std::string, at::Tensor>& wide) {
   const at::NoGradGuard no_grad;
-  if (has_adapter(run) != (saved.adapter() != nullptr)) {
+  const bool is_adapter = checkpoint::is_adapter_folder(folder);
+  if (has_adapter(run) != is_adapter) {
     throw core::UserError(core::str(run.config.output_dir,
                                     " was trained ",
-                                    saved.adapter() ? "with" : "without",
+                                    is_adapter ? "with" : "without",
                                     " model.lora, this configuration says ",
-                                    saved.adapter() ? "none" : "LoRA",
+                                    is_adapter ? "none" : "LoRA",
                                     ": choose another output_dir, or the setting of before"));
   }
-  if (saved.adapter()) return restore_adapter(run, *saved.adapter());
+  if (is_adapter) return restore_adapter(run, checkpoint::AdapterFolder(folder));
+  const checkpoint::ModelFolder saved(folder);
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
     const auto found = wide.find(parameter.name);
     at::Tensor target = parameter.tensor;
@@ -169,7 +174,7 @@ bool restore(Run& run) {
         optimizer.emplace_back(entry.name, file.read(entry.name));
       }
     }
-    restore_weights(run, checkpoint::ModelFolder(folder), wide);
+    restore_weights(run, folder / "model", wide);
     run.optimizer->load_state(optimizer);
     run.finished_steps = run.saved_step = *step;
     run.stream->load_rejected_rows(state.at("rejected_rows"));

@@ -153,6 +153,32 @@ TEST_F(LoraRuns, frozen_part_of_an_adapter_is_saved_and_resumes) {
   EXPECT_EQ(opened.model->adapter().parameters.size(), before.size());
 }
 
+TEST_F(LoraRuns, run_goes_on_after_its_base_model_has_moved) {
+  const auto options = both(coin(), lora());
+  const auto whole = run("whole", both(options, {"trainer.steps=2"}));
+  run("cut", both(options, {"trainer.steps=1"}));
+  const auto moved = scratch_ / "moved";
+  std::filesystem::rename(model(), moved);
+  const std::string error = scratch_.shorten(testing::message_of<core::UserError>(
+      [&] { const checkpoint::ModelFolder opened(scratch_ / "cut"); }));
+  EXPECT_EQ(error,
+            "cut/checkpoints/step-000001/model/adapter_config.json: base_model_name_or_path is "
+            "'model', and there is no such folder here: write the base model's folder there (names "
+            "on the Hugging Face Hub are not downloaded), in a copy, since a checkpoint must stay "
+            "as it was saved: `cp -r cut/checkpoints/step-000001/model NEW_DIR`, change "
+            "NEW_DIR/adapter_config.json, and give NEW_DIR");
+  const auto cut = run("cut", both(options, {"trainer.steps=2", "model.path=" + moved.string()}));
+  for (const char* file : {"model/adapter_model.safetensors", "optimizer.safetensors"})
+    expect_same_bytes(folder_of(whole, 2) / file, folder_of(cut, 2) / file);
+  EXPECT_EQ(checkpoint::AdapterFolder(adapter_of(cut, 2)).config().base_model, moved.string());
+
+  std::filesystem::copy(adapter_of(cut, 1), scratch_ / "copy");
+  Json config = core::parse_json(core::read_file(scratch_ / "copy" / "adapter_config.json"), "");
+  config["base_model_name_or_path"] = moved.string();
+  core::write_file_atomic(scratch_ / "copy" / "adapter_config.json", config.dump());
+  EXPECT_EQ(checkpoint::ModelFolder(scratch_ / "copy").folder(), moved) << "what the error advises";
+}
+
 TEST_F(LoraRuns, adapter_folders_of_other_kinds_are_refused) {
   const auto folder = run("run", both(coin(), lora()));
   const auto config = adapter_of(folder, 1) / "adapter_config.json";
