@@ -99,6 +99,8 @@ struct PromptStream::Impl {
   void prefetch(int64_t step);
   std::vector<SlotResult> take(int64_t step);
   void settle(const SlotResult& result);
+  void use(size_t list, int64_t row);
+  void use_steps(int64_t count);
 
   std::shared_ptr<const PromptEncoder> encoder;
   bool is_long_fatal;
@@ -176,16 +178,34 @@ std::vector<SlotResult> PromptStream::Impl::take(int64_t step) {
   return pending.get();
 }
 
+/// Notes that a batch has looked at a row.
+void PromptStream::Impl::use(size_t list, int64_t row) {
+  std::vector<bool>& used = is_used[list];
+  num_used += used[static_cast<size_t>(row)] ? 0 : 1;
+  used[static_cast<size_t>(row)] = true;
+}
+
+/// Notes the rows of the first `count` steps without encoding them: they follow from the order and
+/// from which rows are bad.
+void PromptStream::Impl::use_steps(int64_t count) {
+  for (int64_t step = 1; step <= count && num_used < num_rows; ++step) {
+    for (const StreamSlot& slot : order.slots((step - 1) * prompts_per_step, prompts_per_step)) {
+      const auto size = static_cast<int64_t>(slot.order->size());
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t row = (*slot.order)[static_cast<size_t>((slot.index + i) % size)];
+        if (is_bad[slot.list][static_cast<size_t>(row)]) continue;
+        use(slot.list, row);
+        break;
+      }
+    }
+  }
+}
+
 /// Books what one position found out, in the order of positions.
 void PromptStream::Impl::settle(const SlotResult& result) {
   if (result.failure) std::rethrow_exception(result.failure);
-  const auto use = [&](int64_t row) {
-    std::vector<bool>& used = is_used[result.list];
-    num_used += used[static_cast<size_t>(row)] ? 0 : 1;
-    used[static_cast<size_t>(row)] = true;
-  };
   for (const Rejection& rejection : result.rejections) {
-    use(rejection.row);
+    use(result.list, rejection.row);
     std::vector<bool>& bad = is_bad[result.list];
     if (bad[static_cast<size_t>(rejection.row)]) continue;  // another position met it first
     bad[static_cast<size_t>(rejection.row)] = true;
@@ -196,7 +216,7 @@ void PromptStream::Impl::settle(const SlotResult& result) {
     rejection.is_long ? account.add_dropped(rejection.error)
                       : account.add_unusable(rejection.error);
   }
-  if (result.row >= 0) use(result.row);
+  if (result.row >= 0) use(result.list, result.row);
   account.check(num_used);
   if (result.row < 0) {
     throw core::UserError(core::str(files[result.list].path,
@@ -241,19 +261,22 @@ ImageCost PromptStream::image_cost() const { return impl_->batch_cost; }
 
 int64_t PromptStream::num_rows() const { return impl_->num_rows; }
 
+int64_t PromptStream::num_used() const { return impl_->num_used; }
+
 int64_t PromptStream::num_rejected() const { return impl_->account.num_rejected(); }
 
 core::Json PromptStream::rejected_rows() const { return impl_->rejected; }
 
-void PromptStream::load_rejected_rows(const core::Json& rows) {
+void PromptStream::load_rejected_rows(const core::Json& rows, int64_t finished_steps) {
   SGRPO_CHECK(!impl_->pending.valid(), "load_rejected_rows after the first batch");
   for (const core::Json& entry : rows) {
     const auto list = entry.at(0).get<size_t>(), row = entry.at(1).get<size_t>();
-    impl_->is_bad.at(list).at(row) = impl_->is_used.at(list).at(row) = true;
-    ++impl_->num_used;
+    impl_->is_bad.at(list).at(row) = true;
+    impl_->use(list, static_cast<int64_t>(row));
     impl_->account.add_known(entry.at(2).get<bool>());
     impl_->rejected.push_back(entry);
   }
+  impl_->use_steps(finished_steps);
 }
 
 std::string PromptStream::fingerprint() const {

@@ -177,7 +177,7 @@ bool restore(Run& run) {
     restore_weights(run, folder / "model", wide);
     run.optimizer->load_state(optimizer);
     run.finished_steps = run.saved_step = *step;
-    run.stream->load_rejected_rows(state.at("rejected_rows"));
+    run.stream->load_rejected_rows(state.at("rejected_rows"), *step);
     run.row = to_report(core::get_object(state, "row", where));
     run.is_validated = core::get_bool_or(state, "is_validated", false, where);
     run.num_tokens = core::get_int(state, "num_tokens", where);

@@ -133,6 +133,35 @@ TEST_F(Stream, one_bad_row_of_fifty_is_tolerated_two_stop) {
             "b.jsonl:31 (id 'b30'): cannot read gone.png: No such file or directory");
 }
 
+TEST_F(Stream, resumed_stream_judges_bad_rows_by_all_rows_that_were_used) {
+  std::set<int64_t> broken;
+  for (int64_t i = 100; i < 3000; i += 145) broken.insert(i);  // 20 of 3000, well below 1 %
+  for (int64_t i = 3150; i < 3165; ++i) broken.insert(i);      // 35 of 3165: too many
+  const DataOptions opts = options(rows("a", 4000, broken));
+  PromptStream whole = open(opts, 0, 100);
+  ids(whole, 1, 30);
+  EXPECT_EQ(whole.num_rejected(), 20);
+  PromptStream resumed = open(opts, 0, 100);
+  resumed.load_rejected_rows(whole.rejected_rows(), 30);
+  EXPECT_EQ(ids(resumed, 31, 31), ids(whole, 31, 31));
+  const std::string expected = shorten(error_of([&] { whole.batch(32); }));
+  EXPECT_EQ(expected.find("35 of the first 31"), 0u) << expected;
+  EXPECT_EQ(shorten(error_of([&] { resumed.batch(32); })), expected);
+}
+
+TEST_F(Stream, resumed_mixture_in_its_second_epoch_counts_every_row_once) {
+  const core::Json train = {{{"path", rows("a", 700, {10, 20, 30})}, {"weight", 3.0}},
+                            {{"path", rows("b", 600, {5, 6})}, {"weight", 1.0}}};
+  const DataOptions opts = options(train, true);
+  PromptStream whole = open(opts, 3, 50);
+  ids(whole, 1, 40);
+  PromptStream resumed = open(opts, 3, 50);
+  resumed.load_rejected_rows(whole.rejected_rows(), 40);
+  EXPECT_EQ(ids(resumed, 41, 44), ids(whole, 41, 44));
+  EXPECT_EQ(resumed.num_used(), whole.num_used());
+  EXPECT_LE(whole.num_used(), 1300);
+}
+
 TEST_F(Stream, fraction_zero_tolerates_nothing) {
   DataOptions opts = options(rows("a", 50, {3}));
   opts.max_bad_fraction = 0;

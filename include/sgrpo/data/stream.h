@@ -46,12 +46,15 @@ class PromptStream {
   ImageCost image_cost() const;
 
   int64_t num_rows() const;
+  /// Rows that batches have looked at so far, each once.
+  int64_t num_used() const;
   /// Rows rejected so far.
   int64_t num_rejected() const;
   /// The rows found unusable so far, for a checkpoint, and back: a resumed run counts them although
-  /// it may not meet them again. Loading comes before the first batch; the data must be the same.
+  /// it may not meet them again, against the rows that its `finished_steps` have used. Loading
+  /// comes before the first batch; the data must be the same.
   core::Json rejected_rows() const;
-  void load_rejected_rows(const core::Json& rows);
+  void load_rejected_rows(const core::Json& rows, int64_t finished_steps);
   /// SHA-256 over the files' bytes: a changed data set is noticed on resume.
   std::string fingerprint() const;
   /// The record with this id (for replay); null if there is none. Throws core::UserError naming
