@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "sgrpo/checkpoint/adapter_folder.h"
 #include "sgrpo/checkpoint/safetensors.h"
@@ -35,7 +36,50 @@ StepReport to_report(const core::Json& json) {
   return report;
 }
 
+/// A setting of model.lora, as messages name it.
+std::string lora_text(int64_t rank, double alpha, bool is_rank_stabilized) {
+  return core::str("rank ", rank, " and alpha ", alpha, is_rank_stabilized ? " (use_rslora)" : "");
+}
+
+/// The saved tensors are of this run's adapter: another scale, or other layers, would go on as
+/// another model without any trace.
+void check_adapter(const Run& run, const checkpoint::AdapterFolder& saved) {
+  const model::Adapter& adapter = run.policy.model->adapter();
+  const checkpoint::AdapterConfig& config = saved.config();
+  const std::string before = lora_text(config.rank, config.alpha, config.is_rank_stabilized),
+                    now = lora_text(adapter.rank, adapter.alpha, adapter.is_rank_stabilized);
+  const char* remedy = "choose another output_dir, or the setting of before";
+  if (before != now) {
+    throw core::UserError(core::str(run.config.output_dir,
+                                    " was trained with model.lora of ",
+                                    before,
+                                    ", this configuration says ",
+                                    now,
+                                    ": ",
+                                    remedy));
+  }
+  const auto refuse = [&](const char* verb, const std::string& name, const char* what) {
+    throw core::UserError(core::str(saved.folder().string(),
+                                    verb,
+                                    name,
+                                    what,
+                                    ": model.lora.targets or model.freeze changed; ",
+                                    remedy));
+  };
+  std::set<std::string> expected;
+  for (const model::Parameter& parameter : adapter.parameters) expected.insert(parameter.name);
+  const std::set<std::string> found(saved.names().begin(), saved.names().end());
+  for (const std::string& name : found) {
+    if (expected.count(name) == 0)
+      refuse(" holds '", name, "', which this configuration does not train");
+  }
+  for (const std::string& name : expected) {
+    if (found.count(name) == 0) refuse(" has no '", name, "', which this configuration trains");
+  }
+}
+
 void restore_adapter(Run& run, const checkpoint::AdapterFolder& saved) {
+  check_adapter(run, saved);
   for (const model::Parameter& parameter : run.policy.model->adapter().parameters) {
     const at::Tensor value = saved.read(parameter.name);
     if (value.sizes() != parameter.tensor.sizes()) {
@@ -46,8 +90,8 @@ void restore_adapter(Run& run, const checkpoint::AdapterFolder& saved) {
                                       value.sizes(),
                                       ", expected ",
                                       parameter.tensor.sizes(),
-                                      ": model.lora changed; choose another output_dir, or the "
-                                      "setting of before"));
+                                      ": model.path is another base model than before; choose "
+                                      "another output_dir, or the model of before"));
     }
     at::Tensor target = parameter.tensor;
     target.copy_(value);

@@ -153,6 +153,30 @@ TEST_F(LoraRuns, frozen_part_of_an_adapter_is_saved_and_resumes) {
   EXPECT_EQ(opened.model->adapter().parameters.size(), before.size());
 }
 
+TEST_F(LoraRuns, run_does_not_resume_under_another_rank_alpha_or_target) {
+  run("refused", both(coin(), lora()));
+  const auto error = [&](const std::string& setting) {
+    return error_of(both(coin(), {"trainer.steps=2", "model.lora=" + setting}));
+  };
+  EXPECT_EQ(error("{rank: 4, alpha: 16, targets: [q_proj, up_proj]}"),
+            "refused was trained with model.lora of rank 4 and alpha 8, this configuration says "
+            "rank 4 and alpha 16: choose another output_dir, or the setting of before");
+  EXPECT_EQ(error("{rank: 2, alpha: 8, targets: [q_proj, up_proj]}"),
+            "refused was trained with model.lora of rank 4 and alpha 8, this configuration says "
+            "rank 2 and alpha 8: choose another output_dir, or the setting of before");
+  const std::string layer = "base_model.model.model.language_model.layers.0.";
+  EXPECT_EQ(error("{rank: 4, alpha: 8, targets: [q_proj]}"),
+            "refused/checkpoints/step-000001/model holds '" + layer +
+                "mlp.up_proj.lora_A.weight', which this configuration does not train: "
+                "model.lora.targets or model.freeze changed; choose another output_dir, or the "
+                "setting of before");
+  EXPECT_EQ(error("{rank: 4, alpha: 8, targets: [q_proj, up_proj, v_proj]}"),
+            "refused/checkpoints/step-000001/model has no '" + layer +
+                "self_attn.v_proj.lora_A.weight', which this configuration trains: "
+                "model.lora.targets or model.freeze changed; choose another output_dir, or the "
+                "setting of before");
+}
+
 TEST_F(LoraRuns, run_goes_on_after_its_base_model_has_moved) {
   const auto options = both(coin(), lora());
   const auto whole = run("whole", both(options, {"trainer.steps=2"}));
