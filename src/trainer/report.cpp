@@ -23,17 +23,11 @@ constexpr size_t kSamplesPerFile = 4;
 /// Rows of a run's training data by id.
 std::map<std::string, PromptRecord> read_records(const RunConfig& config) {
   std::map<std::string, PromptRecord> records;
-  const auto add_file = [&](const std::string& path) {
-    for (auto& row : data::read_rows(path, data::row_options(config.data))) {
+  for (const data::TrainEntry& entry : data::train_entries(config.data.train)) {
+    for (auto& row : data::read_rows(entry.path, data::row_options(config.data))) {
       if (auto* record = std::get_if<PromptRecord>(&row))
         records.emplace(record->id, std::move(*record));
     }
-  };
-  if (config.data.train.is_string()) {
-    add_file(config.data.train.get<std::string>());
-  } else {
-    for (const Json& part : config.data.train)
-      add_file(core::get_string(part, "path", "data.train"));
   }
   return records;
 }

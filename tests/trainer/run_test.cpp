@@ -375,6 +375,16 @@ TEST_F(WholeRun, report_shows_prompts_and_images_and_survives_the_loss_of_the_da
             "file or directory\n");
 }
 
+TEST_F(WholeRun, report_finds_prompts_in_every_form_of_data_train) {
+  const std::string train = (scratch_ / "train.jsonl").string();
+  for (const std::string& form : {"[" + train + "]", "[{path: " + train + ", weight: 2}]"}) {
+    const auto folder = run("told", {"data.train=" + form, "trainer.resume=auto"});
+    const std::string page = core::read_file(folder / "report.html");
+    EXPECT_NE(page.find("data:image/png;base64,"), std::string::npos) << form;
+    std::filesystem::remove_all(folder);
+  }
+}
+
 TEST_F(WholeRun, memory_does_not_grow_with_the_steps) {
   const auto rows = metrics_of(run("long", both(coin(), {"trainer.steps=60"})));
   const double early = rows[19].at("mem/host_rss_gb").get<double>();
