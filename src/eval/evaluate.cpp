@@ -130,6 +130,14 @@ std::vector<RolloutGroup> judge_groups(std::vector<RolloutGroup> groups,
   return groups;
 }
 
+void check_row_verifier(const verifier::VerifierSet& verifiers, const PromptRecord& record) {
+  try {
+    verifiers.check_name(record.verifier, "'verifier'");
+  } catch (const core::UserError& error) {
+    throw data::RecordError(record.source, record.id, error.what());
+  }
+}
+
 EvalResult evaluate(const Policy& policy,
                     const verifier::VerifierSet& verifiers,
                     const data::EvalSet& split,
@@ -137,16 +145,18 @@ EvalResult evaluate(const Policy& policy,
                     const std::function<void(int64_t)>& progress) {
   EvalResult result;
   result.num_rejected = split.num_rejected;
+  std::string last_error;
   for (size_t begin = 0; begin < split.records.size(); begin += kChunk) {
     const size_t end = std::min(split.records.size(), begin + kChunk);
     std::vector<EncodedPrompt> prompts;
     for (size_t i = begin; i < end; ++i) {
       try {
-        verifiers.check_name(split.records[i]->verifier, split.records[i]->source.str());
+        check_row_verifier(verifiers, *split.records[i]);
         prompts.push_back(policy.encoder->encode(split.records[i]));
       } catch (const data::RecordError& error) {
         core::warn("bad row: ", error.what());
         ++result.num_rejected;
+        last_error = error.what();
       }
     }
     auto groups =
@@ -156,7 +166,8 @@ EvalResult evaluate(const Policy& policy,
     if (progress) progress(static_cast<int64_t>(end - begin));
   }
   if (result.rows.empty())
-    throw core::UserError(core::str("split '", split.name, "' has no usable row"));
+    throw core::UserError(
+        core::str("split '", split.name, "' has no usable row; the last one: ", last_error));
   result.metrics = summarise(split.name, result.rows, job.options.k);
   return result;
 }

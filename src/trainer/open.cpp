@@ -114,6 +114,25 @@ std::function<void(const PromptRecord&)> record_check(const Run& run) {
   };
 }
 
+/// A bad row of a split is left out by each validation; a split that could never be judged ends the
+/// run before its first step instead of at its first validation.
+void check_split(const Run& run, const data::EvalSet& split) {
+  std::string first;
+  for (const auto& record : split.records) {
+    try {
+      return eval::check_row_verifier(*run.verifiers, *record);
+    } catch (const data::RecordError& error) {
+      if (first.empty()) first = error.what();
+    }
+  }
+  throw core::UserError(core::str("data.eval.",
+                                  split.name,
+                                  ": no row of ",
+                                  split.records.front()->source.file,
+                                  " can be judged: ",
+                                  first));
+}
+
 void open_data(Run& run) {
   const RunConfig& config = run.config;
   // Validation rows need no completion: the stream has an encoder of its own.
@@ -126,6 +145,7 @@ void open_data(Run& run) {
                                                     config.trainer.prompts_per_step);
   for (const auto& [name, path] : config.data.eval) {
     run.eval_sets.push_back(data::load_eval_set(name, path, config.data));
+    check_split(run, run.eval_sets.back());
   }
   if (!config.rollout.replay) return;
   run.replay = data::load_replay(*config.rollout.replay,

@@ -155,13 +155,17 @@ TEST_F(Evaluate, split_without_a_usable_row_is_an_error) {
   const testing::LogCapture quiet;
   Json missing = row("c", "yes", "");
   missing["images"] = {"none.png"};
-  EXPECT_EQ(testing::message_of<core::UserError>([&] { evaluate_rows({missing}, job(1, {1})); }),
-            "split 'val' has no usable row");
+  const std::string unreadable =
+      testing::message_of<core::UserError>([&] { evaluate_rows({missing}, job(1, {1})); });
+  EXPECT_EQ(scratch_.shorten(unreadable),
+            "split 'val' has no usable row; the last one: val.jsonl:1 (id 'c'): cannot read "
+            "none.png: No such file or directory");
   const std::string unknown = testing::message_of<core::UserError>(
       [&] { evaluate_rows({row("a", "yess", "")}, job(1, {1})); });
-  EXPECT_EQ(
-      scratch_.shorten(unknown).find("val.jsonl:1: unknown verifier 'yess' (did you mean 'yes'?)"),
-      0U)
+  EXPECT_EQ(scratch_.shorten(unknown).find(
+                "split 'val' has no usable row; the last one: val.jsonl:1 (id 'a'): "
+                "'verifier': unknown verifier 'yess' (did you mean 'yes'?)"),
+            0U)
       << unknown;
 }
 

@@ -303,6 +303,33 @@ TEST_F(WholeRun, row_with_an_unknown_verifier_is_named_and_replaced) {
       << text;
 }
 
+TEST_F(WholeRun, validation_row_with_an_unknown_verifier_is_named_and_left_out) {
+  auto data = rows(3, 200);
+  data[1]["verifier"] = "exakt";
+  scratch_.write("val.jsonl", testing::to_jsonl(data));
+  const Overrides options = {"eval.every=1",
+                             "eval.at_start=false",
+                             "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"};
+  const testing::LogCapture log;
+  Trainer(config("one", options), Task::kPolicyGradient).run();
+  const std::string text = scratch_.shorten(log.text());
+  EXPECT_NE(text.find("bad row: val.jsonl:2 (id 'row-201'): 'verifier': unknown verifier 'exakt' "
+                      "(did you mean 'exact'?)"),
+            std::string::npos)
+      << text;
+  const Json row = metrics_of(scratch_ / "one").at(0);
+  EXPECT_TRUE(row.contains("val/val/even/pass@1"));
+  EXPECT_FALSE(row.contains("val/val/odd/pass@1")) << "the only row of its task";
+  for (Json& entry : data) entry["verifier"] = "exakt";
+  scratch_.write("val.jsonl", testing::to_jsonl(data));
+  EXPECT_EQ(error_of(options).find("data.eval.val: no row of val.jsonl can be judged: val.jsonl:1 "
+                                   "(id 'row-200'): 'verifier': unknown verifier 'exakt'"),
+            0U)
+      << error_of(options);
+  EXPECT_FALSE(std::filesystem::exists(scratch_ / "refused" / "metrics.jsonl"))
+      << "found when the run opens, before any step";
+}
+
 TEST_F(WholeRun, sft_replaces_and_counts_rows_with_nothing_to_learn_from) {
   auto data = rows(6, 100);
   data[1].erase("ground_truth");

@@ -33,8 +33,11 @@ struct EvalRow {
 struct EvalResult {
   StepReport metrics;  // val/{split}/pass@k, maj@k, val/{split}/{task}/pass@1, val/{split}/macro
   std::vector<EvalRow> rows;
-  int64_t num_rejected = 0;  // rows that could not be read or encoded
+  int64_t num_rejected = 0;  // rows that could not be read, encoded or judged
 };
+
+/// Throws data::RecordError if the row names a verifier that there is not.
+void check_row_verifier(const verifier::VerifierSet& verifiers, const PromptRecord& record);
 
 /// Evaluates one split. Bad rows are reported and left out; samples whose verifier failed are left
 /// out of the means. Source of pass@k: arXiv 2107.03374, eq. 1 (unbiased estimator).
