@@ -6,6 +6,7 @@
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
+#include "trainer/open.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -86,16 +87,9 @@ void open_model(Run& run) {
   run.policy = eval::open_policy(config.model.path, options, limits_of(config, run.task));
   check_adapter(run);
   check_freeze(run);
-  run.masked_ids = config.rollout.sampling_mask ? at::tensor(run.policy.masked_ids, at::kLong)
-                                                : at::empty({0}, at::kLong);
+  run.masked_ids = mask_for(run, *run.policy.model);
   run.optimizer = std::make_unique<optim::AdamW>(trainable(*run.policy.model), config.optim);
-  if (config.algorithm.kl_coef > 0.0) {
-    const bool is_start = config.algorithm.kl_ref == "start";
-    run.reference = is_start && has_adapter(run)
-                        ? eval::share_as_reference(run.policy, config.model)
-                        : eval::open_reference(
-                              is_start ? config.model.path : config.algorithm.kl_ref, config.model);
-  }
+  if (config.algorithm.kl_coef > 0.0) open_reference(run);
 }
 
 /// What a step of this run could not use although the row is well formed: it is found while the row

@@ -33,7 +33,8 @@ struct Run {
   std::unique_ptr<telemetry::MetricsWriter> metrics;
   telemetry::PhaseTimer timer;
   algorithm::LossSettings loss;
-  at::Tensor masked_ids;  // [Z] i64: -inf in every log-prob of this run
+  at::Tensor masked_ids;            // [Z] i64: -inf in every log-prob of the policy, old and new
+  at::Tensor reference_masked_ids;  // the same of the reference, whose padding may be longer
 
   int64_t finished_steps = 0;
   int64_t saved_step = -1;      // of the newest checkpoint

@@ -51,9 +51,12 @@ std::vector<Minibatch> pack(const Run& run,
 }
 
 /// Log-probs under a frozen policy, for old and reference alike.
-at::Tensor frozen_logprobs(const Run& run, const model::Model& model, const TrainBatch& batch) {
+at::Tensor frozen_logprobs(const Run& run,
+                           const model::Model& model,
+                           const at::Tensor& masked_ids,
+                           const TrainBatch& batch) {
   const at::NoGradGuard no_grad;
-  return rollout::score(model, batch, run.masked_ids, run.config.rollout.temperature).logprobs;
+  return rollout::score(model, batch, masked_ids, run.config.rollout.temperature).logprobs;
 }
 
 /// |policy - sampler| over sampled tokens of the rollout policy.
@@ -118,10 +121,12 @@ void score_frozen(Run& run, std::vector<Minibatch>& minibatches, LossKind kind, 
     for (TrainBatch& batch : minibatch) {
       if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
       if (needs_old) {
-        batch.old_logprobs = frozen_logprobs(run, *run.policy.model, batch);
+        batch.old_logprobs = frozen_logprobs(run, *run.policy.model, run.masked_ids, batch);
         totals.gap.add(batch.old_logprobs, batch.sampler_logprobs);
       }
-      if (run.reference) batch.ref_logprobs = frozen_logprobs(run, *run.reference, batch);
+      if (run.reference) {
+        batch.ref_logprobs = frozen_logprobs(run, *run.reference, run.reference_masked_ids, batch);
+      }
     }
   }
 }

@@ -1,0 +1,16 @@
+// What opening a run consists of, besides its own files.
+#pragma once
+
+#include "trainer/run.h"
+
+namespace sgrpo::trainer {
+
+/// The ids that get no probability from `model` in this run: [Z] i64, empty without
+/// rollout.sampling_mask.
+at::Tensor mask_for(const Run& run, const model::Model& model);
+
+/// The KL reference and its mask. Throws core::UserError if kl_ref: DIR reads token ids otherwise
+/// than the policy.
+void open_reference(Run& run);
+
+}  // namespace sgrpo::trainer
