@@ -1,4 +1,4 @@
-// The language model of the Qwen families: what they share, written once; differences are fields of
+// The language model of all families: what they share, written once; differences are fields of
 // DecoderConfig.
 #pragma once
 
