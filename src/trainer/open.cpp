@@ -201,11 +201,14 @@ Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {
   run.config = std::move(config);
   run.task = task;
   run.config.validate();
+  check_alone();
   if (task == Task::kPolicyGradient) {
     algorithm::validate(run.config.algorithm, run.config.injection, run.config.rollout.group_size);
   }
   run.verifiers = std::make_unique<verifier::VerifierSet>(
       run.config.verifier, run.config.verifiers, run.config.rewards);
+  // Before the minutes that a large model takes: a second start on the folder ends at once.
+  run.lock = std::make_unique<checkpoint::RunLock>(run.config.output_dir);
   open_model(run);
   open_data(run);
   run.loss.algorithm = run.config.algorithm;

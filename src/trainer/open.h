@@ -5,6 +5,10 @@
 
 namespace sgrpo::trainer {
 
+/// Refuses to be one of several processes of a launcher (torchrun, srun): each would do the same
+/// run. Throws core::UserError naming the variable.
+void check_alone();
+
 /// The ids that get no probability from `model` in this run: [Z] i64, empty without
 /// rollout.sampling_mask.
 at::Tensor mask_for(const Run& run, const model::Model& model);

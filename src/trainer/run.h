@@ -8,6 +8,7 @@
 
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/checkpoint/run_folder.h"
+#include "sgrpo/checkpoint/run_lock.h"
 #include "sgrpo/data/replay.h"
 #include "sgrpo/data/stream.h"
 #include "sgrpo/eval/evaluate.h"
@@ -29,6 +30,7 @@ struct Run {
   std::vector<data::RecordedGroup> replay;  // empty: completions are sampled
   std::unique_ptr<optim::AdamW> optimizer;
   std::vector<data::EvalSet> eval_sets;
+  std::unique_ptr<checkpoint::RunLock> lock;  // of output_dir, for as long as this run may write
   std::unique_ptr<checkpoint::RunFolder> folder;
   std::unique_ptr<telemetry::MetricsWriter> metrics;
   telemetry::PhaseTimer timer;

@@ -24,7 +24,7 @@ struct RunState {
 };
 
 /// `<run>/checkpoints`: step-000100/{model/, optimizer.safetensors, state.json, manifest.json},
-/// latest, best. One process at a time may write to it.
+/// latest, best. One process at a time may write to it: RunLock.
 class RunFolder {
  public:
   /// Creates `<run>/checkpoints` if missing and removes leftovers of interrupted saves.

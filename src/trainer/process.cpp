@@ -1,0 +1,27 @@
+#include <cstdlib>
+#include <string_view>
+
+#include "trainer/open.h"
+
+namespace sgrpo::trainer {
+
+void check_alone() {
+  const auto count_of = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? 1L : std::strtol(value, nullptr, 10);
+  };
+  const bool is_slurm_step = std::getenv("SLURM_PROCID") != nullptr;
+  for (const char* name : {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const long count = count_of(name);
+    if (count <= 1 || (name != std::string_view("WORLD_SIZE") && !is_slurm_step)) continue;
+    throw core::UserError(core::str(name,
+                                    " is ",
+                                    count,
+                                    " in the environment: this version trains in one process, and "
+                                    "every one of them would do the same run; start it once "
+                                    "(no torchrun, srun -n 1), or unset ",
+                                    name));
+  }
+}
+
+}  // namespace sgrpo::trainer
