@@ -209,6 +209,7 @@ Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {
       run.config.verifier, run.config.verifiers, run.config.rewards);
   // Before the minutes that a large model takes: a second start on the folder ends at once.
   run.lock = std::make_unique<checkpoint::RunLock>(run.config.output_dir);
+  set_deterministic(run.config.trainer.deterministic);
   open_model(run);
   open_data(run);
   run.loss.algorithm = run.config.algorithm;

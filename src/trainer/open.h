@@ -9,6 +9,10 @@ namespace sgrpo::trainer {
 /// run. Throws core::UserError naming the variable.
 void check_alone();
 
+/// trainer.deterministic, for all of the process. An operation that knows no deterministic way
+/// warns and goes on.
+void set_deterministic(bool wanted);
+
 /// The ids that get no probability from `model` in this run: [Z] i64, empty without
 /// rollout.sampling_mask.
 at::Tensor mask_for(const Run& run, const model::Model& model);

@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include <cstdlib>
 #include <string_view>
 
@@ -22,6 +24,14 @@ void check_alone() {
                                     "(no torchrun, srun -n 1), or unset ",
                                     name));
   }
+}
+
+void set_deterministic(bool wanted) {
+  // cuBLAS asks the environment for its workspace, which must be of a fixed size, when it starts.
+  if (wanted) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::globalContext().setDeterministicAlgorithms(wanted, /*warn_only=*/true);
+  // Reading memory that nobody wrote is a bug that tests look for; filling it costs every pass.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 
 }  // namespace sgrpo::trainer

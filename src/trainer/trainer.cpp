@@ -1,6 +1,7 @@
 #include "sgrpo/trainer/trainer.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <chrono>
 
@@ -42,6 +43,24 @@ void finish_report(
   report.set("perf/image_ms", images > 0 ? 1000.0 * cost.cpu_seconds / images : 0.0);
 }
 
+/// What tensors hold on the GPU, now and at most so far, in GiB; 0 where there is none. Through the
+/// allocator's interface, which needs no CUDA headers.
+void report_device_memory(const at::Device& device, StepReport& report) {
+  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+  double now = 0.0, peak = 0.0;
+  if (!device.is_cpu()) {
+    const auto stats =
+        c10::getDeviceAllocator(device.type())
+            ->getDeviceStats(device.has_index() ? device.index() : at::DeviceIndex{0});
+    const auto& bytes =
+        stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
+    now = static_cast<double>(bytes.current) / kGiB;
+    peak = static_cast<double>(bytes.peak) / kGiB;
+  }
+  report.set("mem/gpu_alloc_gb", now);
+  report.set("mem/gpu_peak_gb", peak);
+}
+
 void report_times(Run& run, StepReport& report) {
   const double total = run.timer.total();
   const auto& seconds = run.timer.seconds();
@@ -52,8 +71,7 @@ void report_times(Run& run, StepReport& report) {
   }
   report.set("step_time", total);
   report.set("mem/host_rss_gb", telemetry::host_rss_gb());
-  report.set("mem/gpu_alloc_gb", 0.0);
-  report.set("mem/gpu_peak_gb", 0.0);
+  report_device_memory(run.policy.model->device(), report);
 }
 
 /// What the progress bar says behind itself.

@@ -412,6 +412,13 @@ TEST_F(WholeRun, report_finds_prompts_in_every_form_of_data_train) {
   }
 }
 
+TEST_F(WholeRun, deterministic_is_told_to_the_library) {
+  for (const bool wanted : {false, true}) {
+    run(wanted ? "on" : "off", {core::str("trainer.deterministic=", wanted ? "true" : "false")});
+    EXPECT_EQ(at::globalContext().deterministicAlgorithms(), wanted);
+  }
+}
+
 TEST_F(WholeRun, memory_does_not_grow_with_the_steps) {
   const auto rows = metrics_of(run("long", both(coin(), {"trainer.steps=60"})));
   const double early = rows[19].at("mem/host_rss_gb").get<double>();
