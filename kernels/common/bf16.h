@@ -4,14 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/common/bf16_number.h"
 #include "kernels/common/vec.h"
 
 namespace sgrpo::kernels {
-
-/// The upper half of a float; the layout of c10::BFloat16.
-struct Bf16 {
-  uint16_t bits;
-};
 
 using BitsVec = uint32_t __attribute__((vector_size(64)));
 using HalfVec = uint16_t __attribute__((vector_size(32)));
@@ -40,12 +36,7 @@ SGRPO_INLINE void store(Bf16* p, Vec v) {
 /// One number each way; for float nothing happens.
 SGRPO_INLINE float get(const float* p) { return *p; }
 SGRPO_INLINE void put(float* p, float x) { *p = x; }
-SGRPO_INLINE float get(const Bf16* p) {
-  const uint32_t bits = static_cast<uint32_t>(p->bits) << 16;
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
+SGRPO_INLINE float get(const Bf16* p) { return static_cast<float>(*p); }
 SGRPO_INLINE void put(Bf16* p, float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));

@@ -2,7 +2,7 @@
 // warp, so that a test can walk them lane by lane on the host.
 //
 // A warp type has `Value` (one T a lane) and:
-//   load(p, count, fill)   lane i holds p[i], or `fill` from `count` on
+//   load(p, count, fill)   lane i holds p[i] as a T, or `fill` from `count` on
 //   store(p, count, v)     lanes below `count` write p[i]
 //   store_one(p, x)        one lane writes
 //   map(f, values...)      f of every lane's values
@@ -28,8 +28,9 @@ class DeviceWarp {
 
   __device__ DeviceWarp() : lane_(threadIdx.x % kWarpLanes) {}
 
-  __device__ T load(const T* p, int64_t count, T fill) const {
-    return lane_ < count ? p[lane_] : fill;
+  template <class Stored>
+  __device__ T load(const Stored* p, int64_t count, T fill) const {
+    return lane_ < count ? static_cast<T>(p[lane_]) : fill;
   }
   __device__ void store(T* p, int64_t count, T value) const {
     if (lane_ < count) p[lane_] = value;

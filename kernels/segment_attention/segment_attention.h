@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "kernels/common/bf16_number.h"
 #include "kernels/common/host_device.h"
 
 namespace sgrpo::kernels {
@@ -24,9 +25,12 @@ struct HeadRows {
   }
 };
 
-template <class T>
+/// T computes; keys and values are read as they are stored, so that a cache of bfloat16 is never
+/// widened as a whole.
+template <class T, class Stored = T>
 struct SegmentAttentionParams {
-  HeadRows<const T> q, k, v;
+  HeadRows<const T> q;
+  HeadRows<const Stored> k, v;
   const int64_t* segments = nullptr;  // [S, 6]
   int64_t num_segments = 0;
   int64_t num_heads = 0;
@@ -36,9 +40,9 @@ struct SegmentAttentionParams {
   bool causal = true;
 };
 
-template <class T>
+template <class T, class Stored = T>
 struct SegmentAttentionForward {
-  SegmentAttentionParams<T> params;
+  SegmentAttentionParams<T, Stored> params;
   HeadRows<T> out;   // [Tq, H, E]
   T* lse = nullptr;  // [Tq, H]: log of the sum of exponentials, for the backward; may be null
 };
@@ -53,9 +57,9 @@ struct SegmentAttentionBackward {
 
 /// Forward of work items [begin, end); item = segment * num_kv_heads + kv_head. Items are
 /// independent. flops: 4 * E * (visible query-key pairs) * H. bytes: q, k, v once per segment, out
-/// once.
-template <class T>
-void segment_attention_forward_cpu(const SegmentAttentionForward<T>& work,
+/// once. For float, float with Bf16 stored, and double.
+template <class T, class Stored = T>
+void segment_attention_forward_cpu(const SegmentAttentionForward<T, Stored>& work,
                                    int64_t begin,
                                    int64_t end);
 

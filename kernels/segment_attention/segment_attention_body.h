@@ -12,8 +12,9 @@
 namespace sgrpo::kernels {
 
 /// The segment of a query row: segments lie in query order and cover every row once.
-template <class T>
-SGRPO_HOST_DEVICE Segment segment_of_row(const SegmentAttentionParams<T>& params, int64_t row) {
+template <class T, class Stored>
+SGRPO_HOST_DEVICE Segment segment_of_row(const SegmentAttentionParams<T, Stored>& params,
+                                         int64_t row) {
   int64_t low = 0, high = params.num_segments - 1;  // the first segment that ends after `row`
   while (low < high) {
     const int64_t middle = (low + high) / 2;
@@ -32,11 +33,11 @@ struct LaneRow {
   typename Warp::Value part[kParts];
 };
 
-template <int kParts, class Warp, class T>
-SGRPO_HOST_DEVICE LaneRow<Warp, kParts> load_row(const Warp& warp, const T* p, int64_t dims) {
+template <int kParts, class Warp, class Stored>
+SGRPO_HOST_DEVICE LaneRow<Warp, kParts> load_row(const Warp& warp, const Stored* p, int64_t dims) {
   LaneRow<Warp, kParts> row;
   for (int i = 0; i < kParts; ++i)
-    row.part[i] = warp.load(p + i * kWarpLanes, dims - i * kWarpLanes, T{0});
+    row.part[i] = warp.load(p + i * kWarpLanes, dims - i * kWarpLanes, 0);
   return row;
 }
 
@@ -74,8 +75,8 @@ SGRPO_HOST_DEVICE T dot_rows(const Warp& warp,
 
 /// Forward of one query row and head, keys in order, with a running maximum.
 /// bytes: every visible key and value once; flops: 4 E (visible keys).
-template <int kParts, class T, class Warp>
-SGRPO_HOST_DEVICE void attention_forward_body(const SegmentAttentionForward<T>& work,
+template <int kParts, class T, class Stored, class Warp>
+SGRPO_HOST_DEVICE void attention_forward_body(const SegmentAttentionForward<T, Stored>& work,
                                               const Warp& warp,
                                               int64_t row,
                                               int64_t head) {

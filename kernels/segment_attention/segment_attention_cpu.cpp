@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/common/bf16.h"
 #include "kernels/common/vec.h"
 #include "kernels/segment_attention/segment.h"
 
@@ -108,7 +109,8 @@ struct Packed {
 
 enum class PackFor { kForward, kBackward };
 
-void pack(const SegmentAttentionParams<float>& p,
+template <class Stored>
+void pack(const SegmentAttentionParams<float, Stored>& p,
           const Segment& segment,
           int64_t kv_head,
           PackFor use,
@@ -126,15 +128,17 @@ void pack(const SegmentAttentionParams<float>& p,
     packed.grad_v.assign(size, 0.0f);
   }
   for (int64_t j = 0; j < n; ++j) {
-    const float* key = p.k.at(segment.key_row(j), kv_head);
-    const float* value = p.v.at(segment.key_row(j), kv_head);
-    std::copy(value, value + p.head_dim, packed.v.begin() + j * packed.dims);
+    const Stored* key = p.k.at(segment.key_row(j), kv_head);
+    const Stored* value = p.v.at(segment.key_row(j), kv_head);
     for (int64_t e = 0; e < p.head_dim; ++e)
-      packed.k_t[static_cast<size_t>(e * packed.keys + j)] = key[e];
+      packed.v[static_cast<size_t>(j * packed.dims + e)] = get(value + e);
+    for (int64_t e = 0; e < p.head_dim; ++e)
+      packed.k_t[static_cast<size_t>(e * packed.keys + j)] = get(key + e);
     if (use == PackFor::kForward) continue;
-    std::copy(key, key + p.head_dim, packed.k.begin() + j * packed.dims);
     for (int64_t e = 0; e < p.head_dim; ++e)
-      packed.v_t[static_cast<size_t>(e * packed.keys + j)] = value[e];
+      packed.k[static_cast<size_t>(j * packed.dims + e)] = get(key + e);
+    for (int64_t e = 0; e < p.head_dim; ++e)
+      packed.v_t[static_cast<size_t>(e * packed.keys + j)] = get(value + e);
   }
 }
 
@@ -147,9 +151,12 @@ struct Block {
 };
 
 /// Query vectors of a segment in the order (query, head), kRows at a time.
+template <class Stored>
 class BlockCursor {
  public:
-  BlockCursor(const SegmentAttentionParams<float>& p, const Segment& segment, int64_t kv_head)
+  BlockCursor(const SegmentAttentionParams<float, Stored>& p,
+              const Segment& segment,
+              int64_t kv_head)
       : p_(p),
         segment_(segment),
         per_kv_(p.num_heads / p.num_kv_heads),
@@ -176,7 +183,7 @@ class BlockCursor {
   }
 
  private:
-  const SegmentAttentionParams<float>& p_;
+  const SegmentAttentionParams<float, Stored>& p_;
   const Segment& segment_;
   int64_t per_kv_, first_head_, position_ = 0;
 };
@@ -249,10 +256,10 @@ SGRPO_INLINE float largest(float* scores, int64_t visible, int64_t keys) {
   return max_lane(top);
 }
 
-SGRPO_MULTIVERSION
-void blocked_forward(const SegmentAttentionForward<float>& work,
-                     const Segment& segment,
-                     int64_t kv_head) {
+template <class Stored>
+SGRPO_INLINE void blocked_forward(const SegmentAttentionForward<float, Stored>& work,
+                                  const Segment& segment,
+                                  int64_t kv_head) {
   const auto& p = work.params;
   Packed packed;
   pack(p, segment, kv_head, PackFor::kForward, packed);
@@ -284,7 +291,8 @@ void blocked_forward(const SegmentAttentionForward<float>& work,
 
 /// Sixteen keys from the j-th visible one on, transposed: [head_dim, kLanes], zeros beyond the
 /// last.
-void transpose_keys(const SegmentAttentionParams<float>& p,
+template <class Stored>
+void transpose_keys(const SegmentAttentionParams<float, Stored>& p,
                     const Segment& segment,
                     int64_t kv_head,
                     int64_t j,
@@ -292,18 +300,18 @@ void transpose_keys(const SegmentAttentionParams<float>& p,
   const int64_t count = std::min(kLanes, segment.num_keys() - j);
   if (count < kLanes) std::fill(keys_t, keys_t + p.head_dim * kLanes, 0.0f);
   for (int64_t lane = 0; lane < count; ++lane) {
-    const float* key = p.k.at(segment.key_row(j + lane), kv_head);
-    for (int64_t e = 0; e < p.head_dim; ++e) keys_t[e * kLanes + lane] = key[e];
+    const Stored* key = p.k.at(segment.key_row(j + lane), kv_head);
+    for (int64_t e = 0; e < p.head_dim; ++e) keys_t[e * kLanes + lane] = get(key + e);
   }
 }
 
 /// A few query vectors (decoding): keys are transposed sixteen at a time, values read in place.
 /// Every sum runs in the order of blocked_forward, so that a token's attention has the same bits
 /// whether it is decoded alone or scored among others.
-SGRPO_MULTIVERSION
-void direct_forward(const SegmentAttentionForward<float>& work,
-                    const Segment& segment,
-                    int64_t kv_head) {
+template <class Stored>
+SGRPO_INLINE void direct_forward(const SegmentAttentionForward<float, Stored>& work,
+                                 const Segment& segment,
+                                 int64_t kv_head) {
   const auto& p = work.params;
   const int64_t full = p.head_dim / kLanes * kLanes;
   const int64_t keys = round_up(segment.num_keys()), dims = round_up(p.head_dim);
@@ -326,10 +334,10 @@ void direct_forward(const SegmentAttentionForward<float>& work,
       float* out = work.out.at(block.row[i], block.head[i]);
       std::fill(out, out + p.head_dim, 0.0f);
       for (int64_t j = 0; j < block.visible[i]; ++j) {
-        const float* value = p.v.at(segment.key_row(j), kv_head);
+        const Stored* value = p.v.at(segment.key_row(j), kv_head);
         for (int64_t e = 0; e < full; e += kLanes)
           store(out + e, load(out + e) + load(value + e) * row[j]);
-        for (int64_t e = full; e < p.head_dim; ++e) out[e] += row[j] * value[e];
+        for (int64_t e = full; e < p.head_dim; ++e) out[e] += row[j] * get(value + e);
       }
       const float inverse = 1.0f / total;
       for (int64_t e = 0; e < p.head_dim; ++e) out[e] *= inverse;
@@ -337,6 +345,34 @@ void direct_forward(const SegmentAttentionForward<float>& work,
         work.lse[block.row[i] * p.num_heads + block.head[i]] = top + std::log(total);
     }
   }
+}
+
+template <class Stored>
+SGRPO_INLINE void forward_items(const SegmentAttentionForward<float, Stored>& work,
+                                int64_t begin,
+                                int64_t end) {
+  const int64_t kv_heads = work.params.num_kv_heads;
+  const int64_t per_kv = work.params.num_heads / kv_heads;
+  for (int64_t item = begin; item < end; ++item) {
+    const Segment segment(work.params.segments + item / kv_heads * 6);
+    if (segment.num_queries() * per_kv > kDirectRows) {
+      blocked_forward(work, segment, item % kv_heads);
+    } else {
+      direct_forward(work, segment, item % kv_heads);
+    }
+  }
+}
+SGRPO_MULTIVERSION
+void forward_items_of_float(const SegmentAttentionForward<float>& work,
+                            int64_t begin,
+                            int64_t end) {
+  forward_items(work, begin, end);
+}
+SGRPO_MULTIVERSION
+void forward_items_of_bf16(const SegmentAttentionForward<float, Bf16>& work,
+                           int64_t begin,
+                           int64_t end) {
+  forward_items(work, begin, end);
 }
 
 /// The block's weights exp(s - lse) and slopes weights * (grad v^T - delta).
@@ -414,9 +450,9 @@ void blocked_backward(const SegmentAttentionBackward<float>& work,
 }  // namespace
 
 template <>
-void segment_attention_forward_cpu<double>(const SegmentAttentionForward<double>& work,
-                                           int64_t begin,
-                                           int64_t end) {
+void segment_attention_forward_cpu(const SegmentAttentionForward<double>& work,
+                                   int64_t begin,
+                                   int64_t end) {
   const int64_t kv_heads = work.params.num_kv_heads;
   for (int64_t item = begin; item < end; ++item) {
     plain_forward(work, Segment(work.params.segments + item / kv_heads * 6), item % kv_heads);
@@ -424,19 +460,17 @@ void segment_attention_forward_cpu<double>(const SegmentAttentionForward<double>
 }
 
 template <>
-void segment_attention_forward_cpu<float>(const SegmentAttentionForward<float>& work,
-                                          int64_t begin,
-                                          int64_t end) {
-  const int64_t kv_heads = work.params.num_kv_heads;
-  const int64_t per_kv = work.params.num_heads / kv_heads;
-  for (int64_t item = begin; item < end; ++item) {
-    const Segment segment(work.params.segments + item / kv_heads * 6);
-    if (segment.num_queries() * per_kv > kDirectRows) {
-      blocked_forward(work, segment, item % kv_heads);
-    } else {
-      direct_forward(work, segment, item % kv_heads);
-    }
-  }
+void segment_attention_forward_cpu(const SegmentAttentionForward<float>& work,
+                                   int64_t begin,
+                                   int64_t end) {
+  forward_items_of_float(work, begin, end);
+}
+
+template <>
+void segment_attention_forward_cpu(const SegmentAttentionForward<float, Bf16>& work,
+                                   int64_t begin,
+                                   int64_t end) {
+  forward_items_of_bf16(work, begin, end);
 }
 
 template <>

@@ -14,9 +14,9 @@ __device__ int64_t warp_index() {
   return static_cast<int64_t>(blockIdx.x) * kBlockWarps + threadIdx.x / kWarpLanes;
 }
 
-template <int kParts, class T>
+template <int kParts, class T, class Stored>
 __global__ void __launch_bounds__(kBlockThreads)
-    forward_kernel(const SegmentAttentionForward<T> work, const int64_t num_queries) {
+    forward_kernel(const SegmentAttentionForward<T, Stored> work, const int64_t num_queries) {
   const int64_t item = warp_index(), heads = work.params.num_heads;
   if (item < num_queries * heads)
     attention_forward_body<kParts>(work, DeviceWarp<T>(), item / heads, item % heads);
@@ -48,14 +48,14 @@ unsigned blocks_for(int64_t warps) {
 
 }  // namespace
 
-template <class T>
-cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<T>& work,
+template <class T, class Stored>
+cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<T, Stored>& work,
                                            int64_t num_queries,
                                            cudaStream_t stream) {
   if (num_queries == 0) return cudaSuccess;
   const unsigned blocks = blocks_for(num_queries * work.params.num_heads);
   return with_parts(work.params.head_dim, [&](auto parts) {
-    forward_kernel<decltype(parts)::value, T>
+    forward_kernel<decltype(parts)::value, T, Stored>
         <<<blocks, kBlockThreads, 0, stream>>>(work, num_queries);
     return cudaGetLastError();
   });
@@ -83,6 +83,9 @@ cudaError_t segment_attention_backward_cuda(const SegmentAttentionBackward<T>& w
 }
 
 template cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<float>&,
+                                                    int64_t,
+                                                    cudaStream_t);
+template cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<float, Bf16>&,
                                                     int64_t,
                                                     cudaStream_t);
 template cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<double>&,

@@ -13,8 +13,8 @@ constexpr int64_t kCudaHeadDim = 256;
 /// Launches on `stream`; every pointer, the segment table's too, is device memory, and the table
 /// covers the num_queries rows in order. lse must be given. Async: valid after the stream reaches
 /// it.
-template <class T>
-cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<T>& work,
+template <class T, class Stored = T>
+cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<T, Stored>& work,
                                            int64_t num_queries,
                                            cudaStream_t stream);
 

@@ -1,6 +1,7 @@
 // The CUDA kernels' bodies, walked warp by warp on the host, against the CPU kernels.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -157,6 +158,66 @@ void expect_warps_match_cpu(double tolerance) {
       expect_near(got.grad_q, expected.grad_q, 20 * tolerance, "grad_q");
       expect_near(got.grad_k, expected.grad_k, 20 * tolerance, "grad_k");
       expect_near(got.grad_v, expected.grad_v, 20 * tolerance, "grad_v");
+    }
+  }
+}
+
+/// The result of the warps, or of the CPU kernel, for keys and values in `Stored`.
+template <class Stored>
+std::vector<float> forward_out(const Problem<float>& problem,
+                               const std::vector<Stored>& k,
+                               const std::vector<Stored>& v,
+                               bool is_cpu) {
+  const auto params = problem.params();
+  const auto stored = [&](const std::vector<Stored>& data) -> HeadRows<const Stored> {
+    return {data.data(), problem.kv_heads * problem.dims, problem.dims};
+  };
+  std::vector<float> out(problem.q.size()), lse(problem.q.size());
+  const SegmentAttentionForward<float, Stored> work{{.q = params.q,
+                                                     .k = stored(k),
+                                                     .v = stored(v),
+                                                     .segments = params.segments,
+                                                     .num_segments = params.num_segments,
+                                                     .num_heads = params.num_heads,
+                                                     .num_kv_heads = params.num_kv_heads,
+                                                     .head_dim = params.head_dim,
+                                                     .scale = params.scale,
+                                                     .causal = params.causal},
+                                                    problem.mutable_rows(out, problem.heads),
+                                                    lse.data()};
+  if (is_cpu) {
+    segment_attention_forward_cpu(work, 0, params.num_segments * problem.kv_heads);
+    return out;
+  }
+  with_parts(problem.dims, [&](auto parts) {
+    for (int64_t i = 0; i < problem.num_queries * problem.heads; ++i)
+      attention_forward_body<decltype(parts)::value>(
+          work, HostWarp<float>(), i / problem.heads, i % problem.heads);
+    return 0;
+  });
+  return out;
+}
+
+Bf16 upper_half(float x) { return {static_cast<uint16_t>(std::bit_cast<uint32_t>(x) >> 16)}; }
+
+// Widening is exact: where the numbers lie makes no difference to a bit, decoding (two queries) or
+// scoring (fifteen).
+TEST(AttentionWarps, keys_in_bfloat16_give_the_bits_of_the_same_keys_in_float) {
+  const std::vector<int64_t> tries = {0, 6, 0, 0, 0, 6, 6, 15, 0, 6, 6, 15};
+  const std::vector<int64_t> decode = {0, 1, 0, 7, 20, 21, 1, 2, 7, 12, 24, 30};
+  for (const int64_t dims : {8, 20, 64, 80}) {
+    for (const Problem<float>& problem :
+         {Problem<float>(tries, 15, 15, dims, true), Problem<float>(decode, 2, 31, dims, true)}) {
+      std::vector<Bf16> k(problem.k.size()), v(problem.v.size());
+      std::vector<float> wide_k(k.size()), wide_v(v.size());
+      for (size_t i = 0; i < k.size(); ++i) {
+        k[i] = upper_half(problem.k[i]);
+        v[i] = upper_half(problem.v[i]);
+        wide_k[i] = static_cast<float>(k[i]);
+        wide_v[i] = static_cast<float>(v[i]);
+      }
+      for (const bool is_cpu : {false, true})
+        EXPECT_EQ(forward_out(problem, k, v, is_cpu), forward_out(problem, wide_k, wide_v, is_cpu));
     }
   }
 }

@@ -216,6 +216,17 @@ TEST(SegmentAttention, bfloat16_rounds_inputs_and_results_only) {
   }
 }
 
+// A step of decoding sees few of a cache's rows. This one has 2^40, all in one place: a copy in
+// float32 would take 128 TiB.
+TEST(SegmentAttention, cache_of_bfloat16_is_read_as_it_lies) {
+  constexpr int64_t kRows = int64_t{1} << 40;
+  const at::Tensor row = at::arange(32, at::kFloat).to(at::kBFloat16).view({1, 2, 16});
+  const at::Tensor cache = row.expand({kRows, 2, 16});
+  const at::Tensor q = at::ones({1, 2, 16}, at::kBFloat16);
+  const at::Tensor segments = table({0, 1, 0, 5, kRows - 1, kRows});
+  EXPECT_TRUE(at::equal(segment_attention(q, cache, cache, segments, 0.01, true), row));
+}
+
 // Shape [T, 3, H, E] selected along dim 1 (the vision tower's qkv), and a slice of wider rows.
 TEST(SegmentAttention, strided_views_give_the_bits_of_contiguous_tensors) {
   const Layout layout = windows();

@@ -13,8 +13,9 @@ class HostWarp {
  public:
   using Value = std::array<T, kernels::kWarpLanes>;
 
-  Value load(const T* p, int64_t count, T fill) const {
-    return map_lanes([=](int lane) { return lane < count ? p[lane] : fill; });
+  template <class Stored>
+  Value load(const Stored* p, int64_t count, T fill) const {
+    return map_lanes([=](int lane) { return lane < count ? static_cast<T>(p[lane]) : fill; });
   }
   void store(T* p, int64_t count, const Value& value) const {
     for (int lane = 0; lane < kernels::kWarpLanes && lane < count; ++lane)
