@@ -32,7 +32,7 @@ void rms_norm_forward_cpu(
 void rms_norm_forward_cpu(
     const RmsNormParams<Bf16>& params, Bf16* out, float* rstd, int64_t begin, int64_t end);
 
-/// grad_x [N, D]; grad_weight [D] is added to. With g = grad * weight:
+/// grad_x [N, D]; grad_weight [D], which may be null, is added to. With g = grad * weight:
 ///   grad_x = rstd (g - x rstd^2 mean(g x)),  grad_weight += sum over rows of grad x rstd
 template <class T>
 struct RmsNormGradients {

@@ -60,12 +60,13 @@ SGRPO_INLINE void rms_norm_backward(const RmsNormParams<T>& params,
     for (; i + kLanes <= n; i += kLanes) {
       const Vec grad = load(g + i), value = load(x + i);
       lanes += grad * load(w + i) * value;
-      store(grad_weight + i, load(grad_weight + i) + grad * value * scale);
+      if (grad_weight != nullptr)
+        store(grad_weight + i, load(grad_weight + i) + grad * value * scale);
     }
     float total = sum(lanes);
     for (; i < n; ++i) {
       total += get(g + i) * get(w + i) * get(x + i);
-      grad_weight[i] += get(g + i) * get(x + i) * scale;
+      if (grad_weight != nullptr) grad_weight[i] += get(g + i) * get(x + i) * scale;
     }
     const float pull = total / static_cast<float>(n) * scale * scale;
     for (i = 0; i + kLanes <= n; i += kLanes)

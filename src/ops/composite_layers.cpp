@@ -28,12 +28,14 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x,
 std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
                                                      const at::Tensor& x,
                                                      const at::Tensor& weight,
-                                                     const at::Tensor& rstd) {
+                                                     const at::Tensor& rstd,
+                                                     bool needs_weight) {
   const at::Tensor rows = wide(x).reshape({-1, x.size(-1)}),
                    grads = wide(grad).reshape({-1, x.size(-1)});
   const at::Tensor scale = rstd.view({-1, 1}), weighted = grads * wide(weight);
   const at::Tensor pull = (weighted * rows).mean(-1, true) * scale.square();
   const at::Tensor grad_x = ((weighted - rows * pull) * scale).to(x.scalar_type()).view(x.sizes());
+  if (!needs_weight) return {grad_x, at::Tensor()};
   return {grad_x, (grads * rows * scale).sum(0).to(weight.scalar_type())};
 }
 

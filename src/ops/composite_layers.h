@@ -14,7 +14,8 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x,
 std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
                                                      const at::Tensor& x,
                                                      const at::Tensor& weight,
-                                                     const at::Tensor& rstd);
+                                                     const at::Tensor& rstd,
+                                                     bool needs_weight);
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool inverse);
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 std::tuple<at::Tensor, at::Tensor> swiglu_backward(const at::Tensor& grad,

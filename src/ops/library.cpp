@@ -1,4 +1,5 @@
-// The only TORCH_LIBRARY block: every schema, forward and backward.
+// The only TORCH_LIBRARY block: every schema, forward and backward. `needs`: a gradient that nobody
+// wants is not computed but undefined.
 #include <torch/library.h>
 
 TORCH_LIBRARY(sgrpo, m) {
@@ -32,7 +33,7 @@ TORCH_LIBRARY(sgrpo, m) {
       "linear_logprob_backward(Tensor? grad_logprobs, Tensor? grad_entropy, Tensor hidden, Tensor "
       "weight,"
       " Tensor labels, Tensor masked_ids, Tensor entropy, Tensor lse, Tensor logits, float "
-      "temperature)"
+      "temperature, bool[2] needs)"
       " -> (Tensor grad_hidden, Tensor grad_weight)");
 
   // logits [B,V] f32, uniform [B] f64, masked_ids [Z] i64.
@@ -45,7 +46,7 @@ TORCH_LIBRARY(sgrpo, m) {
   m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
   m.def("rms_norm_forward(Tensor x, Tensor weight, float eps) -> (Tensor out, Tensor rstd)");
   m.def(
-      "rms_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor rstd)"
+      "rms_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor rstd, bool needs_weight)"
       " -> (Tensor grad_x, Tensor grad_weight)");
   m.def("rotate(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
   m.def("swiglu(Tensor gate, Tensor up) -> Tensor");

@@ -1,6 +1,7 @@
 #include "ops/linear_logprob_chunks.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 #include <limits>
@@ -88,6 +89,7 @@ void check_linear_logprob(const LinearLogprobInput& input) {
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_logprob_forward(
     const RowKernels& kernels, const LinearLogprobInput& input, bool keep_logits) {
   check_linear_logprob(input);
+  const c10::DeviceGuard guard(input.hidden.device());
   const int64_t rows = input.hidden.size(0);
   const auto f32 = input.hidden.options().dtype(at::kFloat);
   at::Tensor logprobs = at::empty({rows}, f32), entropy = at::empty({rows}, f32),
@@ -110,19 +112,20 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_logprob_forwar
 
 std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& kernels,
                                                            const LinearLogprobSaved& saved,
-                                                           const at::Tensor& grad_logprobs,
-                                                           const at::Tensor& grad_entropy) {
+                                                           const LinearLogprobGrads& grads) {
+  const c10::DeviceGuard guard(saved.input.hidden.device());
   const at::Tensor &hidden = saved.input.hidden, &weight = saved.input.weight;
   const auto packed = [](const at::Tensor& t) { return t.defined() ? t.contiguous() : t; };
-  const at::Tensor by_logprob = packed(grad_logprobs), by_entropy = packed(grad_entropy);
+  const at::Tensor by_logprob = packed(grads.logprobs), by_entropy = packed(grads.entropy);
   const auto data_of = [](const at::Tensor& t) {
     return t.defined() ? t.const_data_ptr<float>() : nullptr;
   };
   const bool is_kept = saved.logits.numel() > 0;
   const int64_t vocab = weight.size(0), step = is_kept ? vocab : tile_ids(hidden.size(0));
   // Sums over tiles in f32; what a tile adds to the weight's gradient is all there is.
-  at::Tensor grad_hidden = at::zeros(hidden.sizes(), hidden.options().dtype(at::kFloat));
-  at::Tensor grad_weight = at::empty_like(weight);
+  at::Tensor grad_hidden, grad_weight;
+  if (grads.needs[0]) grad_hidden = at::zeros(hidden.sizes(), hidden.options().dtype(at::kFloat));
+  if (grads.needs[1]) grad_weight = at::empty_like(weight);
   for (int64_t begin = 0; begin < vocab; begin += step) {
     const int64_t end = std::min(vocab, begin + step);
     const at::Tensor part = weight.slice(0, begin, end), labels = saved.input.labels - begin;
@@ -136,11 +139,13 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& ker
     params.lse = saved.lse.data_ptr<float>();
     kernels.backward(params, data_of(by_logprob), data_of(by_entropy), grad.data_ptr<float>());
     grad = grad.to(weight.scalar_type());
-    grad_hidden.add_(at::mm(grad, part));
+    if (grads.needs[0]) grad_hidden.add_(at::mm(grad, part));
+    if (!grads.needs[1]) continue;
     at::Tensor slot = grad_weight.slice(0, begin, end);
     at::mm_out(slot, grad.t(), hidden);
   }
-  return {grad_hidden.to(hidden.scalar_type()), grad_weight};
+  if (grads.needs[0]) grad_hidden = grad_hidden.to(hidden.scalar_type());
+  return {grad_hidden, grad_weight};
 }
 
 }  // namespace sgrpo::ops

@@ -1,9 +1,12 @@
 // The output layer of every backend: logits chunk by chunk, given kernels for rows of logits.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <tuple>
 
 #include <ATen/core/Tensor.h>
+#include <torch/library.h>
 
 #include "kernels/row_logprob/row_logprob.h"
 
@@ -39,10 +42,67 @@ struct LinearLogprobSaved {
   at::Tensor logits;  // empty: to be recomputed
 };
 
-/// Gradients of hidden and weight. An undefined gradient of an output counts as zero.
+/// Gradients of the outputs (undefined: zero), and which of hidden and weight need one.
+struct LinearLogprobGrads {
+  at::Tensor logprobs, entropy;
+  std::array<bool, 2> needs = {true, true};
+};
+
+/// Gradients of hidden and weight; undefined where not needed.
 std::tuple<at::Tensor, at::Tensor> linear_logprob_backward(const RowKernels& kernels,
                                                            const LinearLogprobSaved& saved,
-                                                           const at::Tensor& grad_logprobs,
-                                                           const at::Tensor& grad_entropy);
+                                                           const LinearLogprobGrads& grads);
+
+/// The ops of a backend with these kernels.
+template <const RowKernels& kKernels>
+struct LinearLogprobOps {
+  static std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(
+      const at::Tensor& hidden,
+      const at::Tensor& weight,
+      const at::Tensor& labels,
+      const at::Tensor& masked_ids,
+      double temperature,
+      bool keep_logits) {
+    return linear_logprob_forward(
+        kKernels, {hidden, weight, labels, masked_ids, temperature}, keep_logits);
+  }
+
+  static std::tuple<at::Tensor, at::Tensor> forward_only(const at::Tensor& hidden,
+                                                         const at::Tensor& weight,
+                                                         const at::Tensor& labels,
+                                                         const at::Tensor& masked_ids,
+                                                         double temperature) {
+    auto [logprobs, entropy, lse, logits] =
+        forward(hidden, weight, labels, masked_ids, temperature, false);
+    return {logprobs, entropy};
+  }
+
+  static std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& grad_logprobs,
+                                                     const std::optional<at::Tensor>& grad_entropy,
+                                                     const at::Tensor& hidden,
+                                                     const at::Tensor& weight,
+                                                     const at::Tensor& labels,
+                                                     const at::Tensor& masked_ids,
+                                                     const at::Tensor& entropy,
+                                                     const at::Tensor& lse,
+                                                     const at::Tensor& logits,
+                                                     double temperature,
+                                                     std::array<bool, 2> needs) {
+    return linear_logprob_backward(kKernels,
+                                   {.input = {hidden, weight, labels, masked_ids, temperature},
+                                    .entropy = entropy,
+                                    .lse = lse,
+                                    .logits = logits},
+                                   {.logprobs = grad_logprobs.value_or(at::Tensor()),
+                                    .entropy = grad_entropy.value_or(at::Tensor()),
+                                    .needs = needs});
+  }
+
+  static void add_to(torch::Library& library) {
+    library.impl("linear_logprob", forward_only);
+    library.impl("linear_logprob_forward", forward);
+    library.impl("linear_logprob_backward", backward);
+  }
+};
 
 }  // namespace sgrpo::ops

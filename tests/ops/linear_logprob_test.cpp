@@ -134,7 +134,8 @@ variable_list run_keeping(bool keep, const Inputs& in, double temperature, at::S
                                                       const at::Tensor&,
                                                       const at::Tensor&,
                                                       const at::Tensor&,
-                                                      double);
+                                                      double,
+                                                      std::array<bool, 2>);
   auto& dispatcher = c10::Dispatcher::singleton();
   const auto forward =
       dispatcher.findSchemaOrThrow("sgrpo::linear_logprob_forward", "").typed<Forward>();
@@ -153,7 +154,8 @@ variable_list run_keeping(bool keep, const Inputs& in, double temperature, at::S
                                                         entropy,
                                                         lse,
                                                         logits,
-                                                        temperature);
+                                                        temperature,
+                                                        {true, true});
   return {logprobs, entropy, grad_hidden, grad_weight};
 }
 

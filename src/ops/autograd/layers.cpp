@@ -37,12 +37,13 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     return out;
   }
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
-    static const auto op =
-        find_op<Pair(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&)>(
-            "sgrpo::rms_norm_backward");
+    static const auto op = find_op<Pair(
+        const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool)>(
+        "sgrpo::rms_norm_backward");
     refuse_second_derivative("rms_norm");
     const variable_list saved = context->get_saved_variables();
-    auto [grad_x, grad_weight] = op.call(grads[0], saved[0], saved[1], saved[2]);
+    auto [grad_x, grad_weight] =
+        op.call(grads[0], saved[0], saved[1], saved[2], context->needs_input_grad(1));
     return {grad_x, grad_weight, at::Tensor()};
   }
 };

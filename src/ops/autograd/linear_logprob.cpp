@@ -27,7 +27,8 @@ using BackwardSchema = std::tuple<at::Tensor, at::Tensor>(const std::optional<at
                                                           const at::Tensor&,
                                                           const at::Tensor&,
                                                           const at::Tensor&,
-                                                          double);
+                                                          double,
+                                                          std::array<bool, 2>);
 
 class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
  public:
@@ -61,16 +62,18 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
     const auto given = [](const at::Tensor& t) {
       return t.defined() ? std::make_optional(t) : std::nullopt;
     };
-    auto [grad_hidden, grad_weight] = op.call(given(grads[0]),
-                                              given(grads[1]),
-                                              saved[0],
-                                              saved[1],
-                                              saved[2],
-                                              saved[3],
-                                              saved[4],
-                                              saved[5],
-                                              saved[6],
-                                              context->saved_data["temperature"].toDouble());
+    auto [grad_hidden, grad_weight] =
+        op.call(given(grads[0]),
+                given(grads[1]),
+                saved[0],
+                saved[1],
+                saved[2],
+                saved[3],
+                saved[4],
+                saved[5],
+                saved[6],
+                context->saved_data["temperature"].toDouble(),
+                {context->needs_input_grad(0), context->needs_input_grad(1)});
     return {grad_hidden, grad_weight, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

@@ -87,14 +87,18 @@ at::Tensor rms_norm_only(const at::Tensor& x, const at::Tensor& weight, double e
 std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
                                                      const at::Tensor& x,
                                                      const at::Tensor& weight,
-                                                     const at::Tensor& rstd) {
-  if (!has_kernel(x, weight)) return composite::rms_norm_backward(grad, x, weight, rstd);
+                                                     const at::Tensor& rstd,
+                                                     bool needs_weight) {
+  if (!has_kernel(x, weight))
+    return composite::rms_norm_backward(grad, x, weight, rstd, needs_weight);
   const at::Tensor rows = as_rows(x), grads = grad.contiguous();
   at::Tensor grad_x = at::empty(x.sizes(), x.options());
   // Fixed chunks, not one a thread: the sum over rows is the same for any number of threads.
   const int64_t chunk = 4 * grain_rows(rows.size(1)), chunks = (rows.size(0) + chunk - 1) / chunk;
-  at::Tensor partial =
-      at::zeros({std::max<int64_t>(chunks, 1), rows.size(1)}, x.options().dtype(at::kFloat));
+  at::Tensor partial;
+  if (needs_weight)
+    partial =
+        at::zeros({std::max<int64_t>(chunks, 1), rows.size(1)}, x.options().dtype(at::kFloat));
   with_storage(x, [&]<class T>(T*) {
     const auto params = norm_params<T>(rows, weight, 0.0);
     const kernels::RmsNormGradients<T> gradients{.grad = data_of<T>(grads),
@@ -102,14 +106,16 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
                                                  .grad_x = mutable_data_of<T>(grad_x)};
     at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        kernels::rms_norm_backward_cpu(params,
-                                       gradients,
-                                       partial.data_ptr<float>() + i * rows.size(1),
-                                       i * chunk,
-                                       std::min(rows.size(0), (i + 1) * chunk));
+        kernels::rms_norm_backward_cpu(
+            params,
+            gradients,
+            needs_weight ? partial.data_ptr<float>() + i * rows.size(1) : nullptr,
+            i * chunk,
+            std::min(rows.size(0), (i + 1) * chunk));
       }
     });
   });
+  if (!needs_weight) return {grad_x, at::Tensor()};
   const at::Tensor grad_weight = chunks > 1 ? partial.sum(0) : partial.select(0, 0);
   return {grad_x, grad_weight.to(weight.scalar_type())};
 }

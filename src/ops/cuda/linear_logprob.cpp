@@ -1,7 +1,6 @@
 // The output layer on CUDA: launches on the current stream.
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
 
@@ -25,53 +24,8 @@ void backward_rows(const kernels::RowLogprobParams& params,
 
 constexpr RowKernels kRowKernels{.forward = forward_rows, .backward = backward_rows};
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> forward(const at::Tensor& hidden,
-                                                                   const at::Tensor& weight,
-                                                                   const at::Tensor& labels,
-                                                                   const at::Tensor& masked_ids,
-                                                                   double temperature,
-                                                                   bool keep_logits) {
-  const c10::cuda::CUDAGuard guard(hidden.device());
-  return linear_logprob_forward(
-      kRowKernels, {hidden, weight, labels, masked_ids, temperature}, keep_logits);
-}
-
-std::tuple<at::Tensor, at::Tensor> forward_only(const at::Tensor& hidden,
-                                                const at::Tensor& weight,
-                                                const at::Tensor& labels,
-                                                const at::Tensor& masked_ids,
-                                                double temperature) {
-  auto [logprobs, entropy, lse, logits] =
-      forward(hidden, weight, labels, masked_ids, temperature, false);
-  return {logprobs, entropy};
-}
-
-std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& grad_logprobs,
-                                            const std::optional<at::Tensor>& grad_entropy,
-                                            const at::Tensor& hidden,
-                                            const at::Tensor& weight,
-                                            const at::Tensor& labels,
-                                            const at::Tensor& masked_ids,
-                                            const at::Tensor& entropy,
-                                            const at::Tensor& lse,
-                                            const at::Tensor& logits,
-                                            double temperature) {
-  const c10::cuda::CUDAGuard guard(hidden.device());
-  return linear_logprob_backward(kRowKernels,
-                                 {.input = {hidden, weight, labels, masked_ids, temperature},
-                                  .entropy = entropy,
-                                  .lse = lse,
-                                  .logits = logits},
-                                 grad_logprobs.value_or(at::Tensor()),
-                                 grad_entropy.value_or(at::Tensor()));
-}
-
 }  // namespace
 
-TORCH_LIBRARY_IMPL(sgrpo, CUDA, m) {
-  m.impl("linear_logprob", forward_only);
-  m.impl("linear_logprob_forward", forward);
-  m.impl("linear_logprob_backward", backward);
-}
+TORCH_LIBRARY_IMPL(sgrpo, CUDA, m) { LinearLogprobOps<kRowKernels>::add_to(m); }
 
 }  // namespace sgrpo::ops

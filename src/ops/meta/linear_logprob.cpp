@@ -40,8 +40,10 @@ std::tuple<at::Tensor, at::Tensor> backward(const std::optional<at::Tensor>& /*g
                                             const at::Tensor& /*entropy*/,
                                             const at::Tensor& /*lse*/,
                                             const at::Tensor& /*logits*/,
-                                            double /*temperature*/) {
-  return {at::empty_like(hidden), at::empty_like(weight)};
+                                            double /*temperature*/,
+                                            std::array<bool, 2> needs) {
+  return {needs[0] ? at::empty_like(hidden) : at::Tensor(),
+          needs[1] ? at::empty_like(weight) : at::Tensor()};
 }
 
 }  // namespace
