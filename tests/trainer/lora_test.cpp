@@ -177,6 +177,22 @@ TEST_F(LoraRuns, run_does_not_resume_under_another_rank_alpha_or_target) {
                 "setting of before");
 }
 
+TEST_F(LoraRuns, run_does_not_resume_under_another_scale_of_the_rank) {
+  const auto sft = run("sft", lora(), Task::kSft);
+  const auto stabilized = scratch_ / "stabilized";
+  std::filesystem::copy(adapter_of(sft, 1), stabilized);
+  Json config = core::parse_json(core::read_file(stabilized / "adapter_config.json"), "");
+  config["use_rslora"] = true;
+  core::write_file_atomic(stabilized / "adapter_config.json", config.dump());
+  const Overrides options = both(both(coin(), lora()), {"trainer.steps=2"});
+  run("refused",
+      both(both(coin(), lora()), {"trainer.steps=1", "model.path=" + stabilized.string()}));
+  EXPECT_EQ(error_of(both(options, {"model.path=" + sft.string()})),
+            "refused was trained with model.lora of rank 4 and alpha 8 (use_rslora), this "
+            "configuration says rank 4 and alpha 8: choose another output_dir, or the setting of "
+            "before");
+}
+
 TEST_F(LoraRuns, run_goes_on_after_its_base_model_has_moved) {
   const auto options = both(coin(), lora());
   const auto whole = run("whole", both(options, {"trainer.steps=2"}));
