@@ -11,26 +11,41 @@ namespace sgrpo::model {
 namespace {
 
 constexpr double kRotaryBase = 10000.0;
-constexpr int64_t kLargest = int64_t{1} << 32;
 
 }  // namespace
 
 std::string vision_place(const std::string& file) { return file + " (vision_config)"; }
 
+void check_vision_width(const std::string& where,
+                        const std::string& what,
+                        int64_t width,
+                        int64_t factor) {
+  if (width * factor <= kMaxVisionWidth) return;
+  throw core::UserError(core::str(
+      where, ": ", what, " is ", width, " x ", factor, ", expected at most ", kMaxVisionWidth));
+}
+
 VitConfig read_vit_config(const core::Json& vision, const std::string& where, const VitKeys& keys) {
-  const auto size = [&](const char* key) { return core::get_int(vision, key, where, 1, kLargest); };
-  const auto size_or = [&](const char* key, int64_t fallback) {
-    return core::get_int_or(vision, key, fallback, where, 1, kLargest);
+  const auto width = [&](const char* key) {
+    return core::get_int(vision, key, where, 1, kMaxVisionWidth);
+  };
+  const auto size_or = [&](const char* key, int64_t fallback, int64_t high) {
+    return core::get_int_or(vision, key, fallback, where, 1, high);
   };
   VitConfig result;
-  result.depth = size("depth");
-  result.hidden_size = size(keys.hidden_size);
-  result.num_heads = size("num_heads");
-  result.out_hidden_size = size(keys.out_hidden_size);
-  result.in_channels = size_or("in_channels", size_or("in_chans", 3));
-  result.patch_size = size_or("patch_size", keys.patch_size);
-  result.temporal_patch_size = size_or("temporal_patch_size", 2);
-  result.merge_size = size_or("spatial_merge_size", 2);
+  result.depth = core::get_int(vision, "depth", where, 1, kMaxVisionDepth);
+  result.hidden_size = width(keys.hidden_size);
+  result.num_heads = width("num_heads");
+  result.out_hidden_size = width(keys.out_hidden_size);
+  const int64_t channels = size_or("in_chans", 3, kMaxVisionChannels);
+  result.in_channels = size_or("in_channels", channels, kMaxVisionChannels);
+  result.patch_size = size_or("patch_size", keys.patch_size, kMaxVisionEdge);
+  result.temporal_patch_size = size_or("temporal_patch_size", 2, kMaxVisionEdge);
+  result.merge_size = size_or("spatial_merge_size", 2, kMaxVisionEdge);
+  check_vision_width(where,
+                     core::str(keys.hidden_size, " x spatial_merge_size^2"),
+                     result.hidden_size,
+                     result.merge_unit());
   const std::string activation = core::get_string_or(vision, "hidden_act", keys.activation, where);
   if (activation != keys.activation) {
     throw core::UserError(

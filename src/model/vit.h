@@ -12,6 +12,10 @@ namespace sgrpo::model {
 /// Modules of a tower, the units of freezing.
 inline constexpr const char* kVisionModule = "vision";
 inline constexpr const char* kMergerModule = "merger";
+/// Far above every published tower; what is larger is damage, and its products would overflow:
+/// edges of patches and windows, layers; channels; widths and rows of tables.
+inline constexpr int64_t kMaxVisionEdge = 1024, kMaxVisionDepth = 1024, kMaxVisionChannels = 16;
+inline constexpr int64_t kMaxVisionWidth = int64_t{1} << 24;
 /// The epsilon of every norm in a tower, whatever config.json says about the text.
 inline constexpr double kVisionNormEps = 1e-6;
 
@@ -36,6 +40,12 @@ struct VitKeys {
 /// Reads all but intermediate_size, which is the family's. `vision` is vision_config, `where` its
 /// place. Throws core::UserError naming file and key.
 VitConfig read_vit_config(const core::Json& vision, const std::string& where, const VitKeys& keys);
+/// Throws core::UserError unless width * factor <= kMaxVisionWidth; `what` names the product's
+/// keys.
+void check_vision_width(const std::string& where,
+                        const std::string& what,
+                        int64_t width,
+                        int64_t factor);
 /// The place of vision_config, for messages.
 std::string vision_place(const std::string& file);
 

@@ -6,6 +6,7 @@
 
 #include "sgrpo/model/model.h"
 #include "testing/safetensors_reader.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::model {
 namespace {
@@ -53,6 +54,65 @@ INSTANTIATE_TEST_SUITE_P(All,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// 2^20 x 2^20 and the like would overflow 64 bits: negative counts of parameters, or a plan of a
+// few bytes.
+TEST(VisionSizes, beyond_every_model_are_refused_by_key) {
+  struct Bad {
+    const char *published, *key;
+    int64_t value;
+    const char* error;
+  };
+  constexpr int64_t kHuge = int64_t{1} << 31;
+  const Bad cases[] = {
+      {"qwen2.5-vl-3b", "depth", kHuge, "'depth' is 2147483648, expected 1..1024"},
+      {"qwen2.5-vl-3b", "hidden_size", kHuge, "'hidden_size' is 2147483648, expected 1..16777216"},
+      {"qwen2.5-vl-3b", "num_heads", kHuge, "'num_heads' is 2147483648, expected 1..16777216"},
+      {"qwen2.5-vl-3b",
+       "out_hidden_size",
+       kHuge,
+       "'out_hidden_size' is 2147483648, expected 1..16777216"},
+      {"qwen2.5-vl-3b",
+       "intermediate_size",
+       kHuge,
+       "'intermediate_size' is 2147483648, expected 1..16777216"},
+      {"qwen2.5-vl-3b", "in_channels", 17, "'in_channels' is 17, expected 1..16"},
+      {"qwen2.5-vl-3b", "in_chans", 17, "'in_chans' is 17, expected 1..16"},
+      {"qwen2.5-vl-3b", "patch_size", 1025, "'patch_size' is 1025, expected 1..1024"},
+      {"qwen2.5-vl-3b",
+       "temporal_patch_size",
+       1025,
+       "'temporal_patch_size' is 1025, expected 1..1024"},
+      {"qwen2.5-vl-3b",
+       "spatial_merge_size",
+       1025,
+       "'spatial_merge_size' is 1025, expected 1..1024"},
+      {"qwen2.5-vl-3b",
+       "spatial_merge_size",
+       1024,
+       "hidden_size x spatial_merge_size^2 is 1280 x 1048576, expected at most 16777216"},
+      {"qwen2.5-vl-3b", "window_size", 1025, "'window_size' is 1025, expected 1..1024"},
+      {"qwen2-vl-2b",
+       "mlp_ratio",
+       65536,
+       "embed_dim x mlp_ratio is 1280 x 65536, expected at most 16777216"},
+      {"qwen3-vl-2b",
+       "intermediate_size",
+       kHuge,
+       "'intermediate_size' is 2147483648, expected 1..16777216"},
+      {"qwen3-vl-2b",
+       "num_position_embeddings",
+       kHuge,
+       "'num_position_embeddings' is 2147483648, expected 1..16777216"},
+  };
+  for (const Bad& bad : cases) {
+    const std::string path = core::str(SGRPO_TESTS_DIR, "/golden/shapes/", bad.published, ".json");
+    core::Json config = core::parse_json(sgrpo::testing::read_whole(path), path);
+    config["vision_config"][bad.key] = bad.value;
+    EXPECT_EQ(sgrpo::testing::message_of<core::UserError>([&] { read_layout(config, "c.json"); }),
+              core::str("c.json (vision_config): ", bad.error));
+  }
+}
 
 }  // namespace
 }  // namespace sgrpo::model

@@ -8,18 +8,13 @@
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::model::qwen2_5_vl {
-namespace {
-
-constexpr int64_t kLargest = int64_t{1} << 32;
-
-}  // namespace
 
 VisionConfig read_vision_config(const core::Json& config, const std::string& file) {
   const core::Json& vision = core::get_object(config, "vision_config", file);
   const std::string where = vision_place(file);
   VisionConfig result{read_vit_config(vision, where, {}), 112, {}};
-  result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kLargest);
-  result.window_size = core::get_int_or(vision, "window_size", 112, where, 1, kLargest);
+  result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kMaxVisionWidth);
+  result.window_size = core::get_int_or(vision, "window_size", 112, where, 1, kMaxVisionEdge);
   for (const int64_t block : core::get_int_list(vision, "fullatt_block_indexes", where)) {
     if (block < 0 || block >= result.depth) {
       throw core::UserError(core::str(where,

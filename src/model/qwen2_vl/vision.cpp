@@ -14,8 +14,9 @@ VitConfig read_vision_config(const core::Json& config, const std::string& file) 
       vision,
       where,
       {.hidden_size = "embed_dim", .out_hidden_size = "hidden_size", .activation = "quick_gelu"});
-  result.intermediate_size =
-      result.hidden_size * core::get_int_or(vision, "mlp_ratio", 4, where, 1, 1 << 16);
+  const int64_t ratio = core::get_int_or(vision, "mlp_ratio", 4, where, 1, kMaxVisionWidth);
+  check_vision_width(where, "embed_dim x mlp_ratio", result.hidden_size, ratio);
+  result.intermediate_size = result.hidden_size * ratio;
   return result;
 }
 

@@ -11,11 +11,9 @@
 namespace sgrpo::model::qwen3_vl {
 namespace {
 
-constexpr int64_t kLargest = int64_t{1} << 32;
-
 /// The side of the square grid that the table of positions holds.
 int64_t read_grid_side(const core::Json& vision, const std::string& where) {
-  const int64_t count = core::get_int(vision, "num_position_embeddings", where, 1, kLargest);
+  const int64_t count = core::get_int(vision, "num_position_embeddings", where, 1, kMaxVisionWidth);
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(count))));
   if (side * side != count) {
     throw core::UserError(core::str(
@@ -50,7 +48,7 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& fil
   const std::string where = vision_place(file);
   VisionConfig result{
       read_vit_config(vision, where, {.patch_size = 16, .activation = "gelu_pytorch_tanh"}), 0, {}};
-  result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kLargest);
+  result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kMaxVisionWidth);
   result.grid_side = read_grid_side(vision, where);
   result.deepstack_blocks = read_deepstack_blocks(vision, where, result.depth);
   return result;
