@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "eval/load_progress.h"
@@ -12,6 +13,24 @@
 namespace sgrpo::eval {
 namespace {
 
+/// `read`, but a tensor that holds NaN or infinity is refused: nothing that a model computes with
+/// it means anything.
+model::TensorReader finite(model::TensorReader read, std::string where) {
+  return [read = std::move(read), where = std::move(where)](const std::string& name) {
+    at::Tensor tensor = read(name);
+    if (!tensor.is_floating_point() || tensor.numel() == 0) return tensor;
+    const auto [low, high] = at::aminmax(tensor);  // NaN if one value is
+    if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
+      throw core::UserError(core::str(where,
+                                      ": tensor '",
+                                      name,
+                                      "' holds NaN or infinity: the file is damaged, or its "
+                                      "training diverged; take an earlier checkpoint"));
+    }
+    return tensor;
+  };
+}
+
 /// The adapter's tensors by name, from wherever `read` takes them.
 model::AdapterSource adapter_source(const checkpoint::AdapterFolder& adapter) {
   return {.where = adapter.folder().string(),
@@ -19,7 +38,8 @@ model::AdapterSource adapter_source(const checkpoint::AdapterFolder& adapter) {
           .alpha = adapter.config().alpha,
           .is_rank_stabilized = adapter.config().is_rank_stabilized,
           .names = adapter.names(),
-          .read = [&adapter](const std::string& name) { return adapter.read(name); }};
+          .read = finite([&adapter](const std::string& name) { return adapter.read(name); },
+                         adapter.folder().string())};
 }
 
 model::ModelSource source_of(const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
@@ -38,7 +58,7 @@ std::unique_ptr<model::Model> load_from(
     const model::ModelOptions& options) {
   LoadProgress progress(folder->folder().string(), folder->bytes());
   model::ModelSource source = source_of(folder);
-  source.read = progress.counted(std::move(source.read));
+  source.read = finite(progress.counted(std::move(source.read)), folder->folder().string());
   return model::load_model(source, options);
 }
 
@@ -121,9 +141,7 @@ std::unique_ptr<model::Model> share_as_reference(const Policy& policy,
 
 std::function<at::Tensor(const std::string&)> merged_weights(
     const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
-  return [source = source_of(folder)](const std::string& name) {
-    return model::merge_adapter(source, name);
-  };
+  return model::merge_adapter(source_of(folder));
 }
 
 }  // namespace sgrpo::eval

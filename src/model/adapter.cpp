@@ -251,19 +251,21 @@ std::vector<std::string> AdapterLoader::target_modules(
   return {targets.begin(), targets.end()};
 }
 
-at::Tensor merge_adapter(const ModelSource& source, const std::string& name) {
-  if (!source.adapter || !core::ends_with(name, kWeight)) return {};
-  const AdapterSource& saved = *source.adapter;
+TensorReader merged_reader(const ModelSource& source) {
   const bool is_vision_language = has_vision(source.config);
-  const std::string path = adapter_path(without_weight(name), is_vision_language);
-  const auto names = names_in_file(saved, is_vision_language);
-  const auto a = names.find(name_of(path, "A")), b = names.find(name_of(path, "B"));
-  if (a == names.end() || b == names.end()) return {};
-  return at::addmm(source.read(name).to(at::kFloat),
-                   saved.read(b->second).to(at::kFloat),
-                   saved.read(a->second).to(at::kFloat),
-                   /*beta=*/1.0,
-                   scale_of(saved.alpha, saved.rank, saved.is_rank_stabilized));
+  const auto names = names_in_file(*source.adapter, is_vision_language);
+  return [source, names, is_vision_language](const std::string& name) -> at::Tensor {
+    if (!core::ends_with(name, kWeight)) return {};
+    const AdapterSource& saved = *source.adapter;
+    const std::string path = adapter_path(without_weight(name), is_vision_language);
+    const auto a = names.find(name_of(path, "A")), b = names.find(name_of(path, "B"));
+    if (a == names.end() || b == names.end()) return {};
+    return at::addmm(source.read(name).to(at::kFloat),
+                     saved.read(b->second).to(at::kFloat),
+                     saved.read(a->second).to(at::kFloat),
+                     /*beta=*/1.0,
+                     scale_of(saved.alpha, saved.rank, saved.is_rank_stabilized));
+  };
 }
 
 Adapter AdapterLoader::finish(const std::vector<std::string>& weights) {

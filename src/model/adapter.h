@@ -58,4 +58,7 @@ class AdapterLoader {
   Adapter adapter_;
 };
 
+/// What merge_adapter gives for an adapter whose tensors all belong to layers of the base model.
+TensorReader merged_reader(const ModelSource& source);
+
 }  // namespace sgrpo::model

@@ -38,12 +38,11 @@ Family make_family() {
   family.spec = [](const core::Json& config, const std::string& where) {
     return family_spec(kParts, config, where);
   };
-  family.layout =
-      [](const core::Json& config, const std::string& where, const ModelOptions& options) {
-        WeightLoader recorder(config, options);
-        const auto model = build_family(kParts, config, where, recorder);
-        return ModelLayout{.weights = recorder.layout(), .adapter = model->adapter()};
-      };
+  family.layout = [](const ModelSource& source, const ModelOptions& options) {
+    WeightLoader recorder = WeightLoader::recorder(source, options);
+    const auto model = build_family(kParts, source.config, source.where, recorder);
+    return ModelLayout{.weights = recorder.layout(), .adapter = model->adapter()};
+  };
   return family;
 }
 

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <malloc.h>
 
+#include "model/adapter.h"
 #include "model/quantised.h"
 #include "sgrpo/model/model.h"
 
@@ -33,6 +34,14 @@ class ExactAllocations {
   ExactAllocations& operator=(const ExactAllocations&) = delete;
 };
 
+ModelLayout layout_of(const ModelSource& source, const ModelOptions& options) {
+  return family_of(source.config, source.where).layout(source, options);
+}
+
+ModelSource new_checkpoint(const core::Json& config, const std::string& where) {
+  return {.config = config, .where = where, .names = {}, .read = {}};
+}
+
 }  // namespace
 
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options) {
@@ -46,13 +55,19 @@ ModelSpec read_spec(const core::Json& config, const std::string& where) {
 }
 
 TensorLayout read_layout(const core::Json& config, const std::string& where) {
-  return family_of(config, where).layout(config, where, {}).weights;
+  return layout_of(new_checkpoint(config, where), {}).weights;
 }
 
 Adapter read_adapter_layout(const core::Json& config,
                             const std::string& where,
                             const ModelOptions& options) {
-  return family_of(config, where).layout(config, where, options).adapter;
+  return layout_of(new_checkpoint(config, where), options).adapter;
+}
+
+TensorReader merge_adapter(const ModelSource& source) {
+  if (!source.adapter) return [](const std::string&) { return at::Tensor(); };
+  layout_of(source, {});  // takes every tensor of the adapter to its layer, or refuses it
+  return merged_reader(source);
 }
 
 std::vector<Parameter> trainable_parameters(const Model& model) {

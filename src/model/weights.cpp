@@ -55,17 +55,23 @@ at::ScalarType resolve_dtype(const std::string& dtype) {
   return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
-WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
-    : source_(&source),
-      dtype_(resolve_dtype(options.dtype)),
-      device_(resolve_device(options.device)),
-      adapter_(source, options, device_),
+WeightLoader::WeightLoader(const ModelSource& source,
+                           const ModelOptions& options,
+                           at::Device device)
+    : dtype_(resolve_dtype(options.dtype)),
+      device_(device),
+      adapter_(source, options, device),
       frozen_(options.freeze.begin(), options.freeze.end()),
       present_(source.names.begin(), source.names.end()) {}
 
-WeightLoader::WeightLoader(const core::Json& config, const ModelOptions& options)
-    : device_(at::kMeta),
-      adapter_({.config = config, .where = "", .names = {}, .read = {}}, options, device_) {}
+WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
+    : WeightLoader(source, options, resolve_device(options.device)) {
+  source_ = &source;
+}
+
+WeightLoader WeightLoader::recorder(const ModelSource& source, const ModelOptions& options) {
+  return {source, options, at::kMeta};
+}
 
 bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
 
@@ -162,6 +168,7 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
 bool WeightLoader::take_copy(const std::string& name,
                              const std::string& original,
                              const at::Tensor& value) {
+  if (source_ == nullptr) return true;  // a tied head written out, as config.json says
   const at::Tensor copy = source_->read(name);
   const bool is_same = copy.sizes() == value.sizes() &&
                        at::equal(copy.to(value.device(), value.scalar_type()), value);

@@ -12,15 +12,14 @@
 
 namespace sgrpo::model {
 
-/// Reads weights for the modules of one model, or, without a source, records the names and shapes
-/// they would ask for.
+/// Reads weights for the modules of one model, or only records the names and shapes they ask for.
 class WeightLoader {
  public:
   /// Loads from `source` with dtype, device and freezing of `options`.
   WeightLoader(const ModelSource& source, const ModelOptions& options);
-  /// Records names and shapes of a new checkpoint with this configuration; tensors are on the meta
-  /// device.
-  WeightLoader(const core::Json& config, const ModelOptions& options);
+  /// Records names and shapes and reads an adapter alone; tensors are on the meta device. The names
+  /// of `source` say under which prefixes its tensors lie; a new checkpoint has none yet.
+  static WeightLoader recorder(const ModelSource& source, const ModelOptions& options);
 
   /// One tensor. Frozen modules get no gradient. Throws core::UserError for a missing tensor
   /// (nearest name) or a wrong shape (found, expected).
@@ -64,12 +63,13 @@ class WeightLoader {
   }
 
  private:
+  WeightLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
   at::Tensor read(const std::string& name, at::IntArrayRef shape);
   at::Tensor as_parameter(const at::Tensor& tensor,
                           const std::string& name,
                           const std::string& module);
 
-  const ModelSource* source_ = nullptr;
+  const ModelSource* source_ = nullptr;  // null: records
   at::ScalarType dtype_ = at::kFloat;
   at::Device device_ = at::kCPU;
   AdapterLoader adapter_;

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
 
 #include "model/family_golden.h"
@@ -124,9 +125,9 @@ TEST_P(LoraOfPeft, gradients_match_and_weights_get_none) {
 }
 
 TEST_P(LoraOfPeft, merged_weights_are_those_of_peft) {
-  const ModelSource source = golden_.source();
+  const TensorReader merge = merge_adapter(golden_.source());
   for (const auto& [name, weight] : golden_.checkpoint.tensors) {
-    const at::Tensor merged = merge_adapter(source, name);
+    const at::Tensor merged = merge(name);
     EXPECT_EQ(merged.defined(), golden_.expected.has("merged/" + name)) << name;
     if (merged.defined()) expect_close(merged, golden_.expected.at("merged/" + name), 2e-6, name);
   }
@@ -280,24 +281,46 @@ std::string saved_error(const std::function<void(ModelSource&)>& change,
   return message_of<core::UserError>([&] { load_model(source, with_lora(lora)); });
 }
 
-TEST(Lora, adapter_that_does_not_fit_is_refused) {
-  EXPECT_EQ(saved_error([](ModelSource& source) {
-              std::erase_if(source.adapter->names, [](const std::string& name) {
-                return name.ends_with("layers.1.self_attn.v_proj.lora_B.weight");
-              });
-            }),
-            "adapter: the adapter has no tensor "
-            "'base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight'; expected shape "
-            "[8, 4]");
-  EXPECT_EQ(saved_error([](ModelSource& source) {
-              source.adapter->names.push_back("base_model.model.lm_head.lora_A.weight");
-            }),
-            "adapter: tensor 'base_model.model.lm_head.lora_A.weight' belongs to no linear layer "
-            "of the base model: the adapter was made for another model, or is of a kind other than "
-            "LoRA on linear layers");
-  EXPECT_EQ(saved_error([](ModelSource& source) { source.adapter->rank = 2; }),
-            "adapter: tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has "
-            "shape [4, 16], expected [2, 16]: the adapter was made for another base model or rank");
+struct BadAdapter {
+  std::function<void(ModelSource& source)> change;
+  const char* error;
+};
+
+// A tensor that has no place must not vanish in a merged export either.
+TEST(Lora, adapter_that_does_not_fit_is_refused_opened_and_merged) {
+  const auto add = [](const char* name) {
+    return [name](ModelSource& source) { source.adapter->names.emplace_back(name); };
+  };
+  const BadAdapter cases[] = {
+      {[](ModelSource& source) {
+         std::erase_if(source.adapter->names, [](const std::string& name) {
+           return name.ends_with("layers.1.self_attn.v_proj.lora_B.weight");
+         });
+       },
+       "adapter: the adapter has no tensor "
+       "'base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight'; expected shape [8, 4]"},
+      {add("base_model.model.lm_head.lora_A.weight"),
+       "adapter: tensor 'base_model.model.lm_head.lora_A.weight' belongs to no linear layer of the "
+       "base model: the adapter was made for another model, or is of a kind other than LoRA on "
+       "linear layers"},
+      {add("base_model.model.model.layers.77.mlp.up_proj.lora_A.weight"),
+       "adapter: tensor 'base_model.model.model.layers.77.mlp.up_proj.lora_A.weight' belongs to no "
+       "linear layer of the base model: the adapter was made for another model, or is of a kind "
+       "other than LoRA on linear layers"},
+      {[](ModelSource& source) { source.adapter->rank = 2; },
+       "adapter: tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has shape "
+       "[4, 16], expected [2, 16]: the adapter was made for another base model or rank"},
+  };
+  for (const BadAdapter& bad : cases) {
+    EXPECT_EQ(saved_error(bad.change), bad.error);
+    const LoraGolden golden("qwen2_attention", "qwen2");
+    ModelSource source = golden.source();
+    source.read = [](const std::string& name) -> at::Tensor {
+      throw std::logic_error("read " + name + " before the adapter was checked");
+    };
+    bad.change(source);
+    EXPECT_EQ(message_of<core::UserError>([&] { merge_adapter(source); }), bad.error);
+  }
 }
 
 TEST(Lora, adapter_that_trains_on_must_be_described_as_it_is) {

@@ -133,10 +133,9 @@ struct ModelLayout {
 struct Family {
   std::unique_ptr<Model> (*load)(const ModelSource& source, const ModelOptions& options);
   ModelSpec (*spec)(const core::Json& config, const std::string& where);
-  /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order.
-  ModelLayout (*layout)(const core::Json& config,
-                        const std::string& where,
-                        const ModelOptions& options);
+  /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order,
+  /// and the adapter, saved or new. Reads no weights; `names` may be empty (a new checkpoint).
+  ModelLayout (*layout)(const ModelSource& source, const ModelOptions& options);
 };
 using FamilyFactory = Family (*)();
 struct FamilyTag {};
@@ -168,9 +167,10 @@ std::vector<Parameter> trainable_parameters(const Model& model);
 /// is "model.visual.x".
 std::string adapter_path(const std::string& layer, bool has_vision);
 
-/// The tensor `name` of a checkpoint with the saved adapter's part added: weight + scale B A, in
-/// f32. Undefined if the adapter does not touch it.
-at::Tensor merge_adapter(const ModelSource& source, const std::string& name);
+/// Reads tensors of a checkpoint with the saved adapter's part added: weight + scale B A, in f32;
+/// undefined if the adapter does not touch the tensor. Throws core::UserError now, before anything
+/// is read or written, for an adapter that load_model would refuse.
+TensorReader merge_adapter(const ModelSource& source);
 
 }  // namespace sgrpo::model
 
