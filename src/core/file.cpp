@@ -33,7 +33,8 @@ std::string reason() { return std::strerror(errno); }
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A pipe would wait for its writer: opened without waiting, it is refused below.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) throw UserError(str("cannot read ", path.string(), ": ", reason()));
   struct stat status {};
   if (::fstat(file.get(), &status) != 0)

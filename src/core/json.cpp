@@ -60,6 +60,8 @@ int64_t as_int(const Json& value,
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
+  if (text.find_first_not_of(" \t\r\n") == text.npos)
+    throw UserError(str(where, " is empty (", text.size(), " bytes), expected JSON"));
   std::vector<std::set<std::string>> keys;
   const Json::parser_callback_t guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kMaxDepth)

@@ -126,6 +126,8 @@ std::vector<std::string> match_images(ParsedPrompt& prompt, std::vector<std::str
   std::vector<std::string> columns;
   std::string hint;
   for (const auto& [key, value] : row.items()) {
+    for (const char* name : {"prompt", "messages", "problem"})
+      if (key == name) throw UserError(str("'", key, "' is null, expected text or messages"));
     columns.push_back(core::printable(key, 40));
     const std::string meant = core::did_you_mean(key, {"prompt", "messages", "problem"});
     if (hint.empty() && !meant.empty()) hint = str("; is '", columns.back(), "' one?", meant);

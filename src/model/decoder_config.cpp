@@ -16,10 +16,22 @@ constexpr int64_t kMaxSize = int64_t{1} << 24;
 constexpr int64_t kMaxRows = int64_t{1} << 28;
 constexpr int64_t kMaxHead = int64_t{1} << 16;
 
-/// rope_parameters (transformers 5), else rope_scaling (hub), else null.
+/// rope_scaling (hub), else rope_parameters (transformers 5), else null. Where a file has both,
+/// transformers takes the former, too.
 const Json* rope_section(const Json& text, const std::string& where) {
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (core::find(text, key) != nullptr) return &core::get_object(text, key, where);
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    if (core::find(text, key) == nullptr) continue;
+    const Json& section = core::get_object(text, key, where);
+    for (const char* kind : {"full_attention", "sliding_attention"}) {
+      if (!section.contains(kind)) continue;
+      throw core::UserError(core::str(where,
+                                      ": ",
+                                      key,
+                                      " has settings for each kind of layer ('",
+                                      kind,
+                                      "'), expected one for all layers"));
+    }
+    return &section;
   }
   return nullptr;
 }
@@ -59,10 +71,10 @@ void read_rope(const Json& text, const std::string& where, DecoderConfig& result
 /// Whether some layer sees a window only: those from max_window_layers on, unless layer_types says
 /// which.
 bool has_sliding_layers(const Json& text, int64_t num_layers, const std::string& where) {
-  if (!core::get_bool_or(text, "use_sliding_window", false, where)) return false;
   if (const Json* types = core::find(text, "layer_types"); types != nullptr && types->is_array()) {
     return std::find(types->begin(), types->end(), "sliding_attention") != types->end();
   }
+  if (!core::get_bool_or(text, "use_sliding_window", false, where)) return false;
   constexpr int64_t kDefault = 28;  // transformers' Qwen2Config
   return core::get_int_or(text, "max_window_layers", kDefault, where) < num_layers;
 }
@@ -73,7 +85,9 @@ void check_supported(const Json& text, const std::string& where, const DecoderCo
     throw core::UserError(core::str(where, ": hidden_act is '", activation, "', expected silu"));
   }
   if (has_sliding_layers(text, config.num_layers, where)) {
-    throw core::UserError(core::str(where, ": use_sliding_window is true, which is not supported"));
+    throw core::UserError(core::str(
+        where,
+        ": layers with sliding attention (use_sliding_window, layer_types) are not supported"));
   }
 }
 

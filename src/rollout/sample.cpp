@@ -1,9 +1,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "rollout/decode.h"
 #include "sgrpo/core/check.h"
+#include "sgrpo/core/error.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/rng.h"
 #include "sgrpo/ops/ops.h"
@@ -86,7 +88,21 @@ class BatchDecoder {
                                                     options_.greedy);
     const auto id = ids.accessor<int64_t, 1>();
     const auto logprob = logprobs.accessor<float, 1>();
-    for (int64_t i = 0; i < rows; ++i) append(*live[static_cast<size_t>(i)], id[i], logprob[i]);
+    for (int64_t i = 0; i < rows; ++i) {
+      // No token is likely where no number is one: nothing may be sampled from it.
+      if (!std::isfinite(logprob[i])) refuse_logits(*live[static_cast<size_t>(i)]);
+      append(*live[static_cast<size_t>(i)], id[i], logprob[i]);
+    }
+  }
+
+  [[noreturn]] void refuse_logits(const Row& row) const {
+    throw core::RunError(
+        core::str("sampling token ",
+                  row.completion.token_ids.size(),
+                  " of prompt ",
+                  requests_[static_cast<size_t>(row.prompt)].prompt_index,
+                  ": the model's logits are not finite; take an earlier checkpoint "
+                  "or model.dtype=float32"));
   }
 
   double draw(const Row& row) const {

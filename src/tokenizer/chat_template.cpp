@@ -6,6 +6,7 @@
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
+#include "template_checks.h"
 #include "template_files.h"
 
 namespace sgrpo::tokenizer {
@@ -17,10 +18,6 @@ constexpr std::string_view kImage = "<|vision_start|><|image_pad|><|vision_end|>
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
-}
-
-[[noreturn]] void refuse(const std::string& where, std::string_view what) {
-  throw core::UserError(core::str(where, ": the chat template ", what));
 }
 
 // Drops a line break, written out or as the two characters \n; false if there is none.
@@ -56,13 +53,14 @@ std::optional<std::string> find_default_system(std::string_view text, const std:
     if (rest.front() == '\'' || rest.front() == '"' || rest.front() == '{') {
       const std::string_view turn = rest.substr(0, end);
       if (contains(turn, "system_message")) {
-        refuse(where, "builds its system turn from a variable, expected a literal default");
+        refuse_template(where,
+                        "builds its system turn from a variable, expected a literal default");
       }
       continue;
     }
     const std::string literal = unescape_newlines(rest.substr(0, end));
     if (literal.find_first_of("{}\\") != literal.npos || (found && *found != literal)) {
-      refuse(where, "has a default system turn that is not one literal text");
+      refuse_template(where, "has a default system turn that is not one literal text");
     }
     found = literal;
   }
@@ -76,57 +74,16 @@ std::string find_generation_prompt(std::string_view text, const std::string& whe
   constexpr std::string_view kMarker = "<|im_start|>assistant";
   const size_t at = condition == text.npos ? text.npos : text.find(kMarker, condition);
   if (at == text.npos) {
-    refuse(where,
-           "has no generation prompt '<|im_start|>assistant' behind 'if add_generation_prompt', "
-           "expected ChatML");
+    refuse_template(
+        where,
+        "has no generation prompt '<|im_start|>assistant' behind 'if add_generation_prompt', "
+        "expected ChatML");
   }
   std::string_view rest = text.substr(at + kMarker.size());
   std::string prompt(kMarker);
-  if (!skip_newline(rest)) refuse(where, "has no line break after '<|im_start|>assistant'");
+  if (!skip_newline(rest))
+    refuse_template(where, "has no line break after '<|im_start|>assistant'");
   return prompt + "\n" + unescape_newlines(rest.substr(0, rest.find_first_of("'\"{")));
-}
-
-// Whose template a text is, if it is a known other one; for messages.
-std::string_view other_kind(std::string_view text) {
-  struct Mark {
-    std::string_view mark, kind;
-  };
-  constexpr Mark kMarks[] = {{"<|start_header_id|>", "Llama 3's"},
-                             {"<|header_start|>", "Llama 4's"},
-                             {"[INST]", "Mistral's or Llama 2's"},
-                             {"<start_of_turn>", "Gemma's"},
-                             {"<\uff5cUser\uff5c>", "DeepSeek's"},
-                             {"<|user|>", "Phi's or GLM's"},
-                             {"USER:", "Vicuna's"}};
-  for (const Mark& mark : kMarks) {
-    if (contains(text, mark.mark)) return mark.kind;
-  }
-  return "";
-}
-
-// std::regex recurses once a character: every repetition below has a bound, so that no template
-// can exhaust the stack.
-
-// Marks without which the text is no ChatML, and filters that change what is rendered.
-void check_markers(std::string_view text, const std::string& where) {
-  for (const std::string_view marker : {"<|im_start|>", "<|im_end|>", "messages"}) {
-    if (contains(text, marker)) continue;
-    const std::string_view kind = other_kind(text);
-    refuse(where,
-           core::str("is not ChatML: it has no '",
-                     marker,
-                     "'",
-                     kind.empty() ? "" : core::str("; it looks like ", kind),
-                     "; expected turns of <|im_start|>role .. <|im_end|>, as Qwen's"));
-  }
-  static const std::regex kTurnEnd(R"(<\|im_end\|>(' {0,2}\+ {0,2}'|" {0,2}\+ {0,2}")?(\n|\\n))");
-  if (!std::regex_search(text.begin(), text.end(), kTurnEnd)) {
-    refuse(where, "is not ChatML: no line break follows '<|im_end|>'");
-  }
-  static const std::regex kTrim(R"(\| {0,4}trim)");
-  if (std::regex_search(text.begin(), text.end(), kTrim)) {
-    refuse(where, "trims what it writes ('| trim'), expected a template that keeps text as it is");
-  }
 }
 
 std::string strip(const std::string& text, bool left, bool right) {
@@ -169,14 +126,17 @@ ChatTemplate ChatTemplate::load(const std::filesystem::path& folder) {
 }
 
 ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string& where) {
-  check_markers(text, where);
+  check_template(text, where);
   ChatTemplate result;
   result.where_ = where;
   result.default_system_ = find_default_system(text, where);
+  static const std::regex kAsksForSystem(R"(messages\[0\]|[=!]= {0,4}['"]system['"])");
+  result.always_writes_default_ = !std::regex_search(text, kAsksForSystem);
   result.generation_prompt_ = find_generation_prompt(text, where);
   result.strips_thinking_ = contains(text, "</think>') in content") ||
                             contains(text, "'</think>' in content") ||
                             contains(text, "\"</think>\" in content");
+  // Bounded repetitions: see template_checks.cpp.
   static const std::regex kLoop(R"(in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
   static const std::regex kUserBranch(R"(\w(\.role|\[['"]role['"]\]) {0,4}== {0,4}['"]user['"])");
   const bool loops = std::regex_search(text, kLoop);
@@ -193,7 +153,8 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
 
 void ChatTemplate::check(const Message& message, size_t index) const {
   const auto fail = [&](std::string_view reason) {
-    refuse(where_, core::str("cannot render message ", index, " (", message.role, "): ", reason));
+    refuse_template(where_,
+                    core::str("cannot render message ", index, " (", message.role, "): ", reason));
   };
   if (message.role != "system" && message.role != "user" && message.role != "assistant") {
     fail("expected role system, user or assistant");
@@ -249,12 +210,13 @@ std::string ChatTemplate::thinking_turn(const std::string& content,
 
 std::string ChatTemplate::render(const std::vector<Message>& messages,
                                  bool add_generation_prompt) const {
-  if (messages.empty()) refuse(where_, "cannot render an empty conversation");
+  if (messages.empty()) refuse_template(where_, "cannot render an empty conversation");
   std::string text;
   const auto turn = [&](const std::string& role, const std::string& content) {
     text += core::str(kStart, role, '\n', content, kEnd);
   };
-  if (default_system_ && messages[0].role != "system") turn("system", *default_system_);
+  if (default_system_ && (always_writes_default_ || messages[0].role != "system"))
+    turn("system", *default_system_);
   const size_t query = last_query(messages);
   for (size_t i = 0; i < messages.size(); ++i) {
     const Message& message = messages[i];

@@ -171,12 +171,21 @@ void check_unknown_token(const Json& model, const ByteLevelSpec& spec) {
   }
 }
 
+// Keys of tokenizer_config.json that change what transformers' tokenizer.json does.
+void check_config(const Json& config, const std::string& where, const ByteLevelSpec& spec) {
+  if (core::get_bool_or(config, "split_special_tokens", false, where)) {
+    refuse(where + ": split_special_tokens", config["split_special_tokens"], "false");
+  }
+  if (core::get_bool_or(config, "add_prefix_space", false, where) && !spec.add_prefix_space) {
+    refuse(where + ": add_prefix_space", config["add_prefix_space"], "false, as in tokenizer.json");
+  }
+}
+
 // transformers adds the tokens of tokenizer_config.json that tokenizer.json does not have.
-void join_config_tokens(const std::filesystem::path& folder, ByteLevelSpec& spec) {
+void join_config_tokens(const Json& config, const std::string& where, ByteLevelSpec& spec) {
   std::set<std::string> known;
   for (const AddedToken& token : spec.added) known.insert(token.content);
-  const std::string where = (folder / "tokenizer_config.json").string();
-  for (AddedToken& token : parse_added_tokens_decoder(read_tokenizer_config(folder), where)) {
+  for (AddedToken& token : parse_added_tokens_decoder(config, where)) {
     if (known.insert(token.content).second) spec.added.push_back(std::move(token));
   }
 }
@@ -256,7 +265,10 @@ ByteLevelSpec read_tokenizer_json(const std::filesystem::path& folder) {
   check_decoder(file, spec.where);
   check_post_processor(file, spec.where);
   spec.added = parse_added_tokens(file.value("added_tokens", Json()), spec.where);
-  join_config_tokens(folder, spec);
+  const Json config = read_tokenizer_config(folder);
+  const std::string config_where = (folder / "tokenizer_config.json").string();
+  check_config(config, config_where, spec);
+  join_config_tokens(config, config_where, spec);
   return spec;
 }
 

@@ -56,6 +56,11 @@ TEST(Json, parse_malformed_text_names_place_and_column) {
   EXPECT_NE(parse_error("[1e999]"), "no error");
 }
 
+TEST(Json, parse_nothing_says_so) {
+  EXPECT_EQ(parse_error(""), "f.json is empty (0 bytes), expected JSON");
+  EXPECT_EQ(parse_error(" \n"), "f.json is empty (2 bytes), expected JSON");
+}
+
 TEST(Json, get_int_checks_type_and_range) {
   const Json object = parse_json(
       R"({"a": 7, "b": "7", "c": 7.5, "d": 28.0, "e": 18446744073709551615, "f": null, "g": []})",

@@ -68,7 +68,7 @@ const std::vector<Hostile>& table() {
       // columns
       {"prompt_number", R"({"prompt": 1})", "'prompt' is a number, expected a string or a list"},
       {"prompt_object", R"({"prompt": {"role": "user"}})", "'prompt' is an object, expected"},
-      {"prompt_null", R"({"prompt": null})", "the row has no 'prompt'"},
+      {"prompt_null", R"({"prompt": null})", "'prompt' is null, expected text or messages"},
       {"prompt_empty", R"({"prompt": ""})", "'prompt' is empty"},
       {"messages_empty", R"({"messages": []})", "'messages' is an empty list of messages"},
       {"messages_nested",

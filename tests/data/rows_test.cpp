@@ -121,6 +121,7 @@ TEST(ParseRow, misspelt_prompt_column_is_guessed) {
             "is 'promt' one? (did you mean 'prompt'?)");
   EXPECT_EQ(row_error("{}"),
             "the row has no 'prompt' (or 'messages', 'problem'); its columns are none");
+  EXPECT_EQ(row_error(R"({"prompt": null})"), "'prompt' is null, expected text or messages");
 }
 
 TEST(ParseRow, wrong_types_are_named) {

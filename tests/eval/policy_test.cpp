@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sgrpo/checkpoint/safetensors.h"
 #include "testing/tiny_policy.h"
 
@@ -125,6 +127,20 @@ TEST_F(OpenPolicy, unknown_and_quantised_architectures_are_refused_by_name) {
       error(),
       "model/config.json: quantization_config is set (method: awq); quantised checkpoints are "
       "not supported: load the float32 or bfloat16 original");
+}
+
+TEST_F(OpenPolicy, weights_that_are_no_numbers_are_refused) {
+  write();
+  for (const double value : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    edit_weights([&](Named& tensors) {
+      for (auto& [name, tensor] : tensors)
+        if (name == "model.norm.weight") tensor[3] = value;
+    });
+    EXPECT_EQ(
+        error(),
+        "model: tensor 'model.norm.weight' holds NaN or infinity: the file is damaged, or its "
+        "training diverged; take an earlier checkpoint");
+  }
 }
 
 TEST_F(OpenPolicy, missing_extra_and_misshapen_tensors_are_named) {

@@ -193,10 +193,26 @@ TEST(Load, a_window_behind_the_last_layer_hides_nothing) {
   checkpoint.config["max_window_layers"] = 2;
   EXPECT_EQ(error_of(checkpoint), "");
   checkpoint.config["max_window_layers"] = 1;
-  EXPECT_EQ(error_of(checkpoint),
-            "tiny/config.json: use_sliding_window is true, which is not supported");
+  EXPECT_EQ(
+      error_of(checkpoint),
+      "tiny/config.json: layers with sliding attention (use_sliding_window, layer_types) are not "
+      "supported");
   checkpoint.config["layer_types"] = {"full_attention", "full_attention"};
   EXPECT_EQ(error_of(checkpoint), "");
+  checkpoint.config["use_sliding_window"] = false;
+  checkpoint.config["layer_types"] = {"full_attention", "sliding_attention"};
+  EXPECT_NE(error_of(checkpoint), "");
+}
+
+TEST(Load, rope_scaling_comes_before_rope_parameters_as_in_transformers) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  checkpoint.config["rope_parameters"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+  EXPECT_EQ(error_of(checkpoint), "");
+  checkpoint.config.erase("rope_scaling");
+  checkpoint.config["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}}}};
+  EXPECT_EQ(error_of(checkpoint),
+            "tiny/config.json: rope_parameters has settings for each kind of layer "
+            "('full_attention'), expected one for all layers");
 }
 
 TEST(Freeze, named_modules_get_no_gradient_and_the_others_the_same_one) {

@@ -275,6 +275,26 @@ TEST(SampleGroups, stop_request_ends_with_an_interruption) {
   EXPECT_EQ(steps, 3);
 }
 
+TEST(SampleGroups, logits_that_are_no_numbers_give_an_error_and_no_token) {
+  const TinyPolicy broken;
+  const auto prompts = broken.prompts();
+  {
+    const at::NoGradGuard no_grad;
+    for (const model::Parameter& parameter : broken.model().parameters()) {
+      at::Tensor weight = parameter.tensor;
+      if (parameter.module == "language") weight.fill_(std::nan(""));
+    }
+  }
+  for (const bool greedy : {false, true}) {
+    SamplingOptions options = default_options();
+    options.greedy = greedy;
+    EXPECT_EQ(testing::message_of<core::RunError>(
+                  [&] { sample_groups(broken.model(), requests_of(prompts), options); }),
+              "sampling token 0 of prompt 100: the model's logits are not finite; take an earlier "
+              "checkpoint or model.dtype=float32");
+  }
+}
+
 TEST(SampleGroups, options_without_meaning_are_refused) {
   const auto prompts = TinyPolicy::instance().prompts();
   SamplingOptions options = default_options();

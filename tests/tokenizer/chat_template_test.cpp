@@ -126,13 +126,53 @@ TEST(ChatTemplate, other_formats_are_refused_by_the_missing_marker) {
             "<|im_start|>role .. <|im_end|>, as Qwen's");
 }
 
+TEST(ChatTemplate, templates_that_write_something_else_are_refused_by_what_they_write) {
+  const std::string loop = "{% for m in messages %}<|im_start|>";
+  const std::string turn = "{{ m.role }}\n{{ m.content }}<|im_end|>\n";
+  const std::string end =
+      "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const std::string kept = "', expected a template that keeps text as it is";
+  EXPECT_NO_THROW(ChatTemplate::from_text("{# about #}\n" + loop + turn + end, "t"));
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {loop + "{{m['role']}}\n{{m['content']|upper}}<|im_end|>\n" + end,
+       "has the filter '| upper" + kept},
+      {loop + "{{ m.role }}\n{{ m.content.replace('a', 'b') }}<|im_end|>\n" + end,
+       "calls '.replace()" + kept},
+      {"<|endoftext|>" + loop + turn + end,
+       "begins with '<|endoftext|>{% for m in', expected a statement '{%': nothing is written "
+       "before the turns"},
+      {"{# x #}{{ bos_token }}" + loop + turn + end,
+       "begins with '{{ bos_token }}{% for m ', expected a statement '{%': nothing is written "
+       "before the turns"},
+      {"{% for m in messages[1:] %}<|im_start|>" + turn + end,
+       "writes the turns of messages[1:], expected all of them"},
+      {loop + "{{ m.role }} \n{{ m.content }}<|im_end|>\n" + end,
+       "writes ' }} \\n{{ m.co' after a role, expected a line break and nothing else"},
+      {loop + "{{ m.role }}: {{ m.content }}<|im_end|>\n" + end,
+       "writes ' }}: {{ m.co' after a role, expected a line break and nothing else"}};
+  for (const auto& [text, what] : cases)
+    EXPECT_EQ(user_error([&] { ChatTemplate::from_text(text, "t"); }),
+              "t: the chat template " + what);
+}
+
+TEST(ChatTemplate, system_turn_without_a_condition_stands_before_every_conversation) {
+  const auto chat = ChatTemplate::from_text(
+      "{% set x = 1 %}<|im_start|>system\nBe brief.<|im_end|>\n{% for m in messages %}"
+      "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+      "t");
+  EXPECT_EQ(chat.render({{"system", {{ContentPart::Kind::kText, "Now."}}}}, false),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>system\nNow.<|im_end|>\n");
+}
+
 TEST(ChatTemplate, trimming_templates_are_refused) {
   const std::string text =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
       "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-  EXPECT_EQ(user_error([&] { ChatTemplate::from_text(text, "t"); }),
-            "t: the chat template trims what it writes ('| trim'), expected a template that keeps "
-            "text as it is");
+  EXPECT_EQ(
+      user_error([&] { ChatTemplate::from_text(text, "t"); }),
+      "t: the chat template has the filter '| trim', expected a template that keeps text as it "
+      "is");
 }
 
 TEST(ChatTemplate, missing_generation_prompt_is_refused) {

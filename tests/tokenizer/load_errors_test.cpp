@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include "golden.h"
 #include "sgrpo/tokenizer/tokenizer.h"
 
@@ -123,6 +125,31 @@ TEST(LoadTokenizer, token_that_appears_twice_is_refused) {
   folder.write("tokenizer.json", R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}}})");
   EXPECT_EQ(user_error([&] { load_tokenizer(folder.path()); }),
             folder.path().string() + "/tokenizer.json: key 'a' appears twice in one object");
+}
+
+TEST(LoadTokenizer, keys_of_the_config_that_change_the_ids_are_refused) {
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(kGolden / "qwen" / "tokenizer.json", folder.path() / "tokenizer.json");
+  const auto error_with = [&](const std::string& config) {
+    folder.write("tokenizer_config.json", config);
+    return user_error([&] { load_tokenizer(folder.path()); });
+  };
+  const std::string where = folder.path().string() + "/tokenizer_config.json: ";
+  EXPECT_EQ(error_with(R"({"add_prefix_space": true})"),
+            where + "add_prefix_space is true, expected false, as in tokenizer.json");
+  EXPECT_EQ(error_with(R"({"split_special_tokens": true})"),
+            where + "split_special_tokens is true, expected false");
+  folder.write("tokenizer_config.json",
+               R"({"add_prefix_space": false, "split_special_tokens": false})");
+  EXPECT_NO_THROW(load_tokenizer(folder.path()));
+}
+
+TEST(LoadTokenizer, pipe_is_refused_without_waiting_for_a_writer) {
+  const TemporaryFolder folder;
+  const std::string path = (folder.path() / "tokenizer.json").string();
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(user_error([&] { load_tokenizer(folder.path()); }),
+            "cannot read " + path + ": not a regular file");
 }
 
 TEST(LoadTokenizer, broken_line_of_merges_txt_is_named) {

@@ -42,6 +42,7 @@ class ChatTemplate {
 
   std::string where_;
   std::optional<std::string> default_system_;  // for a conversation without a system turn
+  bool always_writes_default_ = false;         // also before a system turn of the messages
   std::string generation_prompt_ = "<|im_start|>assistant\n";
   Content content_ = Content::kImages;
   bool strips_thinking_ = false;  // Qwen3: reasoning of earlier assistant turns is dropped
