@@ -41,6 +41,14 @@ void require_step(const Json& json, const std::string& key, const std::string& w
   }
 }
 
+/// A step that Qwen's processors lack and transformers would do all the same.
+void refuse_step(const Json& json, const std::string& key, const std::string& where) {
+  if (core::get_bool_or(json, key, false, where)) {
+    throw core::UserError(core::str(
+        where, ": '", key, "' is true; processors that do this step are not supported"));
+  }
+}
+
 /// `size` must say something of areas: {height, width} would be another processor's.
 void require_areas(const Json& size, const std::string& where) {
   for (const char* key : {"shortest_edge", "longest_edge", "min_pixels", "max_pixels"}) {
@@ -84,6 +92,7 @@ ProcessorConfig read_config(const Json& json, const std::string& where) {
   }
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"})
     require_step(json, step, where);
+  refuse_step(json, "do_center_crop", where);
   constexpr int64_t kBicubic = 3;
   const int64_t resample = core::get_int_or(json, "resample", kBicubic, where);
   if (resample != kBicubic) {

@@ -60,6 +60,10 @@ TEST_F(ProcessorFolder, load_wrong_values_name_file_and_key) {
   EXPECT_EQ(error(),
             "preprocessor_config.json: 'do_normalize' is false; only processors that do this step "
             "are supported");
+  write("preprocessor_config.json", R"({"do_center_crop": true})");
+  EXPECT_EQ(error(),
+            "preprocessor_config.json: 'do_center_crop' is true; processors that do this step are "
+            "not supported");
   write("preprocessor_config.json", R"({"resample": 2})");
   EXPECT_EQ(error(), "preprocessor_config.json: 'resample' is 2, expected 3 (bicubic)");
   write("preprocessor_config.json", R"({"image_std": [1, 0, 1]})");
