@@ -136,7 +136,8 @@ void write_gradient(const Policy& policy,
   std::vector<std::pair<std::string, at::Tensor>> grads;
   for (const model::Parameter& parameter : model::trainable_parameters(*policy.model)) {
     const at::Tensor& grad = parameter.tensor.grad();
-    grads.emplace_back(parameter.name, grad.defined() ? grad : at::zeros_like(parameter.tensor));
+    grads.emplace_back(parameter.name,
+                       grad.defined() ? grad : at::zeros(parameter.tensor.sizes(), at::kFloat));
   }
   checkpoint::write_safetensors(path, grads);
 }
