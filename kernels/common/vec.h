@@ -51,6 +51,25 @@ SGRPO_INLINE float max_lane(Vec v) {
   return lanes[0];
 }
 
+/// Rows become columns: four perfect shuffles of the rows are a transposition of 16 x 16.
+SGRPO_INLINE void transpose(Vec (&rows)[kLanes]) {
+  constexpr int64_t kHalf = kLanes / 2;
+#pragma GCC unroll 4
+  for (int64_t round = 0; round < 4; ++round) {
+    Vec next[kLanes];
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kHalf; ++i) {
+      const Vec a = rows[i], b = rows[i + kHalf];
+      next[2 * i] =
+          __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      next[2 * i + 1] = __builtin_shufflevector(
+          a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < kLanes; ++i) rows[i] = next[i];
+  }
+}
+
 /// exp for x <= 0 and moderate x > 0 (|x| < 87); below -87.3 the result is 0. Error below 2 ulp:
 /// Cody-Waite reduction by ln 2 in two parts, then the degree-6 minimax polynomial of Cephes' expf.
 SGRPO_INLINE Vec exp(Vec x) {

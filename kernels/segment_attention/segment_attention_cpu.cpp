@@ -289,20 +289,29 @@ SGRPO_INLINE void blocked_forward(const SegmentAttentionForward<float, Stored>& 
   }
 }
 
-/// Sixteen keys from the j-th visible one on, transposed: [head_dim, kLanes], zeros beyond the
-/// last.
+/// Sixteen keys from the j-th visible one on, transposed: [head_dim, kLanes]; the last one again
+/// where there are fewer.
 template <class Stored>
-void transpose_keys(const SegmentAttentionParams<float, Stored>& p,
-                    const Segment& segment,
-                    int64_t kv_head,
-                    int64_t j,
-                    float* keys_t) {
+SGRPO_INLINE void transpose_keys(const SegmentAttentionParams<float, Stored>& p,
+                                 const Segment& segment,
+                                 int64_t kv_head,
+                                 int64_t j,
+                                 float* keys_t) {
   const int64_t count = std::min(kLanes, segment.num_keys() - j);
-  if (count < kLanes) std::fill(keys_t, keys_t + p.head_dim * kLanes, 0.0f);
-  for (int64_t lane = 0; lane < count; ++lane) {
-    const Stored* key = p.k.at(segment.key_row(j + lane), kv_head);
-    for (int64_t e = 0; e < p.head_dim; ++e) keys_t[e * kLanes + lane] = get(key + e);
+  const int64_t full = p.head_dim / kLanes * kLanes;
+  const Stored* keys[kLanes];
+  for (int64_t lane = 0; lane < kLanes; ++lane)  // beyond the last: any key, never looked at
+    keys[lane] = p.k.at(segment.key_row(j + std::min(lane, count - 1)), kv_head);
+  for (int64_t e = 0; e < full; e += kLanes) {
+    Vec block[kLanes];
+#pragma GCC unroll 16
+    for (int64_t lane = 0; lane < kLanes; ++lane) block[lane] = load(keys[lane] + e);
+    transpose(block);
+#pragma GCC unroll 16
+    for (int64_t lane = 0; lane < kLanes; ++lane) store(keys_t + (e + lane) * kLanes, block[lane]);
   }
+  for (int64_t e = full; e < p.head_dim; ++e)
+    for (int64_t lane = 0; lane < kLanes; ++lane) keys_t[e * kLanes + lane] = get(keys[lane] + e);
 }
 
 /// A few query vectors (decoding): keys are transposed sixteen at a time, values read in place.
