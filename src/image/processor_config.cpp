@@ -44,8 +44,8 @@ void require_step(const Json& json, const std::string& key, const std::string& w
 /// A step that Qwen's processors lack and transformers would do all the same.
 void refuse_step(const Json& json, const std::string& key, const std::string& where) {
   if (core::get_bool_or(json, key, false, where)) {
-    throw core::UserError(core::str(
-        where, ": '", key, "' is true; processors that do this step are not supported"));
+    throw core::UserError(
+        core::str(where, ": '", key, "' is true; processors that do this step are not supported"));
   }
 }
 
