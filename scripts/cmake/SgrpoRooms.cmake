@@ -12,6 +12,31 @@ target_precompile_headers(sgrpo_pch_torch PRIVATE
   <algorithm> <cmath> <cstdint> <filesystem> <functional> <memory> <optional> <sstream> <string>
   <string_view> <unordered_map> <vector> <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>)
 
+# Compiles a dozen of a target's sources as one unit: headers are most of what a unit costs. Files of one folder only,
+# because folders of one room may hold the same names (ops/cpu, ops/meta); what is alone in its folder stays alone.
+function(sgrpo_unite target)
+  foreach(source IN LISTS ARGN)
+    get_filename_component(folder ${source} DIRECTORY)
+    string(MD5 folder ${folder})
+    list(APPEND folders ${folder})
+    list(APPEND files_${folder} ${source})
+  endforeach()
+  list(REMOVE_DUPLICATES folders)
+  foreach(folder IN LISTS folders)
+    list(LENGTH files_${folder} count)
+    if(count GREATER 1)
+      foreach(index RANGE 1 ${count})
+        list(POP_FRONT files_${folder} source)
+        math(EXPR batch "(${index} - 1) / 12")
+        set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder}_${batch})
+      endforeach()
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # A class may have members of types in its file's unnamed namespace; inside a united unit g++ takes that file for a header.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+endfunction()
+
 function(sgrpo_room name)
   cmake_parse_arguments(arg "TORCH" "" "ROOMS;LIBRARIES;SOURCES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
@@ -38,6 +63,9 @@ function(sgrpo_room name)
   if(arg_TORCH)
     target_link_libraries(sgrpo_${name} PUBLIC sgrpo::torch)
     target_precompile_headers(sgrpo_${name} REUSE_FROM sgrpo_pch_torch)
+  endif()
+  if(SGRPO_UNITY AND NOT ${name} STREQUAL kernels)  # a kernel's bits must not hang on its neighbours
+    sgrpo_unite(sgrpo_${name} ${sources})
   endif()
   set_property(GLOBAL APPEND PROPERTY SGRPO_ROOMS ${name})
   set_property(GLOBAL PROPERTY SGRPO_ROOMS_OF_${name} ${arg_ROOMS})

@@ -24,7 +24,7 @@ core::Json read_json(const fs::path& path) {
   return core::parse_json(core::read_file(path, kMaxJsonBytes), path.string());
 }
 
-bool is_present(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
 }
@@ -64,9 +64,9 @@ std::vector<std::pair<std::string, std::string>> read_weight_map(const fs::path&
 
 /// The weight files of a folder: model.safetensors, else the index's shards, else all there are.
 std::vector<std::string> weight_files(const fs::path& folder) {
-  if (is_present(folder / kSingleFile)) return {kSingleFile};
+  if (is_there(folder / kSingleFile)) return {kSingleFile};
   std::vector<std::string> files;
-  if (is_present(folder / kIndexFile)) {
+  if (is_there(folder / kIndexFile)) {
     for (const auto& [tensor, file] : read_weight_map(folder / kIndexFile)) {
       if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
     }
@@ -97,7 +97,7 @@ std::vector<std::string> weight_files(const fs::path& folder) {
 
 /// How to name another base: a checkpoint of ours is not edited, or its checksums would not match.
 std::string advice_of(const AdapterFolder& adapter) {
-  if (!is_present(adapter.folder().parent_path() / kManifest)) return "";
+  if (!is_there(adapter.folder().parent_path() / kManifest)) return "";
   return core::str(", in a copy, since a checkpoint must stay as it was saved: `cp -r ",
                    adapter.folder().string(),
                    " NEW_DIR`, change NEW_DIR/adapter_config.json, and give NEW_DIR");
@@ -107,7 +107,7 @@ std::string advice_of(const AdapterFolder& adapter) {
 fs::path base_folder(const AdapterFolder& adapter) {
   const std::string& base = adapter.config().base_model;
   const std::string where = (adapter.folder() / "adapter_config.json").string();
-  if (!is_present(base)) {
+  if (!is_there(base)) {
     throw core::UserError(
         core::str(where,
                   ": base_model_name_or_path is '",
@@ -150,7 +150,7 @@ ModelFolder::ModelFolder(const fs::path& path) : folder_(resolve_model_folder(pa
 
 void ModelFolder::open_files() {
   for (const std::string& name : weight_files(folder_)) {
-    if (!is_present(folder_ / name)) {
+    if (!is_there(folder_ / name)) {
       throw FormatError(core::str((folder_ / kIndexFile).string(),
                                   " needs shard ",
                                   name,
@@ -177,7 +177,7 @@ void ModelFolder::index_tensors() {
                                 " and ",
                                 files_[location_[i].second].path().string()));
   }
-  if (is_present(folder_ / kSingleFile) || !is_present(folder_ / kIndexFile)) return;
+  if (is_there(folder_ / kSingleFile) || !is_there(folder_ / kIndexFile)) return;
   for (const auto& [name, file] : read_weight_map(folder_ / kIndexFile)) {
     const fs::path shard = folder_ / file;
     if (has(name) && files_[find_file(name)].path() == shard) continue;
@@ -215,7 +215,7 @@ at::Tensor ModelFolder::read(const std::string& name) const {
 }
 
 std::vector<int64_t> ModelFolder::end_token_ids() const {
-  if (const fs::path path = folder_ / "generation_config.json"; is_present(path)) {
+  if (const fs::path path = folder_ / "generation_config.json"; is_there(path)) {
     std::vector<int64_t> ids = ids_in(read_json(path), path.string());
     if (!ids.empty()) return ids;
   }
@@ -244,7 +244,7 @@ void ModelFolder::open_others() {
   }
   // The one subfolder that belongs to a model; others may be a run or a cache.
   const fs::path templates = "additional_chat_templates";
-  if (is_present(folder_ / templates)) {
+  if (is_there(folder_ / templates)) {
     for (const std::string& name : file_names(folder_ / templates)) {
       names.push_back(templates / name);
     }

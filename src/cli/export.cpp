@@ -10,7 +10,7 @@
 namespace sgrpo::cli {
 namespace {
 
-constexpr uint64_t kLarge = 1'000'000'000;  // bytes that take a while
+constexpr uint64_t kManyBytes = 1'000'000'000;  // bytes that take a while
 
 struct Export {
   static constexpr const char* kSummary = "a checkpoint or model folder as a Hugging Face folder";
@@ -41,7 +41,7 @@ struct Export {
     const auto folder = std::make_shared<const checkpoint::ModelFolder>(checkpoint);
     core::Json files = core::Json::array();
     std::optional<telemetry::Progress> progress;
-    if (folder->bytes() >= kLarge)
+    if (folder->bytes() >= kManyBytes)
       progress.emplace("export, tensors", static_cast<int64_t>(folder->names().size()));
     const auto weights = [&progress,
                           merged = eval::merged_weights(folder)](const std::string& name) {

@@ -77,7 +77,7 @@ at::Tensor random_tensor(const checkpoint::LazyTensor& tensor,
   return normal_tensor(tensor.shape, tensor.dtype, key, std);
 }
 
-constexpr int64_t kLarge = 100'000'000;  // parameters that take a while
+constexpr int64_t kManyParameters = 100'000'000;  // parameters that take a while
 
 struct Init {
   static constexpr const char* kSummary = "a checkpoint folder with random weights";
@@ -128,7 +128,7 @@ struct Init {
       model.tensors.push_back(std::move(tensor));
       ++key.prompt_index;
     }
-    if (parameters >= kLarge)
+    if (parameters >= kManyParameters)
       progress.emplace("init, tensors", static_cast<int64_t>(model.tensors.size()));
     checkpoint::write_new_model_folder(output, model);
     if (invocation.json) {

@@ -17,14 +17,14 @@ using core::str;
 using core::UserError;
 
 /// A parsed line of a recording.
-struct Line {
+struct RecordedLine {
   Json json;
   RowSource source;
 };
 
-std::vector<Line> read_lines(const fs::path& path) {
+std::vector<RecordedLine> read_lines(const fs::path& path) {
   const std::string bytes = core::read_file(path);
-  std::vector<Line> lines;
+  std::vector<RecordedLine> lines;
   RowSource source{.file = path.string(), .line = 0};
   for (const std::string& text : core::split(bytes, '\n')) {
     ++source.line;
@@ -62,7 +62,7 @@ RecordedCompletion read_completion(const Json& value, const std::string& where) 
   return completion;
 }
 
-RecordedGroup read_group(const Line& line, const RowOptions& options) {
+RecordedGroup read_group(const RecordedLine& line, const RowOptions& options) {
   RecordedGroup group;
   group.source = line.source;
   group.record = std::make_shared<const PromptRecord>(parse_row(line.json, line.source, options));
@@ -133,7 +133,7 @@ void read_step_file(const fs::path& path,
     if (!open.members.empty()) groups.push_back(close_group(open, find));
     open = {};
   };
-  for (const Line& line : read_lines(path)) {
+  for (const RecordedLine& line : read_lines(path)) {
     const std::string where = line.source.str();
     if (core::get_string(line.json, "origin", where) == "ground_truth") continue;
     const std::string id = core::get_string(line.json, "prompt_id", where);
@@ -189,7 +189,7 @@ std::vector<RecordedGroup> load_replay(const fs::path& path,
              core::find(lines.front().json, "prompt_id") != nullptr) {
     read_step_file(path, find, groups);
   } else {
-    for (const Line& line : lines) groups.push_back(read_group(line, options));
+    for (const RecordedLine& line : lines) groups.push_back(read_group(line, options));
   }
   if (groups.empty()) throw UserError(str(path.string(), ": has no sampled completion to replay"));
   return groups;

@@ -17,7 +17,7 @@ namespace {
 using core::Json;
 
 /// Prompts sampled at a time, so that output appears while the run goes on.
-constexpr size_t kChunk = 64;
+constexpr size_t kRowsAtOnce = 64;
 
 /// One line of output a row.
 class RowWriter {
@@ -177,9 +177,9 @@ int64_t generate_file(const Policy& policy,
   const auto rows = data::read_rows(input, {});
   const rollout::SamplingOptions sampling = sampling_of(policy, options);
   RowWriter writer(output);
-  for (size_t begin = 0; begin < rows.size(); begin += kChunk) {
+  for (size_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
     std::vector<EncodedRow> encoded;
-    for (size_t i = begin; i < std::min(rows.size(), begin + kChunk); ++i)
+    for (size_t i = begin; i < std::min(rows.size(), begin + kRowsAtOnce); ++i)
       encoded.push_back(encode_row(policy, rows[i]));
     std::vector<rollout::SamplingRequest> requests;
     for (size_t i = 0; i < encoded.size(); ++i) {

@@ -8,7 +8,7 @@
 namespace sgrpo::telemetry {
 namespace {
 
-double now() {
+double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -17,7 +17,7 @@ double now() {
 PhaseTimer::PhaseTimer() { reset(); }
 
 void PhaseTimer::begin(const std::string& phase) {
-  const double time = now();
+  const double time = seconds_now();
   if (!current_.empty()) seconds_[current_] += time - started_;
   current_ = phase;
   started_ = time;
@@ -30,12 +30,12 @@ void PhaseTimer::credit(const std::string& phase, double seconds) {
 
 void PhaseTimer::end() { begin(""); }
 
-double PhaseTimer::total() const { return now() - origin_; }
+double PhaseTimer::total() const { return seconds_now() - origin_; }
 
 void PhaseTimer::reset() {
   seconds_.clear();
   current_.clear();
-  origin_ = started_ = now();
+  origin_ = started_ = seconds_now();
 }
 
 double host_rss_gb() {

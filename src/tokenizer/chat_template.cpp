@@ -16,10 +16,6 @@ constexpr std::string_view kStart = "<|im_start|>";
 constexpr std::string_view kEnd = "<|im_end|>\n";
 constexpr std::string_view kImage = "<|vision_start|><|image_pad|><|vision_end|>";
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 // Drops a line break, written out or as the two characters \n; false if there is none.
 bool skip_newline(std::string_view& text) {
   const size_t size = core::starts_with(text, "\n") ? 1 : core::starts_with(text, "\\n") ? 2 : 0;
@@ -52,7 +48,7 @@ std::optional<std::string> find_default_system(std::string_view text, const std:
     if (rest.empty() || end == rest.npos) continue;
     if (rest.front() == '\'' || rest.front() == '"' || rest.front() == '{') {
       const std::string_view turn = rest.substr(0, end);
-      if (contains(turn, "system_message")) {
+      if (core::contains(turn, "system_message")) {
         refuse_template(where,
                         "builds its system turn from a variable, expected a literal default");
       }
@@ -133,20 +129,21 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
   static const std::regex kAsksForSystem(R"(messages\[0\]|[=!]= {0,4}['"]system['"])");
   result.always_writes_default_ = !std::regex_search(text, kAsksForSystem);
   result.generation_prompt_ = find_generation_prompt(text, where);
-  result.strips_thinking_ = contains(text, "</think>') in content") ||
-                            contains(text, "'</think>' in content") ||
-                            contains(text, "\"</think>\" in content");
+  result.strips_thinking_ = core::contains(text, "</think>') in content") ||
+                            core::contains(text, "'</think>' in content") ||
+                            core::contains(text, "\"</think>\" in content");
   // Bounded repetitions: see template_checks.cpp.
   static const std::regex kLoop(R"(in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
   static const std::regex kUserBranch(R"(\w(\.role|\[['"]role['"]\]) {0,4}== {0,4}['"]user['"])");
   const bool loops = std::regex_search(text, kLoop);
-  if (contains(text, "<|image_pad|>")) {
+  if (core::contains(text, "<|image_pad|>")) {
     const bool branches = std::regex_search(text, kUserBranch);
     result.content_ = branches ? Content::kUserImages : Content::kImages;
   } else if (loops) {
     result.content_ = Content::kTexts;
   } else {
-    result.content_ = contains(text, "content is string") ? Content::kTextElse : Content::kTextOnly;
+    result.content_ =
+        core::contains(text, "content is string") ? Content::kTextElse : Content::kTextOnly;
   }
   return result;
 }

@@ -10,10 +10,6 @@
 namespace sgrpo::tokenizer {
 namespace {
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 using Match = std::match_results<std::string_view::const_iterator>;
 using Matches = std::regex_iterator<std::string_view::const_iterator>;
 
@@ -30,7 +26,7 @@ std::string_view other_kind(std::string_view text) {
                              {"<|user|>", "Phi's or GLM's"},
                              {"USER:", "Vicuna's"}};
   for (const Mark& mark : kMarks) {
-    if (contains(text, mark.mark)) return mark.kind;
+    if (core::contains(text, mark.mark)) return mark.kind;
   }
   return "";
 }
@@ -41,7 +37,7 @@ std::string_view other_kind(std::string_view text) {
 // Marks without which the text is no ChatML.
 void check_markers(std::string_view text, const std::string& where) {
   for (const std::string_view marker : {"<|im_start|>", "<|im_end|>", "messages"}) {
-    if (contains(text, marker)) continue;
+    if (core::contains(text, marker)) continue;
     const std::string_view kind = other_kind(text);
     refuse_template(where,
                     core::str("is not ChatML: it has no '",

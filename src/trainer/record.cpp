@@ -26,7 +26,7 @@ Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, 
 }
 
 /// What the console shows of a prompt: its last text.
-std::string prompt_text(const PromptRecord& record) {
+std::string last_text(const PromptRecord& record) {
   std::string text;
   for (const Message& message : record.messages) {
     for (const ContentPart& part : message.content) {
@@ -57,7 +57,7 @@ void record_completions(const Run& run, const std::vector<RolloutGroup>& groups,
       rows.push_back(row_of(group, member, step, false));
     if (shown.size() < kShownGroups) {
       shown.push_back(row_of(group, member_to_show(group), step, false));
-      shown.back()["prompt"] = prompt_text(*group.prompt->record);
+      shown.back()["prompt"] = last_text(*group.prompt->record);
     }
     if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
   }

@@ -11,7 +11,7 @@
 namespace sgrpo::verifier {
 namespace {
 
-constexpr size_t kMaxBoxes = 65;
+constexpr size_t kMaxParsedBoxes = 65;
 constexpr double kMaxCoordinate = 1e9;
 
 using Numbers = std::vector<double>;
@@ -67,7 +67,7 @@ void collect_list(const core::Json& list,
   }
   if (numbers.size() == list.size()) {
     const auto box = is_named ? box_from(numbers, keys.is_xywh) : std::nullopt;
-    if (box && mutable_boxes.size() < kMaxBoxes) mutable_boxes.push_back(*box);
+    if (box && mutable_boxes.size() < kMaxParsedBoxes) mutable_boxes.push_back(*box);
     return;
   }
   for (const core::Json& item : list) collect(item, keys, is_named, mutable_boxes);
@@ -85,7 +85,7 @@ void collect(const core::Json& value,
     if (corner != nullptr && corner->is_number()) corners.push_back(corner->get<double>());
   }
   const auto box = box_from(corners, false);
-  if (box && mutable_boxes.size() < kMaxBoxes) mutable_boxes.push_back(*box);
+  if (box && mutable_boxes.size() < kMaxParsedBoxes) mutable_boxes.push_back(*box);
   for (const auto& [key, member] : value.items()) {
     const bool is_box = std::find(keys.names.begin(), keys.names.end(), key) != keys.names.end();
     collect(member, keys, is_box, mutable_boxes);
@@ -96,7 +96,7 @@ std::vector<Box> scan(std::string_view text, bool is_xywh) {
   std::vector<Box> boxes;
   Numbers point;  // "(a, b)" that a second one may complete
   size_t point_end = 0;
-  for (size_t i = 0; i < text.size() && boxes.size() < kMaxBoxes; ++i) {
+  for (size_t i = 0; i < text.size() && boxes.size() < kMaxParsedBoxes; ++i) {
     if (text[i] != '[' && text[i] != '(') continue;
     const char close = text[i] == '[' ? ']' : ')';
     size_t end = i + 1;

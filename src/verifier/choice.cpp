@@ -12,11 +12,6 @@ namespace {
 
 constexpr size_t npos = std::string_view::npos;
 
-bool is_word_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
-
 std::string lower_ascii(std::string_view text) {
   std::string result(text);
   for (char& c : result) {

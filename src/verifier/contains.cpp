@@ -7,11 +7,6 @@
 namespace sgrpo::verifier {
 namespace {
 
-bool is_word_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
-
 class Contains : public Verifier {
  public:
   Contains(const core::Json& json, const std::string& where)

@@ -8,7 +8,6 @@ namespace {
 // The parser's key look-up is linear in an object's size, so this bounds the time of a parse.
 constexpr size_t kMaxJsonBytes = 64 * 1024;
 constexpr int kMaxTries = 16;
-constexpr size_t npos = std::string_view::npos;
 
 std::optional<core::Json> parse(std::string_view text) {
   text = core::trim(text);
@@ -20,7 +19,8 @@ std::optional<core::Json> parse(std::string_view text) {
   }
 }
 
-/// One past the bracket that closes the one at `open`, brackets in strings aside, or npos.
+/// One past the bracket that closes the one at `open`, brackets in strings aside, or
+/// std::string_view::npos.
 size_t closing_bracket(std::string_view text, size_t open) {
   int64_t depth = 0;
   bool in_string = false;
@@ -36,17 +36,17 @@ size_t closing_bracket(std::string_view text, size_t open) {
       if (depth == 0) return i + 1;
     }
   }
-  return npos;
+  return std::string_view::npos;
 }
 
 std::optional<std::string_view> last_fenced(std::string_view text) {
   constexpr std::string_view kFence = "```";
   const size_t close = text.rfind(kFence);
-  if (close == npos || close == 0) return std::nullopt;
+  if (close == std::string_view::npos || close == 0) return std::nullopt;
   const size_t open = text.rfind(kFence, close - 1);
-  if (open == npos || open + kFence.size() > close) return std::nullopt;
+  if (open == std::string_view::npos || open + kFence.size() > close) return std::nullopt;
   const size_t line = text.find('\n', open);
-  if (line == npos || line > close) return std::nullopt;
+  if (line == std::string_view::npos || line > close) return std::nullopt;
   return text.substr(line, close - line);
 }
 
@@ -58,9 +58,9 @@ std::optional<core::Json> find_json(std::string_view text) {
     if (auto inside = parse(*block)) return inside;
   }
   size_t open = text.find_first_of("{[");
-  for (int tries = 0; open != npos && tries < kMaxTries; ++tries) {
+  for (int tries = 0; open != std::string_view::npos && tries < kMaxTries; ++tries) {
     const size_t end = closing_bracket(text, open);
-    if (end != npos) {
+    if (end != std::string_view::npos) {
       if (auto inside = parse(text.substr(open, end - open))) return inside;
     }
     open = text.find_first_of("{[", open + 1);

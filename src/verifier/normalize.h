@@ -9,6 +9,13 @@
 
 namespace sgrpo::verifier {
 
+/// Whether a byte is part of a word: ASCII letters, digits, underscore, and all of UTF-8 beyond
+/// ASCII.
+inline bool is_word_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
 /// A list of normalisations, applied in the order given:
 ///   none         as it is (alone)
 ///   strip        without white space at both ends

@@ -7,6 +7,11 @@
 
 namespace sgrpo::core {
 
+/// Whether `part` occurs in `text`.
+inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
 /// `a, b, c` for separator ", ".
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 

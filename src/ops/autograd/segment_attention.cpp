@@ -11,17 +11,17 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-using ForwardSchema = std::tuple<at::Tensor, at::Tensor>(
+using AttentionForward = std::tuple<at::Tensor, at::Tensor>(
     const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, double, bool);
-using BackwardSchema = std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      const at::Tensor&,
-                                                                      double,
-                                                                      bool);
+using AttentionBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         const at::Tensor&,
+                                                                         double,
+                                                                         bool);
 
 class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
  public:
@@ -34,7 +34,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
                             bool causal) {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("sgrpo::segment_attention_forward", "")
-                               .typed<ForwardSchema>();
+                               .typed<AttentionForward>();
     const at::AutoDispatchBelowADInplaceOrView guard;
     auto [out, lse] = op.call(q, k, v, segments, scale, causal);
     context->save_for_backward({q, k, v, out, lse, segments});
@@ -46,7 +46,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("sgrpo::segment_attention_backward", "")
-                               .typed<BackwardSchema>();
+                               .typed<AttentionBackward>();
     TORCH_CHECK_NOT_IMPLEMENTED(
         !at::GradMode::is_enabled(),
         "segment_attention has no second derivative: backward with create_graph is refused");
@@ -64,18 +64,18 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   }
 };
 
-at::Tensor with_autograd(const at::Tensor& q,
-                         const at::Tensor& k,
-                         const at::Tensor& v,
-                         const at::Tensor& segments,
-                         double scale,
-                         bool causal) {
+at::Tensor attend_with_autograd(const at::Tensor& q,
+                                const at::Tensor& k,
+                                const at::Tensor& v,
+                                const at::Tensor& segments,
+                                double scale,
+                                bool causal) {
   return SegmentAttention::apply(q, k, v, segments, scale, causal);
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(sgrpo, Autograd, m) { m.impl("segment_attention", with_autograd); }
+TORCH_LIBRARY_IMPL(sgrpo, Autograd, m) { m.impl("segment_attention", attend_with_autograd); }
 
 at::Tensor segment_attention(const at::Tensor& q,
                              const at::Tensor& k,

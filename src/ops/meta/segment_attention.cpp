@@ -6,36 +6,36 @@
 namespace sgrpo::ops {
 namespace {
 
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
-                                           const at::Tensor& k,
-                                           const at::Tensor& v,
-                                           const at::Tensor& segments,
-                                           double /*scale*/,
-                                           bool causal) {
+std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& q,
+                                          const at::Tensor& k,
+                                          const at::Tensor& v,
+                                          const at::Tensor& segments,
+                                          double /*scale*/,
+                                          bool causal) {
   check_segment_attention(q, k, v, segments, causal);
   const auto sums = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return {at::empty(q.sizes(), q.options()),
           at::empty({q.size(0), q.size(1)}, q.options().dtype(sums))};
 }
 
-at::Tensor forward_only(const at::Tensor& q,
-                        const at::Tensor& k,
-                        const at::Tensor& v,
-                        const at::Tensor& segments,
-                        double scale,
-                        bool causal) {
-  return std::get<0>(forward(q, k, v, segments, scale, causal));
+at::Tensor attend_only(const at::Tensor& q,
+                       const at::Tensor& k,
+                       const at::Tensor& v,
+                       const at::Tensor& segments,
+                       double scale,
+                       bool causal) {
+  return std::get<0>(attend(q, k, v, segments, scale, causal));
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& /*grad*/,
-                                                        const at::Tensor& q,
-                                                        const at::Tensor& k,
-                                                        const at::Tensor& v,
-                                                        const at::Tensor& /*out*/,
-                                                        const at::Tensor& /*lse*/,
-                                                        const at::Tensor& segments,
-                                                        double /*scale*/,
-                                                        bool causal) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attend_backward(const at::Tensor& /*grad*/,
+                                                               const at::Tensor& q,
+                                                               const at::Tensor& k,
+                                                               const at::Tensor& v,
+                                                               const at::Tensor& /*out*/,
+                                                               const at::Tensor& /*lse*/,
+                                                               const at::Tensor& segments,
+                                                               double /*scale*/,
+                                                               bool causal) {
   check_segment_attention(q, k, v, segments, causal);
   return {at::empty(q.sizes(), q.options()),
           at::empty(k.sizes(), k.options()),
@@ -45,9 +45,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& /*grad
 }  // namespace
 
 TORCH_LIBRARY_IMPL(sgrpo, Meta, m) {
-  m.impl("segment_attention", forward_only);
-  m.impl("segment_attention_forward", forward);
-  m.impl("segment_attention_backward", backward);
+  m.impl("segment_attention", attend_only);
+  m.impl("segment_attention_forward", attend);
+  m.impl("segment_attention_backward", attend_backward);
 }
 
 }  // namespace sgrpo::ops

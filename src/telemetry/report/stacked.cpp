@@ -13,13 +13,13 @@
 namespace sgrpo::telemetry::report {
 namespace {
 
-constexpr size_t kDrawnPoints = 240;
+constexpr size_t kStackedPoints = 240;
 
 struct Band {
   const char* metric;
   const char* css;
 };
-constexpr std::array<Band, 3> kBands = {{{"group/frac_all_fail", "area fail"},
+constexpr std::array<Band, 3> kKinds = {{{"group/frac_all_fail", "area fail"},
                                          {"group/frac_mixed", "area mixed"},
                                          {"group/frac_all_pass", "area pass"}}};
 
@@ -32,7 +32,7 @@ constexpr double kLabelledShare = 0.1;  // narrower segments have no room for th
 
 /// Every n-th point; a smoothed series loses nothing by that, and all bands keep the same steps.
 Series strided(const Series& series) {
-  const size_t n = series.values.size(), stride = n / kDrawnPoints + 1;
+  const size_t n = series.values.size(), stride = n / kStackedPoints + 1;
   Series result;
   for (size_t i = 0; i < n; i += stride) {
     const size_t at = i + stride < n ? i : n - 1;
@@ -146,7 +146,7 @@ std::string group_chart(const RunData& run, size_t slot) {
   Plot plot{.x = {}, .y = round_axis(0.0, 1.0, 4)};
   std::string body;
   Series lower;
-  for (const Band& band : kBands) {
+  for (const Band& band : kKinds) {
     const Series part = smooth_and_thin(run.get(band.metric));
     if (part.empty()) return "";
     if (lower.empty()) {
