@@ -12,6 +12,9 @@ INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 TORCH = re.compile(r'(torch|ATen|c10)/')
 MAX_LINES, MAX_KERNEL_LINES, MAX_README_LINES = 600, 800, 25
 UNFINISHED = re.compile(r'\b(TODO|FIXME|XXX)\b')
+TEXT_MEMBER = re.compile(r'^  std::(?:string|(?:optional|vector|map)<std::string.*>) (\w+)\b(?!\()')
+OPTION_TEXT = re.compile(r'\b(model|data|rollout|verifier|injection|algorithm|optim|trainer|eval|distributed|options_?|config)'
+                         r'\.(\w+)(\.name\(\))? *[!=]= *"')
 LONG_README = {'algorithm'}  # its README is the index of papers
 
 
@@ -20,6 +23,7 @@ class Law:
 
     def __init__(self, path):
         self.rooms, self.headers, self.torch_free, self.torch_free_files, self.kernel_headers = {}, {}, set(), set(), []
+        self.text_options = {}
         for number, line in enumerate(path.read_text().splitlines(), 1):
             words = line.split('#')[0].split()
             if not words:
@@ -33,6 +37,8 @@ class Law:
                 self.torch_free |= set(rest)
             elif kind == 'torchfree-file':
                 self.torch_free_files |= set(rest)
+            elif kind == 'text-option':
+                self.text_options[rest[0].rstrip(':')] = set(rest[1:])
             elif kind == 'kernel-header':
                 self.kernel_headers += rest
             else:
@@ -93,12 +99,22 @@ class Checker:
             self.error(path, 1, f'{room} is no room of scripts/layers.txt')
             return
         self.check_size(path, lines, MAX_KERNEL_LINES if room == 'kernels' else MAX_LINES)
+        is_options = path.name in ('options.h', 'run_config.h') and path.is_relative_to(self.root / 'include')
         for number, line in enumerate(lines, 1):
             if UNFINISHED.search(line):
                 self.error(path, number, 'unfinished work left in the text')
+            self.check_text_option(path, number, room, line, is_options)
             match = INCLUDE.match(line)
             if match:
                 self.check_include(path, number, room, match.group(2), match.group(1) == '<')
+
+    def check_text_option(self, path, number, room, line, is_options):
+        """Options are types: text members of options need an entry in the law, comparisons have none."""
+        member = TEXT_MEMBER.match(line) if is_options else None
+        if member and member.group(1) not in self.law.text_options.get(room, ()):
+            self.error(path, number, f'option {member.group(1)} is text: make it an enumeration or a Choice')
+        if room not in (None, 'config') and OPTION_TEXT.search(line):
+            self.error(path, number, f'option {OPTION_TEXT.search(line).group(2)} is compared as a string')
 
     def check_size(self, path, lines, limit):
         if len(lines) > limit:

@@ -7,6 +7,7 @@
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::algorithm {
@@ -18,10 +19,11 @@ bool is_sampled_and_valid(const GroupMember& member) {
 
 /// all_fail asks for a group that failed as a whole; rewards are not consulted, so partial reward
 /// cannot block it. Both rules need one valid member: a group of timeouts says nothing.
-bool trigger_holds(const RolloutGroup& group, const std::string& when) {
+bool trigger_holds(const RolloutGroup& group, InjectWhen when) {
   const auto& members = group.members;
   if (std::none_of(members.begin(), members.end(), is_sampled_and_valid)) return false;
-  return when == "always" || std::none_of(members.begin(), members.end(), [](const auto& member) {
+  return when == InjectWhen::kAlways ||
+         std::none_of(members.begin(), members.end(), [](const auto& member) {
            return member.verdict.status == VerdictStatus::kCorrect;
          });
 }
@@ -76,9 +78,7 @@ size_t lowest_logprob(const RolloutGroup& group, const std::vector<size_t>& pool
   return lowest;
 }
 
-size_t choose_victim(const RolloutGroup& group,
-                     const std::string& rule,
-                     const InjectionContext& context) {
+size_t choose_victim(const RolloutGroup& group, Victim rule, const InjectionContext& context) {
   std::vector<size_t> pool;
   for (size_t i = 0; i < group.members.size(); ++i) {
     if (!group.members[i].verdict.is_valid()) pool.push_back(i);
@@ -86,12 +86,12 @@ size_t choose_victim(const RolloutGroup& group,
   // An invalid member goes first, whatever the rule: it carries no signal, every failure does.
   const bool has_invalid = !pool.empty();
   for (size_t i = 0; !has_invalid && i < group.members.size(); ++i) pool.push_back(i);
-  if (rule == "last") return pool.back();
-  if (rule == "random") {
+  if (rule == Victim::kLast) return pool.back();
+  if (rule == Victim::kRandom) {
     return pool[key_of(group, context, core::Purpose::kVictim).below(pool.size())];
   }
   // An invalid member may lack log-probs (its scoring failed with it).
-  return rule == "first" || has_invalid ? pool.front() : lowest_logprob(group, pool);
+  return rule == Victim::kFirst || has_invalid ? pool.front() : lowest_logprob(group, pool);
 }
 
 GroupMember ground_truth_member(const EncodedPrompt& prompt, double reward) {
@@ -145,7 +145,7 @@ void inject(RolloutGroup& group, const InjectionOptions& options, const Injectio
   if (!options.smoothing) warn_once_if_beaten(group, options.gt_reward);
   GroupMember ground_truth = ground_truth_member(*group.prompt, options.gt_reward);
   size_t place = group.members.size();
-  if (options.mode == "append") {
+  if (options.mode == InjectMode::kAppend) {
     group.members.push_back(std::move(ground_truth));
   } else {
     place = choose_victim(group, options.victim, context);
@@ -161,7 +161,7 @@ void inject(RolloutGroup& group, const InjectionOptions& options, const Injectio
 std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context) {
-  if (options.when == "never" || context.step <= options.warmup_steps) return groups;
+  if (options.when == InjectWhen::kNever || context.step <= options.warmup_steps) return groups;
   std::vector<size_t> candidates;
   for (size_t i = 0; i < groups.size(); ++i) {
     groups[i].validate();
@@ -178,16 +178,17 @@ std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
 }
 
 void validate(const InjectionOptions& options, int64_t group_size) {
-  if (options.when == "never") return;
-  if (options.gt_shape != "none" && options.gt_old_logprob != "current_detached") {
+  if (options.when == InjectWhen::kNever) return;
+  if (options.gt_shape != GtShape::kNone &&
+      options.gt_old_logprob != GtOldLogprob::kCurrentDetached) {
     throw core::UserError(core::str("injection.gt_shape is ",
-                                    options.gt_shape,
+                                    core::name_of(options.gt_shape),
                                     " and injection.gt_old_logprob is ",
-                                    options.gt_old_logprob,
+                                    core::name_of(options.gt_old_logprob),
                                     ": shaping weighs the gradient itself, so it needs "
                                     "current_detached (ratio 1); change one of the two"));
   }
-  if (options.mode == "replace" && group_size == 1) {
+  if (options.mode == InjectMode::kReplace && group_size == 1) {
     throw core::UserError(
         "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand alone "
         "and carry no signal; raise rollout.group_size, or set injection.mode: append or "

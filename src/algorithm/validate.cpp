@@ -35,13 +35,12 @@ void validate(const AlgorithmOptions& options,
                   core::str("estimator ", options.estimator, " and loss ", options.loss));
 
   validate(injection, group_size);
-  const bool can_append = injection.when != "never" && injection.mode == "append";
-  if (group_size == 1 && !can_append && !estimator->allows_single()) {
+  if (group_size == 1 && !injection.can_append() && !estimator->allows_single()) {
     throw core::UserError(core::str("rollout.group_size is 1: estimator ",
                                     options.estimator,
                                     " compares the members of a group, use group_size >= 2"));
   }
-  if (options.kl_place == "reward" && options.kl_coef > 0) {
+  if (options.kl_place == KlPlace::kReward && options.kl_coef > 0) {
     throw core::UserError(
         "algorithm.kl_place: reward is not implemented; use kl_place: loss or kl_coef: 0");
   }

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <map>
 
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/load_config.h"
 
@@ -124,7 +125,9 @@ class Parser {
                        const FieldLine& flag,
                        const std::string& typed,
                        const std::string& value) {
-    if (flag.type == "text" || flag.type == "text or null") {
+    const bool is_text =
+        core::starts_with(flag.type, "text") || core::starts_with(flag.type, "name");
+    if (is_text) {
       config::Node node;
       node.kind = config::Node::Kind::kScalar;
       node.scalar = value;
@@ -172,7 +175,7 @@ class Parser {
                            core::printable(path),
                            "; expected one"));
     }
-    result_.invocation.config = path;
+    result_.invocation.config = core::expand_home(path);
   }
 
   static bool is_config_key(const std::string& name) {

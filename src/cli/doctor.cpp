@@ -12,6 +12,7 @@
 #include "cli/machine.h"
 #include "cli/version.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/load_config.h"
 
@@ -68,10 +69,10 @@ Json folder_report(const std::filesystem::path& folder) {
 
 Json plan_report(const trainer::RunConfig& config) {
   const int64_t num_devices = num_cuda_devices();
-  const bool uses_cuda =
-      config.model.device == "cuda" || (config.model.device == "auto" && num_devices > 0);
+  const bool uses_cuda = config.model.device == model::DeviceKind::kCuda ||
+                         (config.model.device == model::DeviceKind::kAuto && num_devices > 0);
   return {{"device", uses_cuda ? "cuda" : "cpu"},
-          {"dtype", config.model.dtype},
+          {"dtype", core::name_of(config.model.dtype)},
           {"cuda_devices", num_devices}};
 }
 
@@ -113,7 +114,7 @@ struct Doctor {
     } else {
       print_table(report, "");
     }
-    if (config.model.device == "cuda" && num_cuda_devices() == 0) {
+    if (config.model.device == model::DeviceKind::kCuda && num_cuda_devices() == 0) {
       throw core::RunError("model.device is cuda, but this build or machine has no CUDA device");
     }
     if (folders.contains("output_dir") && !folders["output_dir"]["writable"].get<bool>()) {

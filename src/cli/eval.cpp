@@ -22,14 +22,19 @@ struct Eval {
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("model", model, FieldInfo{.help = "checkpoint; null = model.path", .unit = "DIR"});
+    visit("model",
+          model,
+          FieldInfo{.help = "checkpoint; null = model.path", .unit = "DIR", .is_path = true});
     visit("data",
           data,
           FieldInfo{.help = "one split named after the file; null = all of data.eval",
-                    .unit = "F.jsonl"});
+                    .unit = "F.jsonl",
+                    .is_path = true});
     visit("output",
           output,
-          FieldInfo{.help = "also write every completion with its verdict", .unit = "O.jsonl"});
+          FieldInfo{.help = "also write every completion with its verdict",
+                    .unit = "O.jsonl",
+                    .is_path = true});
   }
 
   int run(const Invocation& invocation) {

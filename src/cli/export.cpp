@@ -31,10 +31,12 @@ struct Export {
           checkpoint,
           FieldInfo{.help = "model folder, checkpoint, or run folder (its newest checkpoint)",
                     .unit = "DIR",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("output",
           output,
-          FieldInfo{.help = "a new or empty folder", .unit = "DIR", .required = true});
+          FieldInfo{
+              .help = "a new or empty folder", .unit = "DIR", .required = true, .is_path = true});
   }
 
   int run(const Invocation& invocation) {

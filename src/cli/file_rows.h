@@ -11,22 +11,24 @@ namespace sgrpo::cli {
 /// Flags of a command that turns a file of rows into another.
 struct FileJob {
   std::string model, input, output;
-  std::string dtype = "float32", device = "auto";
+  model::Dtype dtype = model::Dtype::kFloat32;
+  model::DeviceKind device = model::DeviceKind::kAuto;
   std::optional<int64_t> min_pixels, max_pixels;
 
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("model", model, FieldInfo{.help = "checkpoint folder", .unit = "DIR", .required = true});
-    visit("input", input, FieldInfo{.help = "data rows", .unit = "F.jsonl", .required = true});
-    visit("output", output, FieldInfo{.help = "result rows", .unit = "O.jsonl", .required = true});
-    visit("dtype",
-          dtype,
-          FieldInfo{.help = "type of weights and computation", .choices = {"float32", "bfloat16"}});
-    visit("device",
-          device,
-          FieldInfo{.help = "auto takes a GPU where there is one",
-                    .choices = {"auto", "cpu", "cuda"}});
+    visit("model",
+          model,
+          FieldInfo{.help = "checkpoint folder", .unit = "DIR", .required = true, .is_path = true});
+    visit("input",
+          input,
+          FieldInfo{.help = "data rows", .unit = "F.jsonl", .required = true, .is_path = true});
+    visit("output",
+          output,
+          FieldInfo{.help = "result rows", .unit = "O.jsonl", .required = true, .is_path = true});
+    visit("dtype", dtype, FieldInfo{.help = "type of weights and computation"});
+    visit("device", device, FieldInfo{.help = "auto takes a GPU where there is one"});
     visit("min_pixels",
           min_pixels,
           FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});

@@ -22,6 +22,7 @@ std::string synopsis(const FieldLine& flag) {
   std::string value = flag.unit;
   if (value.empty()) value = core::starts_with(flag.type, "integer") ? "N" : "X";
   if (core::starts_with(flag.type, "text") && flag.unit.empty()) value = "TEXT";
+  if (core::starts_with(flag.type, "name") && flag.unit.empty()) value = "NAME";
   std::replace(value.begin(), value.end(), ' ', '-');
   return flag_name(flag.path) + " " + value;
 }

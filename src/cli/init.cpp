@@ -29,8 +29,12 @@ struct InitSpec {
     visit("preprocessor",
           preprocessor,
           FieldInfo{.help = "content of preprocessor_config.json; null for text models"});
-    visit("tokenizer", tokenizer, FieldInfo{.help = "tokenizer.json, copied", .required = true});
-    visit("chat_template", chat_template, FieldInfo{.help = "template file, copied"});
+    visit("tokenizer",
+          tokenizer,
+          FieldInfo{.help = "tokenizer.json, copied", .required = true, .is_path = true});
+    visit("chat_template",
+          chat_template,
+          FieldInfo{.help = "template file, copied", .is_path = true});
     visit("init_std",
           init_std,
           FieldInfo{.help = "deviation of matrices; norms are 1, biases 0", .low = 0, .high = 10});
@@ -93,10 +97,12 @@ struct Init {
           spec,
           FieldInfo{.help = "config, preprocessor, tokenizer, chat_template, init_std",
                     .unit = "S.yaml",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("output",
           output,
-          FieldInfo{.help = "a new or empty folder", .unit = "DIR", .required = true});
+          FieldInfo{
+              .help = "a new or empty folder", .unit = "DIR", .required = true, .is_path = true});
     visit("seed", seed, FieldInfo{.help = "of the weights", .low = 0, .high = 9e15});
   }
 

@@ -10,17 +10,13 @@
 #include "sgrpo/eval/lint.h"
 #include "sgrpo/eval/policy.h"
 #include "sgrpo/trainer/load_config.h"
+#include "sgrpo/trainer/trainer.h"
 
 namespace sgrpo::cli {
 namespace {
 
 using core::Json;
 using core::str;
-
-data::ImageCheck image_check(const std::string& name) {
-  if (name == "none") return data::ImageCheck::kNone;
-  return name == "full" ? data::ImageCheck::kFull : data::ImageCheck::kHeader;
-}
 
 /// A file to check.
 struct LintFile {
@@ -33,7 +29,8 @@ struct Lint {
   static constexpr bool kTakesConfig = true;
 
   std::optional<std::string> data, model, verifier;
-  std::string images = "header", task = "train";
+  data::ImageCheck images = data::ImageCheck::kHeader;
+  trainer::Task task = trainer::Task::kPolicyGradient;
 
   template <class V>
   void visit_fields(V& visit) {
@@ -41,11 +38,13 @@ struct Lint {
     visit("data",
           data,
           FieldInfo{.help = "rows to check; null = data.train and data.eval of the configuration",
-                    .unit = "F.jsonl"});
-    visit(
-        "model",
-        model,
-        FieldInfo{.help = "checkpoint folder, to count tokens; null = model.path", .unit = "DIR"});
+                    .unit = "F.jsonl",
+                    .is_path = true});
+    visit("model",
+          model,
+          FieldInfo{.help = "checkpoint folder, to count tokens; null = model.path",
+                    .unit = "DIR",
+                    .is_path = true});
     visit("verifier",
           verifier,
           FieldInfo{.help = "a built-in, or an instance under verifiers; null = each row's own",
@@ -53,13 +52,11 @@ struct Lint {
     visit("images",
           images,
           FieldInfo{.help = "header: the file exists, is complete and has a size; full: decode, "
-                            "resize and patch it, and report what that costs",
-                    .choices = {"none", "header", "full"}});
+                            "resize and patch it, and report what that costs"});
     visit("task",
           task,
           FieldInfo{.help = "sft: a row without completion and ground truth is bad, and "
-                            "rollout.max_new_tokens does not limit it",
-                    .choices = {"train", "sft"}});
+                            "rollout.max_new_tokens does not limit it"});
   }
 
   static std::string details() {
@@ -126,9 +123,10 @@ struct Lint {
   data::LintOptions lint_options(const trainer::RunConfig& config) const {
     data::LintOptions options;
     options.rows = data::row_options(config.data);
-    options.images = image_check(images);
-    options.requires_completion = task == "sft";
-    options.requires_ground_truth = task == "train" && config.trainer.sft_steps > 0;
+    options.images = images;
+    options.requires_completion = task == trainer::Task::kSft;
+    options.requires_ground_truth =
+        task == trainer::Task::kPolicyGradient && config.trainer.sft_steps > 0;
     options.encoder = open_encoder(config);
     options.catalog = std::make_shared<data::ImageCatalog>(
         options.images, options.encoder ? options.encoder->spec().processor : std::nullopt);
@@ -139,7 +137,7 @@ struct Lint {
   std::shared_ptr<const data::PromptEncoder> open_encoder(const trainer::RunConfig& config) const {
     const std::string folder = model.value_or(config.model.path);
     if (folder.empty()) return nullptr;
-    const int64_t longest = task == "sft" ? 0 : config.rollout.max_new_tokens;
+    const int64_t longest = task == trainer::Task::kSft ? 0 : config.rollout.max_new_tokens;
     return eval::open_encoder(checkpoint::ModelFolder(folder),
                               eval::encoder_limits(config.data, longest));
   }
@@ -148,7 +146,7 @@ struct Lint {
   verifier::VerifierSet make_verifiers(const trainer::RunConfig& config) const {
     verifier::VerifierOptions options = config.verifier;
     const bool is_new =
-        verifier && !config.verifiers.contains(*verifier) && options.name != *verifier;
+        verifier && !config.verifiers.contains(*verifier) && options.name.name() != *verifier;
     if (is_new) {
       options.name = *verifier;
       options.params = Json::object();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::cli {
@@ -95,7 +96,7 @@ void LintSummary::set_images(const data::ImageCatalog& catalog, bool is_full) {
 
 /// As a run counts: one bad row is tolerated unless the fraction is 0, long prompts are not bad.
 bool LintSummary::stops_run() const {
-  if (options_.on_long_prompt == "error" && train_long_ > 0) return true;
+  if (options_.on_long_prompt == data::OnLongPrompt::kError && train_long_ > 0) return true;
   const double fraction = options_.max_bad_fraction;
   const double allowed =
       fraction <= 0 ? 0 : std::max(1.0, fraction * static_cast<double>(train_rows_));
@@ -137,7 +138,7 @@ void LintSummary::log_left_out() const {
                "), ",
                train_long_,
                " prompts are too long (data.on_long_prompt: ",
-               options_.on_long_prompt,
+               core::name_of(options_.on_long_prompt),
                ")");
   }
 }

@@ -29,7 +29,8 @@ struct Logprobs {
     visit("grad",
           grad,
           FieldInfo{.help = "also write the gradient of the mean completion NLL of the only row",
-                    .unit = "F.safetensors"});
+                    .unit = "F.safetensors",
+                    .is_path = true});
   }
 
   int run(const Invocation&) {

@@ -5,6 +5,7 @@
 #include "cli/machine.h"
 #include "sgrpo/cli/command.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/load_config.h"
 #include "sgrpo/trainer/plan.h"
@@ -82,7 +83,7 @@ struct Plan {
     }
     Json result = {{"batch", trainer::batch_equation(config)},
                    {"device", plan.device},
-                   {"dtype", config.model.dtype},
+                   {"dtype", core::name_of(config.model.dtype)},
                    {"parameters", plan.num_parameters},
                    {"trainable_parameters", plan.num_trainable},
                    {"components", parts},
@@ -95,7 +96,7 @@ struct Plan {
   static void print(const trainer::RunConfig& config, const MemoryPlan& plan, uint64_t available) {
     std::cout << trainer::batch_equation(config) << "\n"
               << plan.num_parameters << " parameters, " << plan.num_trainable << " of them train; "
-              << config.model.dtype << " on " << plan.device << "\n";
+              << core::name_of(config.model.dtype) << " on " << plan.device << "\n";
     for (const Phase phase : {Phase::kAlways, Phase::kRollout, Phase::kUpdate}) {
       std::cout << "\n";
       for (const MemoryPart& part : plan.parts) {
@@ -126,7 +127,7 @@ struct Plan {
     }
     // A bfloat16 weight that trains has a float32 master: 4 bytes more for 2 less.
     const bool narrow_pays = 2 * plan.num_trainable < plan.num_parameters;
-    if (narrow_pays && config.model.dtype != "bfloat16")
+    if (narrow_pays && config.model.dtype != model::Dtype::kBfloat16)
       ways.push_back("take model.dtype=bfloat16");
     if (ways.empty()) ways.push_back("take a smaller model");
     return ways;

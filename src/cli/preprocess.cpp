@@ -23,15 +23,18 @@ struct Preprocess {
           model,
           FieldInfo{.help = "checkpoint folder; its processor's file is enough",
                     .unit = "DIR",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("image",
           image,
-          FieldInfo{.help = "JPEG, PNG, WebP or BMP", .unit = "FILE", .required = true});
+          FieldInfo{
+              .help = "JPEG, PNG, WebP or BMP", .unit = "FILE", .required = true, .is_path = true});
     visit("output",
           output,
           FieldInfo{.help = "pixel_values f32 [N, C*Tp*Ps*Ps] and image_grid_thw i64 [1, 3]",
                     .unit = "X.safetensors",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("min_pixels",
           min_pixels,
           FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});

@@ -18,8 +18,13 @@ struct Report {
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("runs", runs, FieldInfo{.help = "run folders", .unit = "[DIR, ...]", .required = true});
-    visit("output", output, FieldInfo{.help = "the page", .unit = "F.html", .required = true});
+    visit(
+        "runs",
+        runs,
+        FieldInfo{.help = "run folders", .unit = "[DIR, ...]", .required = true, .is_path = true});
+    visit("output",
+          output,
+          FieldInfo{.help = "the page", .unit = "F.html", .required = true, .is_path = true});
     visit("title", title, FieldInfo{.help = "its headline"});
   }
 

@@ -28,11 +28,13 @@ struct Tokenize {
           model,
           FieldInfo{.help = "checkpoint folder; for texts its tokenizer files are enough",
                     .unit = "DIR",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("image_dir",
           image_dir,
           FieldInfo{.help = "folder of relative image paths; null = the working directory",
-                    .unit = "DIR"});
+                    .unit = "DIR",
+                    .is_path = true});
   }
 
   static std::string details() {

@@ -58,7 +58,8 @@ struct Verify {
           input,
           FieldInfo{.help = "rows with completion, or completions (a list)",
                     .unit = "F.jsonl",
-                    .required = true});
+                    .required = true,
+                    .is_path = true});
     visit("verifier",
           verifier,
           FieldInfo{.help = "a built-in, or an instance under verifiers; null = each row's own",
@@ -105,7 +106,7 @@ struct Verify {
                            "name, or no --params"));
     }
     if (verifier && !is_instance) {
-      if (options.name != *verifier) options.params = Json::object();
+      if (options.name.name() != *verifier) options.params = Json::object();
       options.name = *verifier;
     }
     if (!params.is_null()) options.params = params;

@@ -8,6 +8,7 @@
 #include "config/describe.h"
 #include "config/scalar.h"
 #include "sgrpo/config/binder.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::config {
@@ -32,7 +33,9 @@ std::string show(const Node& node) {
 /// Reads one field; every failure ends in `fail`.
 class FieldReader {
  public:
-  explicit FieldReader(const Field& field) : field_(field) {}
+  /// `choices`: the texts that the field takes, none where anything goes.
+  FieldReader(const Field& field, std::vector<std::string> choices)
+      : field_(field), choices_(std::move(choices)) {}
 
   [[noreturn]] void fail(const Node& node, const std::string& expected) const {
     // "command line: optim.lr=x" and "command line: --seed x" have named key and value already.
@@ -71,10 +74,21 @@ class FieldReader {
     // A required key that is null counts as not given.
     if (node.kind == Node::Kind::kNull && field_.info.required) return value.clear();
     if (node.kind != Node::Kind::kScalar) fail(node, choices_or("text"));
-    const std::vector<std::string>& choices = field_.info.choices;
-    if (!choices.empty() && std::find(choices.begin(), choices.end(), node.scalar) == choices.end())
-      fail(node, choices_or("") + core::did_you_mean(node.scalar, choices));
-    value = node.scalar;
+    const bool is_known =
+        choices_.empty() ||
+        std::find(choices_.begin(), choices_.end(), node.scalar) != choices_.end();
+    if (!is_known) fail(node, choices_or("") + core::did_you_mean(node.scalar, choices_));
+    value = field_.info.is_path ? expanded(node) : node.scalar;
+  }
+
+  void read(const Node& node, const NamedMember& named) const {
+    std::vector<std::string> texts;
+    if (named.is_list) {
+      read(node, texts);
+    } else if (!named.is_optional || node.kind != Node::Kind::kNull) {
+      read(node, texts.emplace_back());
+    }
+    named.assign(named.member, texts);
   }
 
   template <class T>
@@ -108,7 +122,7 @@ class FieldReader {
         throw ConfigError(str(
             member.where, ": ", field_.path, ".", key, " is ", show(member), ", expected text"));
       }
-      result[key] = member.scalar;
+      result[key] = field_.info.is_path ? expanded(member) : member.scalar;
     }
     value = std::move(result);
   }
@@ -134,21 +148,31 @@ class FieldReader {
   }
 
   std::string choices_or(const std::string& otherwise) const {
-    return field_.info.choices.empty() ? otherwise : core::join(field_.info.choices, " | ");
+    return choices_.empty() ? otherwise : core::join(choices_, " | ");
   }
 
   void check_range(const Node& node, double number) const {
     if (number < field_.info.low || number > field_.info.high)
-      fail(node, range_text(field_.info) + unit());
+      fail(node, range_text(field_) + unit());
+  }
+
+  /// Throws ConfigError where the home folder is not known, or another one is meant.
+  static std::string expanded(const Node& node) {
+    try {
+      return core::expand_home(node.scalar);
+    } catch (const core::UserError& error) {
+      throw ConfigError(str(node.where, ": ", error.what()));
+    }
   }
 
   const Field& field_;
+  std::vector<std::string> choices_;
 };
 
 /// Walks the tree along the known paths.
 class Binder {
  public:
-  explicit Binder(const std::vector<Field>& fields) : fields_(fields) {
+  Binder(const std::vector<Field>& fields, const Node& root) : fields_(fields), root_(root) {
     for (const Field& field : fields) {
       by_path_[field.path] = &field;
       for (size_t dot = field.path.find('.'); dot != std::string::npos;
@@ -178,7 +202,17 @@ class Binder {
       throw ConfigError(
           str(node.where, ": ", field.path, " is given twice (first at ", first->second, ")"));
     }
-    std::visit([&](auto* member) { FieldReader(field).read(node, *member); }, field.member);
+    const FieldReader reader(field, choices_for(field));
+    std::visit([&](const auto& member) { reader.read(node, target(member)); }, field.member);
+  }
+
+  /// The names that a field takes: its own, and those that the configuration defines.
+  std::vector<std::string> choices_for(const Field& field) const {
+    std::vector<std::string> choices = choices_of(field);
+    if (const Node* more = root_.find(field.info.more_names); more != nullptr) {
+      for (const auto& [name, value] : more->members) choices.push_back(name);
+    }
+    return choices;
   }
 
   void enter(const Node& node, const std::string& path) {
@@ -223,6 +257,7 @@ class Binder {
   }
 
   const std::vector<Field>& fields_;
+  const Node& root_;
   std::map<std::string, const Field*> by_path_;
   std::set<std::string> sections_;
   std::map<std::string, std::string> places_;
@@ -237,7 +272,7 @@ bool is_unset(const Field& field) {
 }
 
 void bind_fields(const Node& root, const std::vector<Field>& fields) {
-  Binder(fields).walk(root, "");
+  Binder(fields, root).walk(root, "");
 }
 
 void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths) {

@@ -7,11 +7,22 @@
 
 namespace sgrpo::config {
 
+/// What a field's member points at, for std::visit.
+template <class T>
+T& target(T* member) {
+  return *member;
+}
+inline const NamedMember& target(const NamedMember& member) { return member; }
+
 /// "integer", "number or null", "list of texts", ...
 std::string type_name(const Field& field);
 
+/// The texts that a field takes: names of an enumeration or of registered things, or the listed
+/// choices; empty where anything goes.
+std::vector<std::string> choices_of(const Field& field);
+
 /// "1..65536", ">= 0", "a | b", or "" where anything goes.
-std::string range_text(const FieldInfo& info);
+std::string range_text(const Field& field);
 
 /// The member's value as one line of flow YAML.
 std::string value_text(const Field& field);

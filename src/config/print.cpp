@@ -18,6 +18,9 @@ std::string name_of(const double&) { return "number"; }
 std::string name_of(const std::string&) { return "text"; }
 std::string name_of(const core::Json&) { return "free form"; }
 std::string name_of(const std::map<std::string, std::string>&) { return "map of texts"; }
+std::string name_of(const NamedMember& named) {
+  return named.is_list ? "list of names" : named.is_optional ? "name or null" : "name";
+}
 template <class T>
 std::string name_of(const std::optional<T>&) {
   return name_of(T{}) + " or null";
@@ -48,10 +51,16 @@ core::Json json_of(const std::vector<T>& value) {
   return result;
 }
 
+core::Json json_of(const NamedMember& named) {
+  const std::vector<std::string> texts = named.texts(named.member);
+  if (named.is_list) return json_of(texts);
+  return texts.empty() ? core::Json(nullptr) : core::Json(texts[0]);
+}
+
 core::Json json_of(const Field& field) {
   const auto* text = std::get_if<std::string*>(&field.member);
   if (text != nullptr && field.info.required && (*text)->empty()) return nullptr;  // not given
-  return std::visit([](const auto* member) { return json_of(*member); }, field.member);
+  return std::visit([](const auto& member) { return json_of(target(member)); }, field.member);
 }
 
 /// The comment behind a line of the annotated form, or "".
@@ -64,11 +73,21 @@ std::string remark(const Field& field, const Field& fresh) {
 }  // namespace
 
 std::string type_name(const Field& field) {
-  return std::visit([](const auto* member) { return name_of(*member); }, field.member);
+  return std::visit([](const auto& member) { return name_of(target(member)); }, field.member);
 }
 
-std::string range_text(const FieldInfo& info) {
-  if (!info.choices.empty()) return core::join(info.choices, " | ");
+std::vector<std::string> choices_of(const Field& field) {
+  const auto* named = std::get_if<NamedMember>(&field.member);
+  return named != nullptr ? named->known() : field.info.choices;
+}
+
+std::string range_text(const Field& field) {
+  const FieldInfo& info = field.info;
+  if (const auto choices = choices_of(field); !choices.empty()) {
+    const std::string more =
+        *info.more_names == '\0' ? "" : str(" | a name under ", info.more_names);
+    return core::join(choices, " | ") + more;
+  }
   if (std::isinf(info.low) && std::isinf(info.high)) return "";
   if (std::isinf(info.high)) return ">= " + write_double(info.low);
   if (std::isinf(info.low)) return "<= " + write_double(info.high);
@@ -132,7 +151,7 @@ std::vector<FieldLine> describe_fields(const std::vector<Field>& fields) {
     lines.push_back({field.path,
                      type_name(field),
                      field.info.required ? "REQUIRED" : value_text(field),
-                     range_text(field.info),
+                     range_text(field),
                      field.info.unit,
                      field.info.help,
                      std::holds_alternative<bool*>(field.member),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::data {
@@ -13,6 +14,14 @@ namespace fs = std::filesystem;
 bool is_beneath(const fs::path& path, const fs::path& root) {
   const auto [in_root, in_path] = std::mismatch(root.begin(), root.end(), path.begin(), path.end());
   return in_root == root.end() && in_path != path.end();
+}
+
+fs::path expanded(const std::string& name, const RowSource& source, const std::string& id) {
+  try {
+    return core::expand_home(name);
+  } catch (const core::UserError& error) {
+    throw RecordError(source, id, core::str("image ", error.what()));
+  }
 }
 
 }  // namespace
@@ -35,7 +44,7 @@ fs::path resolve_image(const std::string& text,
               "image '", core::printable(name), "' is a URL, expected a path; download it first"));
     }
   }
-  fs::path path = name;
+  fs::path path = expanded(name, source, id);
   if (path.is_relative())
     path = (options.image_dir ? *options.image_dir : fs::path(source.file).parent_path()) / path;
   if (!options.image_root) return path;

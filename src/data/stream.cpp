@@ -69,7 +69,7 @@ struct PromptStream::Impl {
        uint64_t seed,
        int64_t per_step)
       : encoder(std::move(enc)),
-        is_long_fatal(opts.on_long_prompt == "error"),
+        is_long_fatal(opts.on_long_prompt == OnLongPrompt::kError),
         max_bad_fraction(opts.max_bad_fraction),
         prompts_per_step(per_step),
         files(read_train_files(opts)),

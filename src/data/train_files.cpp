@@ -35,6 +35,7 @@ TrainEntry read_entry(const Json& entry, const std::string& where) {
     throw UserError(str(where, " is ", kind_of(entry), ", expected a path or {path, weight}"));
   }
   if (file.path.empty()) throw UserError(str(where, ": the path is empty"));
+  file.path = core::expand_home(file.path);
   if (!(file.weight > 0) || !std::isfinite(file.weight))
     throw UserError(str(where, ".weight is ", file.weight, ", expected a number above 0"));
   return file;

@@ -64,7 +64,7 @@ std::unique_ptr<model::Model> load_from(
 
 /// Options without anything that learns: a KL reference.
 model::ModelOptions without_training(model::ModelOptions options) {
-  options.freeze = {"vision", "merger", "language"};
+  options.freeze = {model::Module::kVision, model::Module::kMerger, model::Module::kLanguage};
   options.lora = nullptr;
   return options;
 }

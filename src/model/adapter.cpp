@@ -118,7 +118,7 @@ bool AdapterLoader::is_wanted(const std::string& path) {
   return is_matched;
 }
 
-bool AdapterLoader::is_adapted(const std::string& path, const std::string& module) {
+bool AdapterLoader::is_adapted(const std::string& path, Module module) {
   if (!saved_) return lora_ && frozen_.count(module) == 0 && is_wanted(path);
   const bool is_saved = saved_names_.count(name_of(path, "A")) != 0;
   if (lora_ && is_wanted(path) != is_saved) {
@@ -153,19 +153,14 @@ at::Tensor AdapterLoader::read(const std::string& name, at::IntArrayRef shape) {
   return tensor;
 }
 
-at::Tensor AdapterLoader::add(const std::string& name,
-                              const std::string& module,
-                              const at::Tensor& value) {
+at::Tensor AdapterLoader::add(const std::string& name, Module module, const at::Tensor& value) {
   at::Tensor leaf = value.to(device_, at::kFloat).detach();
   if (device_ != at::kMeta) leaf.requires_grad_(frozen_.count(module) == 0);
   adapter_.parameters.push_back({name, module, leaf});
   return leaf;
 }
 
-Lora AdapterLoader::take(const std::string& layer,
-                         const std::string& module,
-                         int64_t in,
-                         int64_t out) {
+Lora AdapterLoader::take(const std::string& layer, Module module, int64_t in, int64_t out) {
   const std::string path = adapter_path(layer, has_vision_);
   linears_.insert(longer_end(path, ""));
   if (!is_adapted(path, module)) return {};

@@ -31,16 +31,16 @@ class AdapterLoader {
   /// With an adapter nothing else trains.
   bool is_active() const { return lora_ || saved_; }
   /// The adapter of a layer (checkpoint name without ".weight"); undefined tensors if it gets none.
-  Lora take(const std::string& layer, const std::string& module, int64_t in, int64_t out);
+  Lora take(const std::string& layer, Module module, int64_t in, int64_t out);
   /// What was taken. `weights`: names of all tensors of the checkpoint. Throws core::UserError for
   /// targets that no layer matches and for saved tensors that no layer takes.
   Adapter finish(const std::vector<std::string>& weights);
 
  private:
   bool is_wanted(const std::string& path);
-  bool is_adapted(const std::string& path, const std::string& module);
+  bool is_adapted(const std::string& path, Module module);
   at::Tensor read(const std::string& name, at::IntArrayRef shape);
-  at::Tensor add(const std::string& name, const std::string& module, const at::Tensor& value);
+  at::Tensor add(const std::string& name, Module module, const at::Tensor& value);
   void check_targets() const;
   void check_saved() const;
   std::vector<std::string> target_modules(const std::vector<std::string>& weights) const;
@@ -53,7 +53,8 @@ class AdapterLoader {
   int64_t rank_ = 0;
   double alpha_ = 0.0;
   uint64_t seed_ = 0;
-  std::set<std::string> frozen_, matched_, adapted_;
+  std::set<Module> frozen_;
+  std::set<std::string> matched_, adapted_;
   std::set<std::string> linears_;  // last parts of the paths of all layers that may have an adapter
   Adapter adapter_;
 };

@@ -10,7 +10,7 @@
 namespace sgrpo::model {
 namespace {
 
-const char* const kModule = "language";
+constexpr Module kModule = Module::kLanguage;
 
 /// Which position row (0 temporal, 1 height, 2 width) turns each of the E/2 frequencies.
 at::Tensor section_rows(const DecoderConfig& config) {

@@ -13,7 +13,7 @@ Linear take_linear(WeightLoader& weights,
                    int64_t in,
                    int64_t out,
                    bool has_bias,
-                   const std::string& module) {
+                   Module module) {
   Linear linear;
   linear.weight = weights.take(name + ".weight", {out, in}, module);
   if (has_bias) linear.bias = weights.take(name + ".bias", {out}, module);
@@ -38,7 +38,7 @@ std::vector<at::Tensor> LinearStack::operator()(const at::Tensor& x) const {
 LinearStack take_linear_stack(WeightLoader& weights,
                               const StackSpec& spec,
                               int64_t in,
-                              const std::string& module) {
+                              Module module) {
   LinearStack stack;
   stack.sizes = spec.sizes;
   std::vector<WeightLoader::Part> matrices, biases;

@@ -72,7 +72,7 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 LayerNorm take_layer_norm(WeightLoader& weights,
                           const std::string& name,
                           int64_t size,
-                          const std::string& module) {
+                          Module module) {
   LayerNorm norm;
   norm.weight = weights.take(name + ".weight", {size}, module);
   norm.bias = weights.take(name + ".bias", {size}, module);

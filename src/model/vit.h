@@ -10,8 +10,8 @@
 namespace sgrpo::model {
 
 /// Modules of a tower, the units of freezing.
-inline constexpr const char* kVisionModule = "vision";
-inline constexpr const char* kMergerModule = "merger";
+inline constexpr Module kVisionModule = Module::kVision;
+inline constexpr Module kMergerModule = Module::kMerger;
 /// Far above every published tower; what is larger is damage, and its products would overflow:
 /// edges of patches and windows, layers; channels; widths and rows of tables.
 inline constexpr int64_t kMaxVisionEdge = 1024, kMaxVisionDepth = 1024, kMaxVisionChannels = 16;
@@ -57,7 +57,7 @@ struct LayerNorm {
 LayerNorm take_layer_norm(WeightLoader& weights,
                           const std::string& name,
                           int64_t size,
-                          const std::string& module);
+                          Module module);
 
 /// The convolution of patches; its stride is its kernel, so it is a matrix product.
 struct PatchEmbed {

@@ -40,10 +40,10 @@ at::Tensor joined(const std::vector<at::Tensor>& parts) {
 
 }  // namespace
 
-at::Device resolve_device(const std::string& device) {
-  if (device == "cpu") return at::kCPU;
+at::Device resolve_device(DeviceKind device) {
+  if (device == DeviceKind::kCpu) return at::kCPU;
   const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-  if (device == "cuda" && !has_cuda) {
+  if (device == DeviceKind::kCuda && !has_cuda) {
     throw core::UserError(
         "model.device is cuda, but this build or machine has no CUDA device: use model.device=auto "
         "or cpu");
@@ -51,8 +51,8 @@ at::Device resolve_device(const std::string& device) {
   return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
 }
 
-at::ScalarType resolve_dtype(const std::string& dtype) {
-  return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+at::ScalarType resolve_dtype(Dtype dtype) {
+  return dtype == Dtype::kBfloat16 ? at::kBFloat16 : at::kFloat;
 }
 
 WeightLoader::WeightLoader(const ModelSource& source,
@@ -124,7 +124,7 @@ at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
 
 at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
                                       const std::string& name,
-                                      const std::string& module) {
+                                      Module module) {
   at::Tensor leaf = tensor.detach();
   if (source_ != nullptr) {
     leaf.requires_grad_(!adapter_.is_active() && frozen_.count(module) == 0);
@@ -135,9 +135,7 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
   return leaf;
 }
 
-at::Tensor WeightLoader::take(const std::string& name,
-                              at::IntArrayRef shape,
-                              const std::string& module) {
+at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, Module module) {
   at::Tensor tensor = read(name, shape);
   if (source_ != nullptr) tensor = tensor.to(device_, dtype_);
   return as_parameter(tensor, name, module);
@@ -145,7 +143,7 @@ at::Tensor WeightLoader::take(const std::string& name,
 
 WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
                                              at::IntArrayRef trailing,
-                                             const std::string& module) {
+                                             Module module) {
   std::vector<int64_t> shape = {0};
   shape.insert(shape.end(), trailing.begin(), trailing.end());
   std::vector<at::Tensor> tensors;

@@ -23,7 +23,7 @@ class WeightLoader {
 
   /// One tensor. Frozen modules get no gradient. Throws core::UserError for a missing tensor
   /// (nearest name) or a wrong shape (found, expected).
-  at::Tensor take(const std::string& name, at::IntArrayRef shape, const std::string& module);
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, Module module);
 
   /// Several matrices (or biases) with equal trailing dimensions, stored behind each other in one
   /// tensor: the parts are parameters, `all` serves passes without gradient as one product.
@@ -35,9 +35,7 @@ class WeightLoader {
     std::string name;
     int64_t rows = 0;
   };
-  Stack take_stack(const std::vector<Part>& parts,
-                   at::IntArrayRef trailing,
-                   const std::string& module);
+  Stack take_stack(const std::vector<Part>& parts, at::IntArrayRef trailing, Module module);
 
   /// Whether the checkpoint's tensor `name` repeats `original` (a tied head written out), which was
   /// taken as `value`. If so, nobody else has to ask for it.
@@ -65,15 +63,13 @@ class WeightLoader {
  private:
   WeightLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
   at::Tensor read(const std::string& name, at::IntArrayRef shape);
-  at::Tensor as_parameter(const at::Tensor& tensor,
-                          const std::string& name,
-                          const std::string& module);
+  at::Tensor as_parameter(const at::Tensor& tensor, const std::string& name, Module module);
 
   const ModelSource* source_ = nullptr;  // null: records
   at::ScalarType dtype_ = at::kFloat;
   at::Device device_ = at::kCPU;
   AdapterLoader adapter_;
-  std::set<std::string> frozen_;
+  std::set<Module> frozen_;
   std::set<std::string> present_, taken_;
   std::map<std::string, std::string> copies_;
   std::vector<Parameter> parameters_;
@@ -81,7 +77,7 @@ class WeightLoader {
 };
 
 /// The device that `model.device` names; auto takes CUDA where the build and the machine have it.
-at::Device resolve_device(const std::string& device);
-at::ScalarType resolve_dtype(const std::string& dtype);
+at::Device resolve_device(DeviceKind device);
+at::ScalarType resolve_dtype(Dtype dtype);
 
 }  // namespace sgrpo::model

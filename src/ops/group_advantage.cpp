@@ -7,21 +7,21 @@
 namespace sgrpo::ops {
 namespace {
 
-kernels::GroupStd std_code(const std::string& std) {
-  if (std == "none") return kernels::GroupStd::kNone;
-  if (std == "sample") return kernels::GroupStd::kSample;
-  TORCH_CHECK_VALUE(std == "population",
-                    "group_advantage: std is '",
-                    std,
-                    "', expected sample, population or none (algorithm.std)");
-  return kernels::GroupStd::kPopulation;
+/// The number that stands for it in the schema.
+kernels::GroupStd std_code(Deviation std) {
+  switch (std) {
+    case Deviation::kSample: return kernels::GroupStd::kSample;
+    case Deviation::kPopulation: return kernels::GroupStd::kPopulation;
+    case Deviation::kNone: break;
+  }
+  return kernels::GroupStd::kNone;
 }
 
 }  // namespace
 
 at::Tensor group_advantage(const at::Tensor& rewards,
                            const at::Tensor& valid,
-                           const std::string& std,
+                           Deviation std,
                            double eps) {
   static const auto handle =
       c10::Dispatcher::singleton()

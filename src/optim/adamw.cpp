@@ -79,7 +79,7 @@ void AdamW::make_groups() {
   std::map<std::pair<bool, at::ScalarType>, size_t> groups;
   for (size_t i = 0; i < slots_.size(); ++i) {
     const at::Tensor& parameter = slots_[i].parameter;
-    const bool decays = options_.weight_decay_on == "all" || parameter.dim() >= 2;
+    const bool decays = options_.weight_decay_on == WeightDecayOn::kAll || parameter.dim() >= 2;
     const auto [found, is_new] =
         groups.try_emplace({decays, parameter.scalar_type()}, groups_.size());
     if (is_new)

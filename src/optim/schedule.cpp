@@ -10,9 +10,8 @@ namespace {
 
 /// The schedule's factor at `progress` in [0, 1].
 double schedule_factor(const OptimOptions& options, double progress) {
-  if (options.schedule == "constant") return 1.0;
-  if (options.schedule == "linear") return 1.0 - (1.0 - options.min_lr_frac) * progress;
-  SGRPO_CHECK(options.schedule == "cosine", "unknown optim.schedule '", options.schedule, "'");
+  if (options.schedule == Schedule::kConstant) return 1.0;
+  if (options.schedule == Schedule::kLinear) return 1.0 - (1.0 - options.min_lr_frac) * progress;
   const double wave = 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
   return options.min_lr_frac + (1.0 - options.min_lr_frac) * wave;
 }

@@ -5,6 +5,7 @@
 #include "sgrpo/config/binder.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "trainer/open.h"
 #include "trainer/stages.h"
@@ -68,10 +69,10 @@ void check_adapter(const Run& run) {
 /// A module that the model does not have is a misunderstanding of what is trained.
 void check_freeze(const Run& run) {
   if (run.policy.model->spec().has_vision) return;
-  for (const std::string& module : run.config.model.freeze) {
-    if (module == "language") continue;
+  for (const model::Module module : run.config.model.freeze) {
+    if (module == model::Module::kLanguage) continue;
     throw core::UserError(core::str("model.freeze lists '",
-                                    module,
+                                    core::name_of(module),
                                     "', but ",
                                     run.config.model.path,
                                     " is a ",
@@ -160,8 +161,9 @@ void open_data(Run& run) {
 void open_folder(Run& run) {
   const std::filesystem::path folder = run.config.output_dir;
   run.folder = std::make_unique<checkpoint::RunFolder>(folder);
-  const bool continues = run.config.trainer.resume == "auto" && restore(run);
-  if (!continues && run.config.trainer.resume == "never" && !run.folder->steps().empty()) {
+  const bool never = read_resume(run.config.trainer.resume) == Resume::kNever;
+  const bool continues = !never && restore(run);
+  if (never && !run.folder->steps().empty()) {
     throw core::UserError(
         core::str(folder.string(),
                   " holds checkpoints of another run and trainer.resume is never: "

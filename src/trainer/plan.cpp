@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 
 #include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/image/processor.h"
 #include "sgrpo/model/model.h"
@@ -17,6 +19,7 @@ namespace sgrpo::trainer {
 namespace {
 
 using core::str;
+using model::Module;
 
 constexpr uint64_t kF32 = 4;
 /// The output layer keeps logits up to this size and recomputes larger ones in chunks
@@ -26,9 +29,9 @@ constexpr uint64_t kKeptLogitBytes = uint64_t{64} << 20;
 uint64_t to_unsigned(int64_t value) { return static_cast<uint64_t>(std::max<int64_t>(value, 0)); }
 
 /// The unit of freezing that a tensor belongs to, by its checkpoint name.
-std::string module_of(const std::string& name) {
-  if (name.find("visual.") == std::string::npos) return "language";
-  return name.find("merger") == std::string::npos ? "vision" : "merger";
+Module module_of(const std::string& name) {
+  if (name.find("visual.") == std::string::npos) return Module::kLanguage;
+  return name.find("merger") == std::string::npos ? Module::kVision : Module::kMerger;
 }
 
 /// What the layers of one module keep for the backward pass, in values a token, and the most that
@@ -41,7 +44,7 @@ struct LayerWidth {
 /// Of every matrix of a layer the results are kept, of the two that end a block (whose results join
 /// the residual stream, itself an input of the norms) also the inputs, and the normalised inputs of
 /// both blocks: 4 D + (H + 2 K) E + H E + 3 I for a decoder layer.
-LayerWidth layer_width(const model::TensorLayout& layout, const std::string& module) {
+LayerWidth layer_width(const model::TensorLayout& layout, Module module) {
   static constexpr std::array kBlockEnds = {"o_proj.weight",
                                             "down_proj.weight",
                                             "attn.proj.weight",
@@ -73,7 +76,7 @@ class Planner {
   explicit Planner(const RunConfig& config)
       : config_(config),
         folder_(config.model.path),
-        width_(config.model.dtype == "bfloat16" ? 2 : 4) {
+        width_(config.model.dtype == model::Dtype::kBfloat16 ? 2 : 4) {
     const std::string where = folder_.config_path();
     spec_ = model::read_spec(folder_.config(), where);
     layout_ = model::read_layout(folder_.config(), where);
@@ -88,8 +91,9 @@ class Planner {
     if (!config_.rollout.replay) add_rollout();
     add_update();
     const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-    plan_.device = config_.model.device == "cpu" || !has_cuda ? "cpu" : "cuda";
-    if (config_.model.device == "cuda") plan_.device = "cuda";
+    const bool uses_cuda = config_.model.device == model::DeviceKind::kCuda ||
+                           (config_.model.device == model::DeviceKind::kAuto && has_cuda);
+    plan_.device = uses_cuda ? "cuda" : "cpu";
     return std::move(plan_);
   }
 
@@ -101,7 +105,7 @@ class Planner {
   bool has_adapter() const { return !adapter_.parameters.empty(); }
 
   /// Whether anything in the module trains: its weights, or adapters of its layers.
-  bool learns(const std::string& module) const {
+  bool learns(Module module) const {
     const auto& frozen = config_.model.freeze;
     if (!has_adapter()) return std::find(frozen.begin(), frozen.end(), module) == frozen.end();
     const auto& layers = adapter_.parameters;
@@ -123,13 +127,13 @@ class Planner {
   }
 
   void add_parameters() {
-    std::map<std::string, int64_t> counts;
+    std::map<Module, int64_t, std::greater<>> counts;  // from language to vision
     for (const auto& [name, shape] : layout_)
       counts[module_of(name)] += c10::multiply_integers(shape);
     for (const auto& [module, count] : counts) {
       plan_.num_parameters += count;
       if (!has_adapter() && learns(module)) plan_.num_trainable += count;
-      add_values("weights: " + module, count, width_);
+      add_values("weights: " + core::name_of(module), count, width_);
     }
     for (const model::Parameter& parameter : adapter_.parameters)
       plan_.num_trainable += parameter.tensor.numel();
@@ -143,7 +147,7 @@ class Planner {
 
   /// Under an adapter, the start of the run shares the frozen weights.
   void add_reference() {
-    if (has_adapter() && config_.algorithm.kl_ref == "start") {
+    if (has_adapter() && config_.algorithm.refers_to_start()) {
       add_values("reference adapter", plan_.num_trainable, kF32);
     } else {
       add_values("reference model", plan_.num_parameters, width_);
@@ -196,7 +200,7 @@ class Planner {
             " values x ",
             width_,
             " bytes"));
-    const uint64_t widest = layer_width(layout_, "language").widest;
+    const uint64_t widest = layer_width(layout_, Module::kLanguage).widest;
     add("prefill, one layer",
         Phase::kRollout,
         to_unsigned(prompts * prompt_tokens_) * widest * width_,
@@ -213,7 +217,7 @@ class Planner {
   };
   MicroBatch worst_micro_batch() const {
     const bool shares = config_.model.share_prefix;
-    const bool appends = config_.injection.when != "never" && config_.injection.mode == "append";
+    const bool appends = config_.injection.can_append();
     const int64_t members = config_.rollout.group_size + (appends ? 1 : 0);
     const int64_t copies = shares ? 1 : members;
     const int64_t group = copies * prompt_tokens_ + members * (config_.rollout.max_new_tokens - 1);
@@ -228,14 +232,17 @@ class Planner {
 
   void add_update() {
     const MicroBatch batch = worst_micro_batch();
-    const LayerWidth decoder = layer_width(layout_, "language");
-    const bool is_passed = learns("language") || learns("merger") || learns("vision");
+    const LayerWidth decoder = layer_width(layout_, Module::kLanguage);
+    const bool is_passed =
+        learns(Module::kLanguage) || learns(Module::kMerger) || learns(Module::kVision);
     add_activations(
         "activations: language", batch.tokens, "tokens", is_passed ? decoder.kept : decoder.widest);
-    const LayerWidth tower = layer_width(layout_, "vision");
+    const LayerWidth tower = layer_width(layout_, Module::kVision);
     const int64_t patches = batch.prompts * image_tokens_ * patches_per_token_;
-    add_activations(
-        "activations: vision", patches, "patches", learns("vision") ? tower.kept : tower.widest);
+    add_activations("activations: vision",
+                    patches,
+                    "patches",
+                    learns(Module::kVision) ? tower.kept : tower.widest);
     add_logits(batch.loss_tokens);
   }
 

@@ -89,7 +89,7 @@ at::Tensor mask_for(const Run& run, const model::Model& model) {
 
 void open_reference(Run& run) {
   const RunConfig& config = run.config;
-  if (config.algorithm.kl_ref != "start") {
+  if (!config.algorithm.refers_to_start()) {
     run.reference = open_other_reference(run);
   } else {
     run.reference = has_adapter(run) ? eval::share_as_reference(run.policy, config.model)

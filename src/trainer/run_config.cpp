@@ -3,9 +3,12 @@
 
 #include <algorithm>
 
+#include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/config/binder.h"
+#include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/data/stream.h"
 #include "sgrpo/model/lora.h"
@@ -101,31 +104,32 @@ void check_supported(const RunConfig& config) {
                config.distributed.zero_stage,
                ": this version shards nothing; expected 0"));
   }
-  if (config.distributed.backend == "nccl" || config.distributed.backend == "gloo") {
+  const Backend backend = config.distributed.backend;
+  if (backend == Backend::kNccl || backend == Backend::kGloo) {
     refuse(str("distributed.backend is ",
-               config.distributed.backend,
+               core::name_of(backend),
                ": this version runs in one process; expected auto or local"));
   }
 }
 
+/// Refuses a name that is neither a built-in verifier nor one of `instances`.
+void check_verifier(const std::string& name,
+                    const std::vector<std::string>& instances,
+                    const std::string& where) {
+  std::vector<std::string> known = verifier::VerifierRegistry::names();
+  known.insert(known.end(), instances.begin(), instances.end());
+  if (std::find(known.begin(), known.end(), name) != known.end()) return;
+  refuse(str(where,
+             ": unknown verifier '",
+             core::printable(name),
+             "'",
+             core::did_you_mean(name, known),
+             "; known: ",
+             core::join(known, ", ")));
+}
+
 /// `rewards: [{verifier, weight}]` and `verifiers: {name: {name, params}}`.
 void check_verifiers(const RunConfig& config) {
-  if (!config.rewards.is_array()) {
-    refuse(str("rewards is ", config.rewards.dump(), ", expected a list of {verifier, weight}"));
-  }
-  for (size_t i = 0; i < config.rewards.size(); ++i) {
-    const std::string where = str("rewards[", i, "]");
-    const Json& reward = config.rewards[i];
-    if (!reward.is_object()) {
-      refuse(str(where, " is ", reward.dump(), ", expected {verifier: NAME, weight: 1.0}"));
-    }
-    for (const auto& [key, value] : reward.items()) {
-      if (key != "verifier" && key != "weight")
-        refuse(str(where, ": unknown key '", key, "', expected verifier and weight"));
-    }
-    core::get_string(reward, "verifier", where);
-    core::get_double_or(reward, "weight", 1.0, where);
-  }
   if (!config.verifiers.is_object()) {
     refuse(str("verifiers is ", config.verifiers.dump(), ", expected named {name, params}"));
   }
@@ -138,18 +142,37 @@ void check_verifiers(const RunConfig& config) {
       if (key != "name" && key != "params")
         refuse(str(where, ": unknown key '", key, "', expected name and params"));
     }
-    core::get_string(instance, "name", where);
+    check_verifier(core::get_string(instance, "name", where), {}, where + ".name");
+  }
+  if (!config.rewards.is_array()) {
+    refuse(str("rewards is ", config.rewards.dump(), ", expected a list of {verifier, weight}"));
+  }
+  std::vector<std::string> instances;
+  for (const auto& [name, instance] : config.verifiers.items()) instances.push_back(name);
+  for (size_t i = 0; i < config.rewards.size(); ++i) {
+    const std::string where = str("rewards[", i, "]");
+    const Json& reward = config.rewards[i];
+    if (!reward.is_object()) {
+      refuse(str(where, " is ", reward.dump(), ", expected {verifier: NAME, weight: 1.0}"));
+    }
+    for (const auto& [key, value] : reward.items()) {
+      if (key != "verifier" && key != "weight")
+        refuse(str(where, ": unknown key '", key, "', expected verifier and weight"));
+    }
+    check_verifier(core::get_string(reward, "verifier", where), instances, where + ".verifier");
+    core::get_double_or(reward, "weight", 1.0, where);
   }
 }
 
 /// A group's mean and deviation need two members.
 void check_group(const RunConfig& config) {
   const algorithm::AlgorithmOptions& algorithm = config.algorithm;
-  const bool divides = algorithm.estimator == "grpo" && algorithm.std != "none";
-  if (config.rollout.group_size == 1 && divides &&
+  const auto estimator =
+      algorithm::EstimatorRegistry::get("estimator", algorithm.estimator)(algorithm);
+  if (config.rollout.group_size == 1 && !estimator->allows_single() &&
       config.trainer.sft_steps < config.trainer.steps) {
-    refuse(str("rollout.group_size is 1, and estimator grpo with std ",
-               algorithm.std,
+    refuse(str("rollout.group_size is 1, and estimator ",
+               algorithm.estimator,
                " compares the members of a group: every advantage would be 0; expected "
                "group_size of 2 or more, or another algorithm.estimator"));
   }
@@ -218,6 +241,12 @@ void RunConfig::validate() const {
   check_optim(*this);
   check_eval(eval);
   check_keep_best(*this);
+}
+
+Resume read_resume(const std::string& text) {
+  const auto resume = core::from_name<Resume>(text);
+  SGRPO_CHECK(resume, "trainer.resume is '", core::printable(text), "', expected auto or never");
+  return *resume;
 }
 
 const config::Aliases& run_config_aliases() {

@@ -221,7 +221,7 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
   for (size_t job = 0; job < jobs.size(); ++job) {
     components[job] = impl_->components_of(jobs[job]);
     parts[job].resize(components[job].size());  // reward 0, kIncorrect: what a truncated one keeps
-    if (jobs[job].sample.is_truncated && impl_->options.truncated != "judge") continue;
+    if (jobs[job].sample.is_truncated && impl_->options.truncated != Truncated::kJudge) continue;
     for (size_t i = 0; i < components[job].size(); ++i) {
       places[components[job][i].named].push_back({job, i});
     }

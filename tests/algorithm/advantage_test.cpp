@@ -6,6 +6,7 @@
 
 #include "algorithm/fixtures.h"
 #include "sgrpo/algorithm/injection.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::algorithm {
@@ -16,7 +17,7 @@ using Doubles = std::vector<double>;
 AlgorithmOptions options_of(const std::string& estimator, const std::string& std, double eps) {
   AlgorithmOptions options;
   options.estimator = estimator;
-  options.std = std;
+  options.std = core::from_name<ops::Deviation>(std).value();
   options.std_eps = eps;
   return options;
 }
@@ -90,7 +91,7 @@ TEST(InjectedAdvantages, closed_forms_hold_for_every_convention) {
   for (const Convention& convention : kConventions) {
     for (const int64_t size : {4, 8, 16}) {
       InjectionOptions injection;
-      injection.mode = convention.mode;
+      injection.mode = core::from_name<InjectMode>(convention.mode).value();
       const AlgorithmOptions options = options_of(convention.estimator, convention.std, 0.0);
       auto groups = inject_ground_truth(
           {make_group(prompt, Doubles(static_cast<size_t>(size), 0.0))}, injection, {});
@@ -110,7 +111,7 @@ TEST(InjectedAdvantages, closed_forms_hold_for_every_convention) {
 std::pair<double, double> rounded(const std::string& std, const std::string& mode, size_t size) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions injection;
-  injection.mode = mode;
+  injection.mode = core::from_name<InjectMode>(mode).value();
   auto groups = inject_ground_truth({make_group(prompt, Doubles(size, 0.0))}, injection, {});
   groups = compute_advantages(std::move(groups), options_of("grpo", std, 1e-4), injection);
   double highest = -1, lowest = 1;
@@ -234,7 +235,7 @@ TEST(ComputeAdvantages, group_of_one_needs_append) {
   const EncodedPrompt prompt = make_prompt();
   EXPECT_THROW(compute_advantages({make_group(prompt, {0})}, {}, {}), c10::ValueError);
   InjectionOptions append;
-  append.mode = "append";
+  append.mode = InjectMode::kAppend;
   EXPECT_EQ(advantages_of(compute_advantages({make_group(prompt, {1})}, {}, append)[0]),
             Doubles{0});
 }
@@ -256,7 +257,7 @@ TEST(Registry, names_are_pinned_and_a_typo_gets_the_nearest) {
 
 std::string refusal(const AlgorithmOptions& options, int64_t group_size) {
   InjectionOptions injection;
-  injection.when = "never";
+  injection.when = InjectWhen::kNever;
   try {
     validate(options, injection, group_size);
   } catch (const core::UserError& error) {

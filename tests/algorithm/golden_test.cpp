@@ -5,6 +5,7 @@
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/loss.h"
+#include "sgrpo/core/names.h"
 
 namespace sgrpo::algorithm {
 namespace {
@@ -32,7 +33,7 @@ TEST(Golden, advantages_match_every_row) {
   ASSERT_EQ(rows.size(), 63u);
   for (const core::Json& row : rows) {
     AlgorithmOptions options;
-    options.std = row["std"].get<std::string>();
+    options.std = core::from_name<ops::Deviation>(row["std"].get<std::string>()).value();
     options.std_eps = row["eps"].get<double>();
     const auto groups =
         compute_advantages({make_group(prompt, row["rewards"].get<Doubles>())}, options, {});
@@ -55,19 +56,19 @@ TEST(Golden, injection_matches_every_row) {
   int64_t compared = 0;
   for (const core::Json& row : rows) {
     InjectionOptions options;
-    options.mode = row["mode"].get<std::string>();
-    options.victim = row["victim"].get<std::string>();
+    options.mode = core::from_name<InjectMode>(row["mode"].get<std::string>()).value();
+    options.victim = core::from_name<Victim>(row["victim"].get<std::string>()).value();
     RolloutGroup group = make_group(prompt, row["rewards"].get<Doubles>());
     const auto scores = row["sum_logprobs"].get<Doubles>();
     for (size_t i = 0; i < scores.size(); ++i) {
       group.members[i].completion.sampler_logprobs = {static_cast<float>(scores[i]), 0.0f};
     }
-    if (options.mode == "replace" && group.size() == 1) {
+    if (options.mode == InjectMode::kReplace && group.size() == 1) {
       EXPECT_THROW(inject_ground_truth({group}, options, {}), core::UserError) << row.dump();
       continue;
     }
     // The row draws its random victim from `u`, the program from a key.
-    if (options.victim == "random") continue;
+    if (options.victim == Victim::kRandom) continue;
     ++compared;
     auto groups = inject_ground_truth({group}, options, {});
     EXPECT_EQ(members_of(groups[0]), row["members"].get<std::vector<int64_t>>()) << row.dump();
@@ -75,7 +76,7 @@ TEST(Golden, injection_matches_every_row) {
     if (groups[0].size() == 1) continue;
     for (const std::string std : {"sample", "population", "none"}) {
       AlgorithmOptions algorithm;
-      algorithm.std = std;
+      algorithm.std = core::from_name<ops::Deviation>(std).value();
       groups = compute_advantages(std::move(groups), algorithm, options);
       expect_close(advantages_of(groups[0]), row["advantages"][std].get<Doubles>(), row.dump());
     }
@@ -90,10 +91,13 @@ LossSettings settings_of(const core::Json& row) {
   options.clip_low = row["clip_low"].get<double>();
   options.clip_high = row["clip_high"].get<double>();
   options.kl_coef = row["kl_coef"].get<double>();
-  if (options.kl_coef > 0) options.kl_estimator = row["kl"].get<std::string>();
-  options.aggregation = "token_mean";
-  if (aggregation == "sequence_mean_token_mean") options.aggregation = "seq_mean_token_mean";
-  if (aggregation == "sequence_sum_constant") options.aggregation = "seq_mean_token_sum_const";
+  if (options.kl_coef > 0)
+    options.kl_estimator = core::from_name<KlEstimator>(row["kl"].get<std::string>()).value();
+  options.aggregation = Aggregation::kTokenMean;
+  if (aggregation == "sequence_mean_token_mean")
+    options.aggregation = Aggregation::kSeqMeanTokenMean;
+  if (aggregation == "sequence_sum_constant")
+    options.aggregation = Aggregation::kSeqMeanTokenSumConst;
   settings.aggregation_constant = row["constant"].get<double>();
   return settings;
 }

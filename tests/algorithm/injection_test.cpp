@@ -7,6 +7,7 @@
 #include "algorithm/fixtures.h"
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::algorithm {
@@ -82,7 +83,7 @@ TEST(Inject, all_fail_group_gets_the_ground_truth_and_keeps_its_victim) {
 TEST(Inject, append_puts_the_ground_truth_last) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.mode = "append";
+  options.mode = InjectMode::kAppend;
   const RolloutGroup group = inject_one(make_group(prompt, {0, 0, 0}), options);
   EXPECT_EQ(group.size(), 4);
   EXPECT_EQ(injected_place(group), 3);
@@ -104,8 +105,8 @@ TEST(Inject, trigger_consults_statuses_not_rewards) {
   for (GroupMember& member : invalid.members) member.verdict.status = VerdictStatus::kTimeout;
   EXPECT_FALSE(inject_one(invalid, {}).is_injected);
   InjectionOptions always;
-  always.when = "always";
-  always.mode = "append";
+  always.when = InjectWhen::kAlways;
+  always.mode = InjectMode::kAppend;
   EXPECT_FALSE(inject_one(invalid, always).is_injected);
   EXPECT_TRUE(inject_one(correct, always).is_injected);
 }
@@ -113,9 +114,9 @@ TEST(Inject, trigger_consults_statuses_not_rewards) {
 TEST(Inject, never_and_warm_up_leave_groups_alone) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.when = "never";
+  options.when = InjectWhen::kNever;
   EXPECT_FALSE(inject_one(make_group(prompt, {0, 0}), options).is_injected);
-  options.when = "all_fail";
+  options.when = InjectWhen::kAllFail;
   options.warmup_steps = 2;
   for (const int64_t step : {1, 2, 3}) {
     const auto groups =
@@ -136,11 +137,11 @@ TEST(Inject, missing_ground_truth_is_marked_and_nothing_else_changes) {
 TEST(Victim, first_last_and_ties_of_lowest_logprob) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.victim = "first";
+  options.victim = Victim::kFirst;
   EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 0);
-  options.victim = "last";
+  options.victim = Victim::kLast;
   EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 2);
-  options.victim = "lowest_logprob";
+  options.victim = Victim::kLowestLogprob;
   EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 0);
 }
 
@@ -151,7 +152,7 @@ TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
     group.members[0].completion.sampler_logprobs = {-50, -50};
     group.members[1].verdict.status = VerdictStatus::kTimeout;
     InjectionOptions options;
-    options.victim = rule;
+    options.victim = core::from_name<Victim>(rule).value();
     EXPECT_EQ(injected_place(inject_one(group, options)), 1) << rule;
   }
 }
@@ -159,7 +160,7 @@ TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
 TEST(Victim, random_is_a_function_of_seed_step_and_prompt) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.victim = "random";
+  options.victim = Victim::kRandom;
   std::set<int64_t> seen;
   for (int64_t prompt_index = 0; prompt_index < 40; ++prompt_index) {
     const InjectionContext context{.seed = 5, .step = 3};
@@ -183,7 +184,7 @@ TEST(Victim, missing_sampler_logprobs_are_refused_by_name) {
   EXPECT_NE(message.find("member 1 of prompt 17 has no sampler log-probs"), std::string::npos)
       << message;
   InjectionOptions options;
-  options.victim = "last";
+  options.victim = Victim::kLast;
   EXPECT_NO_THROW(inject_one(group, options));
 }
 
@@ -217,8 +218,8 @@ TEST(Cap, max_fraction_picks_groups_by_key_not_by_order) {
 TEST(Smoothing, a_group_with_a_success_gives_the_ground_truth_its_mean) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.when = "always";
-  options.mode = "append";
+  options.when = InjectWhen::kAlways;
+  options.mode = InjectMode::kAppend;
   options.smoothing = true;
   auto groups = inject_ground_truth(
       {make_group(prompt, {1, 0, 0, 0}), make_group(prompt, {0, 0, 0, 0})}, options, {});
@@ -235,8 +236,8 @@ TEST(Smoothing, a_group_with_a_success_gives_the_ground_truth_its_mean) {
 TEST(Smoothing, invalid_members_have_no_part_in_the_mean) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.when = "always";
-  options.mode = "append";
+  options.when = InjectWhen::kAlways;
+  options.mode = InjectMode::kAppend;
   options.smoothing = true;
   RolloutGroup group = make_group(prompt, {1, 0, 0});
   group.members[2].verdict.status = VerdictStatus::kError;
@@ -246,8 +247,8 @@ TEST(Smoothing, invalid_members_have_no_part_in_the_mean) {
 TEST(Smoothing, a_mixed_group_is_rescaled_by_its_extra_member) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.when = "always";
-  options.mode = "append";
+  options.when = InjectWhen::kAlways;
+  options.mode = InjectMode::kAppend;
   options.smoothing = true;
   AlgorithmOptions algorithm;
   algorithm.std_eps = 0;
@@ -263,9 +264,9 @@ TEST(Smoothing, a_mixed_group_is_rescaled_by_its_extra_member) {
 
 TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
   InjectionOptions options;
-  options.gt_shape = "phi";
+  options.gt_shape = GtShape::kPhi;
   EXPECT_NO_THROW(validate(options, 8));
-  options.gt_old_logprob = "one";
+  options.gt_old_logprob = GtOldLogprob::kOne;
   EXPECT_EQ(message_of([&] { validate(options, 8); }),
             "injection.gt_shape is phi and injection.gt_old_logprob is one: shaping weighs the "
             "gradient itself, so it needs current_detached (ratio 1); change one of the two");
@@ -275,10 +276,10 @@ TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
             "rollout.group_size is 1 and injection.mode is replace: the ground truth would stand "
             "alone and carry no signal; raise rollout.group_size, or set injection.mode: append or "
             "injection.when: never");
-  options.mode = "append";
+  options.mode = InjectMode::kAppend;
   EXPECT_NO_THROW(validate(options, 1));
   options = {};
-  options.when = "never";
+  options.when = InjectWhen::kNever;
   EXPECT_NO_THROW(validate(options, 1));
 }
 
@@ -296,8 +297,8 @@ TEST(Inject, a_beaten_ground_truth_is_warned_about_once) {
 TEST(Inject, a_second_injection_is_a_broken_contract) {
   const EncodedPrompt prompt = make_prompt();
   InjectionOptions options;
-  options.when = "always";
-  options.mode = "append";
+  options.when = InjectWhen::kAlways;
+  options.mode = InjectMode::kAppend;
   const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), options);
   EXPECT_THROW(inject_one(group, options), core::ContractError);
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "algorithm/fixtures.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::algorithm {
@@ -39,13 +40,13 @@ LossSettings settings_of(const reference::LossSettings& twin) {
   options.clip_high = twin.clip_high;
   options.clip_dual = twin.clip_dual;
   options.kl_coef = twin.kl_coef;
-  if (twin.kl != "none") options.kl_estimator = twin.kl;
+  if (twin.kl != "none") options.kl_estimator = core::from_name<KlEstimator>(twin.kl).value();
   options.entropy_coef = twin.entropy_coef;
-  options.aggregation = twin.aggregation;
+  options.aggregation = core::from_name<Aggregation>(twin.aggregation).value();
   settings.aggregation_constant = twin.constant;
   InjectionOptions& injection = settings.injection;
-  injection.gt_old_logprob = twin.gt_old_logprob;
-  injection.gt_shape = twin.gt_shape;
+  injection.gt_old_logprob = core::from_name<GtOldLogprob>(twin.gt_old_logprob).value();
+  injection.gt_shape = core::from_name<GtShape>(twin.gt_shape).value();
   injection.gt_clip = twin.gt_clip;
   injection.gt_kl = twin.gt_kl;
   injection.shape_g = twin.shape_g;
@@ -112,7 +113,7 @@ TEST(PolicyLoss, micro_batches_add_up_to_the_batch) {
   for (const std::string aggregation :
        {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_const"}) {
     LossSettings settings;
-    settings.algorithm.aggregation = aggregation;
+    settings.algorithm.aggregation = core::from_name<Aggregation>(aggregation).value();
     settings.aggregation_constant = 3;
     const LossCase whole = make_loss_case(sequences);
     const LossResult expected = loss_of(whole, settings);
@@ -142,7 +143,7 @@ TEST(PolicyLoss, masked_token_has_no_gradient_and_may_hold_anything) {
   settings.algorithm.entropy_coef = 0.1;
   for (const double poison : {-3.0, std::numeric_limits<double>::quiet_NaN()}) {
     for (const std::string aggregation : {"token_mean", "seq_mean_token_mean"}) {
-      settings.algorithm.aggregation = aggregation;
+      settings.algorithm.aggregation = core::from_name<Aggregation>(aggregation).value();
       LossCase masked = clean;
       masked.policy = clean.policy.detach().clone();
       masked.policy[2] = poison;
@@ -217,7 +218,7 @@ TEST(PolicyLoss, without_old_logprobs_the_gradient_is_minus_the_advantage) {
 
 TEST(Injected, old_rule_one_weighs_the_gradient_with_p) {
   LossSettings settings;
-  settings.injection.gt_old_logprob = "one";
+  settings.injection.gt_old_logprob = GtOldLogprob::kOne;
   settings.injection.gt_clip = false;
   const LossCase loss_case = one_token(0.0, 2.0, true);
   EXPECT_NEAR(gradient_of(loss_of(loss_case, settings), loss_case).item<double>(),
@@ -229,7 +230,7 @@ TEST(Injected, current_detached_never_clips_and_others_may) {
   LossSettings settings;
   const LossCase loss_case = one_token(1.0, 2.0, true);
   EXPECT_EQ(stat(loss_of(loss_case, settings), LossStats::kInjectedClipped), 0);
-  settings.injection.gt_old_logprob = "pi_old_score";
+  settings.injection.gt_old_logprob = GtOldLogprob::kPiOldScore;
   EXPECT_EQ(stat(loss_of(loss_case, settings), LossStats::kInjectedClipped), 1);
   settings.injection.gt_clip = false;
   EXPECT_EQ(stat(loss_of(loss_case, settings), LossStats::kInjectedClipped), 0);
@@ -240,7 +241,7 @@ TEST(Injected, current_detached_never_clips_and_others_may) {
 
 double coefficient(const std::string& shape, double p) {
   LossSettings settings;
-  settings.injection.gt_shape = shape;
+  settings.injection.gt_shape = core::from_name<GtShape>(shape).value();
   const LossCase loss_case = make_loss_case({{.policy = {std::log(p)},
                                               .old = {-3.0},
                                               .ref = {},
@@ -283,15 +284,15 @@ double finite_difference_error(const LossCase& loss_case, const LossSettings& se
 TEST(Gradcheck, gradient_equals_finite_differences) {
   LossSettings settings;
   settings.algorithm.kl_coef = 0.2;
-  settings.algorithm.aggregation = "seq_mean_token_mean";
-  settings.injection.gt_old_logprob = "pi_old_score";
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;
+  settings.injection.gt_old_logprob = GtOldLogprob::kPiOldScore;
   const LossCase loss_case = make_loss_case(random_sequences(12));
   EXPECT_LT(finite_difference_error(loss_case, settings), 1e-9);
-  settings.injection.gt_old_logprob = "one";
+  settings.injection.gt_old_logprob = GtOldLogprob::kOne;
   EXPECT_LT(finite_difference_error(loss_case, settings), 1e-9);
-  settings.injection.gt_old_logprob = "pi_old_score";
+  settings.injection.gt_old_logprob = GtOldLogprob::kPiOldScore;
   for (const std::string shape : {"p_over_p_plus_g", "trsft", "phi"}) {
-    settings.injection.gt_shape = shape;
+    settings.injection.gt_shape = core::from_name<GtShape>(shape).value();
     EXPECT_LT(finite_difference_error(loss_case, settings), 1e-9) << shape;
   }
 }
@@ -299,10 +300,9 @@ TEST(Gradcheck, gradient_equals_finite_differences) {
 TEST(Kl, estimators_at_half_a_nat_have_the_hand_values) {
   const at::Tensor policy = at::full({1}, -1.5, at::kDouble),
                    ref = at::full({1}, -1.0, at::kDouble);
-  EXPECT_DOUBLE_EQ(kl_estimate("k1", policy, ref).item<double>(), -0.5);
-  EXPECT_DOUBLE_EQ(kl_estimate("k2", policy, ref).item<double>(), 0.125);
-  EXPECT_NEAR(kl_estimate("k3", policy, ref).item<double>(), 0.148721, 5e-7);
-  EXPECT_THROW(kl_estimate("k4", policy, ref), c10::ValueError);
+  EXPECT_DOUBLE_EQ(kl_estimate(KlEstimator::kK1, policy, ref).item<double>(), -0.5);
+  EXPECT_DOUBLE_EQ(kl_estimate(KlEstimator::kK2, policy, ref).item<double>(), 0.125);
+  EXPECT_NEAR(kl_estimate(KlEstimator::kK3, policy, ref).item<double>(), 0.148721, 5e-7);
 }
 
 TEST(Kl, a_coefficient_without_reference_is_refused) {
@@ -337,7 +337,7 @@ TEST(Stats, sampled_and_injected_tokens_are_told_apart) {
         .is_injected = true},
        {.policy = {-3}, .old = {-3}, .ref = {-3.5}, .entropy = {2}, .advantage = -0.5}});
   LossSettings settings;
-  settings.algorithm.kl_estimator = "k1";
+  settings.algorithm.kl_estimator = KlEstimator::kK1;
   const LossResult result = loss_of(loss_case, settings);
   EXPECT_EQ(stat(result, LossStats::kLossTokens), 3);
   EXPECT_EQ(stat(result, LossStats::kSampledTokens), 1);
@@ -355,7 +355,7 @@ TEST(SftLoss, is_the_token_mean_over_the_whole_step_for_unequal_lengths) {
   const LossCase whole = make_loss_case(sequences);
   const auto tokens = static_cast<double>(whole.batch.num_loss_tokens_global);
   LossSettings settings;
-  settings.algorithm.aggregation = "seq_mean_token_mean";  // has no say in SFT
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;  // has no say in SFT
   const LossResult expected = sft_loss(whole.policy, whole.entropy, whole.batch, settings);
   EXPECT_NEAR(expected.loss.item<double>(), -whole.policy.sum().item<double>() / tokens, 1e-15);
   EXPECT_EQ(stat(expected, LossStats::kSampledTokens), tokens);
@@ -378,7 +378,7 @@ TEST(SftLoss, kl_pulls_towards_the_reference) {
       {{.policy = {-1.5}, .old = {0}, .ref = {-1.0}, .entropy = {0}, .is_injected = true}});
   LossSettings settings;
   settings.algorithm.kl_coef = 2.0;
-  settings.algorithm.kl_estimator = "k2";
+  settings.algorithm.kl_estimator = KlEstimator::kK2;
   const LossResult result =
       sft_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
   EXPECT_DOUBLE_EQ(result.loss.item<double>(), 1.5 + 2 * 0.125);

@@ -9,7 +9,7 @@ namespace {
 LossSettings settings_of(const std::string& loss) {
   LossSettings settings;
   settings.algorithm.loss = loss;
-  settings.algorithm.aggregation = "seq_mean_token_mean";
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;
   return settings;
 }
 
@@ -44,7 +44,7 @@ TEST(Registry, losses_are_pinned) {
 TEST(Reinforce, gradient_is_minus_the_advantage_whatever_the_ratio) {
   const LossCase loss_case = make_loss_case({with_ratios({3.0, 0.2}, 1.5)});
   LossSettings settings = settings_of("reinforce");
-  settings.algorithm.aggregation = "seq_mean_token_sum";
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenSum;
   EXPECT_EQ(gradient_values(loss_case, settings), (std::vector<double>{-1.5, -1.5}));
   const LossResult result = loss_of(loss_case, settings);
   EXPECT_NEAR(result.loss.item<double>(), -1.5 * (-4 + std::log(3.0) + std::log(0.2)), 1e-14);
@@ -66,7 +66,7 @@ TEST(Cispo, injected_tokens_are_unclipped_on_request) {
   reference::Sequence sequence = with_ratios({3.0}, 1.0);
   sequence.is_injected = true;
   LossSettings settings = settings_of("cispo");
-  settings.injection.gt_old_logprob = "pi_old_score";
+  settings.injection.gt_old_logprob = GtOldLogprob::kPiOldScore;
   EXPECT_NEAR(gradient_values(make_loss_case({sequence}), settings)[0], -1.2, 1e-15);
   settings.injection.gt_clip = false;
   EXPECT_NEAR(gradient_values(make_loss_case({sequence}), settings)[0], -3.0, 1e-14);
@@ -118,7 +118,7 @@ TEST(Reinforce, offline_bandit_gives_the_published_logit_weights) {
     loss_case.batch.advantages[arm] = behaviour[index] * (rewards[index] - 0.58);
   }
   LossSettings settings = settings_of("reinforce");
-  settings.algorithm.aggregation = "seq_mean_token_sum";
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenSum;
   policy_loss(logprobs, loss_case.entropy, loss_case.batch, settings).loss.backward();
   const std::vector<double> expected = {-0.174, 0.132, 0.042};
   for (int64_t arm = 0; arm < 3; ++arm) {

@@ -7,6 +7,7 @@
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/packing.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::algorithm {
@@ -20,7 +21,7 @@ constexpr int64_t kGroupSize = 8;
 class Bandit {
  public:
   explicit Bandit(uint64_t seed, const std::string& when) : seed_(seed) {
-    injection_.when = when;
+    injection_.when = core::from_name<InjectWhen>(when).value();
     settings_.algorithm.std_eps = 0;
     settings_.injection = injection_;
   }

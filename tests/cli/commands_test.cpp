@@ -120,13 +120,14 @@ TEST_F(ConfigErrors, name_place_value_and_what_is_expected) {
   expect_error("rollout: {group_size: 1}\n",
                "rollout.group_size is 1 and injection.mode is replace: ");
   expect_error("rollout: {group_size: 1}\ninjection: {when: never}\n",
-               "rollout.group_size is 1, and estimator grpo with std sample compares");
+               "rollout.group_size is 1, and estimator grpo compares");
   expect_error("per_device_train_batch_size: 4\n", "c.yaml:1: ");
   expect_error("", "model.path is required");
   expect_error("model: {path: m}\n", "data.train is required");
   expect_error("model: {path: m}\ndata: {train: d}\n", "output_dir is required");
-  expect_error("model: {path: m}\ndata: {train: d}\noutput_dir: o\nverifier: {name: exakt}\n",
-               "verifier.name: unknown verifier 'exakt' (did you mean 'exact'?)");
+  expect_error("verifier: {name: exakt}\n", "c.yaml:1: verifier.name is exakt, expected ");
+  expect_error("algorithm: {estimator: grop}\n",
+               "c.yaml:1: algorithm.estimator is grop, expected ");
   expect_error("model: {path: none}\ndata: {train: d}\noutput_dir: o\n",
                "none: no such folder; expected a model folder on this machine");
   expect_failure(2, "cannot read none.yaml: No such file", {"train", "none.yaml"});

@@ -192,7 +192,7 @@ TEST_F(Stream, long_prompts_are_left_out_and_counted_but_not_bad) {
 TEST_F(Stream, long_prompt_stops_the_run_when_asked_to) {
   DataOptions opts = options(write("t.jsonl", row("a") + row(std::string(600, 'x'))));
   opts.max_prompt_tokens = 100;
-  opts.on_long_prompt = "error";
+  opts.on_long_prompt = OnLongPrompt::kError;
   PromptStream stream = open(opts, 0, 1);
   EXPECT_NO_THROW(stream.batch(1));
   const std::string error = error_of([&] { stream.batch(2); });

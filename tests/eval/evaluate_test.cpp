@@ -62,7 +62,7 @@ class Evaluate : public ::testing::Test {
   /// Everything passes under `yes`, nothing under `no`, some under `some`.
   static verifier::VerifierSet verifiers() {
     verifier::VerifierOptions options;
-    options.truncated = "judge";
+    options.truncated = verifier::Truncated::kJudge;
     const Json instances = core::parse_json(R"({
         "yes": {"name": "regex", "params": {"pattern": "^"}},
         "no": {"name": "regex", "params": {"pattern": "^\u0001$"}},

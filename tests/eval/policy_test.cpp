@@ -182,7 +182,7 @@ TEST_F(OpenPolicy, device_that_is_not_there_is_refused) {
   if (at::hasCUDA()) GTEST_SKIP() << "a CUDA build";
   write();
   model::ModelOptions options;
-  options.device = "cuda";
+  options.device = model::DeviceKind::kCuda;
   EXPECT_EQ(error(options),
             "model.device is cuda, but this build or machine has no CUDA device: use "
             "model.device=auto or cpu");

@@ -20,7 +20,7 @@ constexpr double kAsFar = 2.0, kAsFarForFew = 3.0;
 
 ModelOptions bf16_options() {
   ModelOptions options = cpu_options();
-  options.dtype = "bfloat16";
+  options.dtype = Dtype::kBfloat16;
   return options;
 }
 

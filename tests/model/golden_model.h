@@ -17,9 +17,9 @@ inline std::string golden_folder() {
   return std::string(SGRPO_TESTS_DIR) + "/golden/model/qwen2_5_vl/";
 }
 
-inline ModelOptions cpu_options(const std::vector<std::string>& freeze = {}) {
+inline ModelOptions cpu_options(const std::vector<Module>& freeze = {}) {
   ModelOptions options;
-  options.device = "cpu";
+  options.device = DeviceKind::kCpu;
   options.freeze = freeze;
   return options;
 }

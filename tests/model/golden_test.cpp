@@ -43,7 +43,7 @@ TEST_P(Golden, bfloat16_stays_near) {
   const Checkpoint checkpoint = Checkpoint::golden();
   const GoldenCase c = golden_case(GetParam());
   ModelOptions options = cpu_options();
-  options.dtype = "bfloat16";
+  options.dtype = Dtype::kBfloat16;
   const auto model = checkpoint.load(options);
   EXPECT_EQ(model->output_weight().scalar_type(), at::kBFloat16);
   const at::NoGradGuard guard;

@@ -6,6 +6,7 @@
 
 #include "model/golden_model.h"
 #include "sgrpo/core/error.h"
+#include "sgrpo/core/names.h"
 #include "testing/expect_close.h"
 #include "testing/random_tensor.h"
 #include "testing/scratch.h"
@@ -218,14 +219,17 @@ TEST(Load, rope_scaling_comes_before_rope_parameters_as_in_transformers) {
 TEST(Freeze, named_modules_get_no_gradient_and_the_others_the_same_one) {
   const Checkpoint checkpoint = Checkpoint::golden();
   const GoldenCase c = golden_case("images");
-  const auto run = [&](const std::vector<std::string>& freeze) {
+  const auto run = [&](const std::vector<Module>& freeze) {
     auto model = checkpoint.load(cpu_options(freeze));
     std::get<0>(scores(*model, c.input, c.prompt_length)).sum().backward();
     return model;
   };
   const auto free = run({});
-  const std::vector<std::vector<std::string>> choices = {
-      {"vision"}, {"merger"}, {"vision", "merger"}, {"language"}, {"vision", "language"}};
+  const std::vector<std::vector<Module>> choices = {{Module::kVision},
+                                                    {Module::kMerger},
+                                                    {Module::kVision, Module::kMerger},
+                                                    {Module::kLanguage},
+                                                    {Module::kVision, Module::kLanguage}};
   for (const auto& freeze : choices) {
     const auto model = run(freeze);
     for (size_t i = 0; i < model->parameters().size(); ++i) {
@@ -249,7 +253,7 @@ TEST(Freeze, modules_are_vision_merger_and_language) {
     const std::string expected = parameter.name.starts_with("visual.merger.") ? "merger"
                                  : parameter.name.starts_with("visual.")      ? "vision"
                                                                               : "language";
-    EXPECT_EQ(parameter.module, expected) << parameter.name;
+    EXPECT_EQ(core::name_of(parameter.module), expected) << parameter.name;
   }
 }
 

@@ -60,7 +60,7 @@ struct LoraGolden {
   int64_t prompt_length = 0;
 };
 
-ModelOptions with_lora(const core::Json& lora, const std::vector<std::string>& freeze = {}) {
+ModelOptions with_lora(const core::Json& lora, const std::vector<Module>& freeze = {}) {
   ModelOptions options = cpu_options(freeze);
   options.lora = lora;
   return options;
@@ -171,8 +171,8 @@ std::set<std::string> matches_of(const std::vector<std::string>& targets,
 }
 
 TEST_P(LoraOfPeft, target_modules_match_the_adapted_layers_alone) {
-  for (const std::vector<std::string>& freeze :
-       std::vector<std::vector<std::string>>{{}, {"vision", "merger"}}) {
+  for (const std::vector<Module>& freeze :
+       std::vector<std::vector<Module>>{{}, {Module::kVision, Module::kMerger}}) {
     if (!freeze.empty() && GetParam().family != std::string("qwen2_5_vl")) continue;
     const auto model = load_model(golden_.checkpoint.source(),
                                   with_lora({{"targets", GetParam().targets}}, freeze));
@@ -240,13 +240,13 @@ TEST(Lora, path_of_a_layer_is_todays_in_every_layout) {
 TEST(Lora, bfloat16_weights_keep_float32_adapters) {
   const LoraGolden golden("qwen2_attention", "qwen2");
   ModelOptions options = cpu_options();
-  options.dtype = "bfloat16";
+  options.dtype = Dtype::kBfloat16;
   const auto model = load_model(golden.source(), options);
   EXPECT_EQ(model->adapter().parameters.front().tensor.scalar_type(), at::kFloat);
   EXPECT_EQ(model->forward(golden.input).scalar_type(), at::kBFloat16);
 }
 
-std::string error_of(const core::Json& lora, const std::vector<std::string>& freeze = {}) {
+std::string error_of(const core::Json& lora, const std::vector<Module>& freeze = {}) {
   const LoraGolden golden("qwen2_attention", "qwen2");
   return message_of<config::ConfigError>(
       [&] { load_model(golden.checkpoint.source(), with_lora(lora, freeze)); });
@@ -264,7 +264,7 @@ TEST(Lora, wrong_settings_are_refused) {
             "model.lora.targets: no layer that trains is called 'q_prj' (did you mean 'q_proj'?); "
             "this model's linear layers: down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, "
             "v_proj (frozen modules get no adapter)");
-  EXPECT_EQ(error_of(core::Json::object(), {"language"}),
+  EXPECT_EQ(error_of(core::Json::object(), {Module::kLanguage}),
             "model.lora is set, but model.freeze leaves no layer to adapt: remove a module from "
             "it");
   EXPECT_EQ(message_of<core::UserError>([] {

@@ -80,7 +80,7 @@ TEST(Qwen3Vl, names_without_the_language_model_prefix_are_read) {
 
 TEST(Qwen3Vl, freezing_the_merger_freezes_those_of_all_depths) {
   const FamilyGolden golden("qwen3_vl");
-  const auto model = golden.checkpoint.load(cpu_options({"merger"}));
+  const auto model = golden.checkpoint.load(cpu_options({Module::kMerger}));
   for (const Parameter& parameter : model->parameters()) {
     const bool is_merger = parameter.name.find("merger") != std::string::npos;
     EXPECT_EQ(parameter.tensor.requires_grad(), !is_merger) << parameter.name;

@@ -3,6 +3,7 @@
 
 #include "kernels/group_advantage/group_advantage_body.h"
 #include "reference/grpo.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 #include "sgrpo/ops/ops.h"
 
@@ -22,7 +23,8 @@ TEST(GroupAdvantage, matches_the_loop_twin) {
   const at::Tensor rewards = random_rewards(7, 5);
   const at::Tensor valid = at::ones({7, 5}, at::kBool);
   for (const std::string std : {"sample", "population", "none"}) {
-    const at::Tensor got = group_advantage(rewards, valid, std, 1e-4);
+    const Deviation deviation = core::from_name<Deviation>(std).value();
+    const at::Tensor got = group_advantage(rewards, valid, deviation, 1e-4);
     for (int64_t p = 0; p < 7; ++p) {
       const double* row = rewards.const_data_ptr<double>() + p * 5;
       const auto expected = reference::group_advantages({row, row + 5}, std, 1e-4);
@@ -36,18 +38,19 @@ TEST(GroupAdvantage, matches_the_loop_twin) {
 TEST(GroupAdvantage, a_large_common_offset_costs_no_digits) {
   const at::Tensor rewards = at::tensor({0.0, 1.0, 2.0, 3.0}, at::kDouble).reshape({1, 4});
   const at::Tensor valid = at::ones({1, 4}, at::kBool);
-  const at::Tensor plain = group_advantage(rewards, valid, "sample", 1e-4);
-  EXPECT_TRUE(group_advantage(rewards + 1e6, valid, "sample", 1e-4).equal(plain));
-  EXPECT_TRUE(group_advantage(rewards + 4e15, valid, "sample", 1e-4).equal(plain));
+  const at::Tensor plain = group_advantage(rewards, valid, Deviation::kSample, 1e-4);
+  EXPECT_TRUE(group_advantage(rewards + 1e6, valid, Deviation::kSample, 1e-4).equal(plain));
+  EXPECT_TRUE(group_advantage(rewards + 4e15, valid, Deviation::kSample, 1e-4).equal(plain));
 }
 
 TEST(GroupAdvantage, invalid_members_get_zero_whatever_they_hold) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const at::Tensor rewards = at::tensor({nan, 1.0, 0.0, 5.0}, at::kDouble).reshape({1, 4});
   const at::Tensor valid = at::tensor({0, 1, 1, 0}, at::kInt).to(at::kBool).reshape({1, 4});
-  const at::Tensor got = group_advantage(rewards, valid, "none", 0.0);
+  const at::Tensor got = group_advantage(rewards, valid, Deviation::kNone, 0.0);
   EXPECT_TRUE(got.equal(at::tensor({0.0, 0.5, -0.5, 0.0}, at::kDouble).reshape({1, 4}))) << got;
-  const at::Tensor nobody = group_advantage(rewards, at::zeros_like(valid), "sample", 0.0);
+  const at::Tensor nobody =
+      group_advantage(rewards, at::zeros_like(valid), Deviation::kSample, 0.0);
   EXPECT_TRUE(nobody.equal(at::zeros_like(rewards))) << nobody;
 }
 
@@ -70,12 +73,12 @@ TEST(GroupAdvantage, the_launch_grid_gives_the_cpu_bits) {
       if (group < kGroups) kernels::group_advantage_body(params, group);
     }
   }
-  EXPECT_TRUE(group_advantage(rewards, valid, "sample", 1e-4).equal(emulated));
+  EXPECT_TRUE(group_advantage(rewards, valid, Deviation::kSample, 1e-4).equal(emulated));
 }
 
 TEST(GroupAdvantage, empty_input_gives_empty_output) {
   const at::Tensor none = at::empty({0, 8}, at::kDouble);
-  EXPECT_EQ(group_advantage(none, none.to(at::kBool), "sample", 0).sizes(),
+  EXPECT_EQ(group_advantage(none, none.to(at::kBool), Deviation::kSample, 0).sizes(),
             (at::IntArrayRef{0, 8}));
 }
 
@@ -83,15 +86,15 @@ TEST(GroupAdvantage, meta_gives_the_shape_without_data) {
   const auto meta = at::TensorOptions().device(at::kMeta);
   const at::Tensor got = group_advantage(at::empty({4, 8}, meta.dtype(at::kDouble)),
                                          at::empty({4, 8}, meta.dtype(at::kBool)),
-                                         "sample",
+                                         Deviation::kSample,
                                          0);
   EXPECT_EQ(got.sizes(), (at::IntArrayRef{4, 8}));
   EXPECT_TRUE(got.is_meta());
 }
 
-std::string refusal(const at::Tensor& rewards, const at::Tensor& valid, const std::string& std) {
+std::string refusal(const at::Tensor& rewards, const at::Tensor& valid) {
   try {
-    group_advantage(rewards, valid, std, 0);
+    group_advantage(rewards, valid, Deviation::kSample, 0);
   } catch (const c10::Error& error) {
     return error.what_without_backtrace();
   }
@@ -100,15 +103,12 @@ std::string refusal(const at::Tensor& rewards, const at::Tensor& valid, const st
 
 TEST(GroupAdvantage, broken_arguments_are_named) {
   const at::Tensor rewards = random_rewards(2, 3), valid = at::ones({2, 3}, at::kBool);
-  EXPECT_EQ(refusal(rewards, valid.slice(1, 0, 2), "sample"),
+  EXPECT_EQ(refusal(rewards, valid.slice(1, 0, 2)),
             "group_advantage: valid has shape [2, 2], expected that of rewards, [2, 3]");
-  EXPECT_EQ(refusal(rewards.to(at::kFloat), valid, "sample"),
+  EXPECT_EQ(refusal(rewards.to(at::kFloat), valid),
             "group_advantage: rewards is Float, expected Double");
-  EXPECT_EQ(refusal(rewards.t(), valid.t(), "sample"),
+  EXPECT_EQ(refusal(rewards.t(), valid.t()),
             "group_advantage: rewards and valid must be contiguous");
-  EXPECT_EQ(refusal(rewards, valid, "smple"),
-            "group_advantage: std is 'smple', expected sample, population or none "
-            "(algorithm.std)");
 }
 
 }  // namespace

@@ -185,7 +185,7 @@ TEST(AdamW, step_with_weight_decay_on_all_decays_vectors_too) {
   const at::Tensor vector = leaf({2}, 1.0, at::kDouble);
   const at::Tensor before = vector.detach().clone();
   OptimOptions options = options_with(0.5, 1.0);
-  options.weight_decay_on = "all";
+  options.weight_decay_on = WeightDecayOn::kAll;
   AdamW optimizer({{"v", vector}}, options);
   optimizer.step(0.1);  // a missing gradient counts as zero
   EXPECT_TRUE(at::equal(vector, before * (1.0 - 0.1 * 0.5)));

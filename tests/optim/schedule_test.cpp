@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "sgrpo/core/error.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/optim/optimizer.h"
 
 namespace sgrpo::optim {
@@ -16,7 +17,7 @@ OptimOptions make(double lr,
   OptimOptions options;
   options.lr = lr;
   options.warmup_steps = warmup_steps;
-  options.schedule = schedule;
+  options.schedule = core::from_name<Schedule>(schedule).value();
   options.min_lr_frac = min_lr_frac;
   return options;
 }

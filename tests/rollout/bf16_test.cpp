@@ -16,7 +16,7 @@ using testing::TinyPolicy;
 
 model::ModelOptions bf16_options() {
   model::ModelOptions options;
-  options.dtype = "bfloat16";
+  options.dtype = model::Dtype::kBfloat16;
   return options;
 }
 

@@ -282,7 +282,7 @@ TEST(SampleGroups, logits_that_are_no_numbers_give_an_error_and_no_token) {
     const at::NoGradGuard no_grad;
     for (const model::Parameter& parameter : broken.model().parameters()) {
       at::Tensor weight = parameter.tensor;
-      if (parameter.module == "language") weight.fill_(std::nan(""));
+      if (parameter.module == model::Module::kLanguage) weight.fill_(std::nan(""));
     }
   }
   for (const bool greedy : {false, true}) {

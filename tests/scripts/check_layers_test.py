@@ -51,6 +51,17 @@ class CheckLayers(unittest.TestCase):
         self.refuses({'kernels/foo/foo.cu': '#include <cuda_runtime.h>\n#include "sgrpo/core/check.h"\n'},
                      'kernels/foo/foo.cu:2')
 
+    def test_an_option_that_is_text_is_refused(self):
+        self.refuses({'include/sgrpo/optim/options.h': 'struct O {\n  std::string schedule = "linear";\n};\n'},
+                     'include/sgrpo/optim/options.h:2 -> option schedule is text')
+        self.refuses({'include/sgrpo/data/options.h': '  std::optional<std::string> image_dir, other;\n'
+                                                      '  std::vector<std::string> names;\n'},
+                     'options.h:2 -> option names is text')
+
+    def test_an_option_compared_as_a_string_is_refused(self):
+        self.refuses({'include/sgrpo/optim/a.h': 'if (options_.schedule == "linear") {}\n'},
+                     'include/sgrpo/optim/a.h:1 -> option schedule is compared as a string')
+
     def test_long_file_is_refused(self):
         self.refuses({'include/sgrpo/core/a.h': '\n' * 601}, '601 lines, at most 600')
 

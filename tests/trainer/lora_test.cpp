@@ -23,7 +23,7 @@ class LoraRuns : public Runs {
   }
   static eval::Policy open(const std::filesystem::path& path) {
     model::ModelOptions options;
-    options.device = "cpu";
+    options.device = model::DeviceKind::kCpu;
     return eval::open_policy(path, options, {});
   }
 };

@@ -35,7 +35,7 @@ TEST_F(Plan, weights_by_module_are_those_of_the_loaded_model) {
   std::map<std::string, uint64_t> expected;
   int64_t count = 0;
   for (const auto& parameter : testing::TinyPolicy::instance().model().parameters()) {
-    expected["weights: " + parameter.module] += parameter.tensor.nbytes();
+    expected["weights: " + core::name_of(parameter.module)] += parameter.tensor.nbytes();
     count += parameter.tensor.numel();
   }
   const MemoryPlan result = plan();

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "sgrpo/core/interrupt.h"
+#include "sgrpo/core/names.h"
 
 namespace sgrpo::verifier {
 namespace {
@@ -44,7 +45,8 @@ VerifierSet make(const char* options = "{}",
   result.name = core::get_string_or(fields, "name", result.name, "test");
   if (fields.contains("params")) result.params = fields["params"];
   result.timeout_s = core::get_double_or(fields, "timeout_s", result.timeout_s, "test");
-  result.truncated = core::get_string_or(fields, "truncated", result.truncated, "test");
+  if (const core::Json* truncated = core::find(fields, "truncated"))
+    result.truncated = core::from_name<Truncated>(truncated->get<std::string>()).value();
   return VerifierSet(result, json(instances), json(rewards));
 }
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "sgrpo/algorithm/options.h"
-#include "sgrpo/core/registry.h"
 #include "sgrpo/types/rollout_group.h"
 
 namespace sgrpo::algorithm {
@@ -23,10 +22,6 @@ class Estimator {
   /// Names of the keys that it reads from algorithm.params.
   virtual std::vector<std::string> param_names() const { return {}; }
 };
-
-using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
-struct EstimatorTag {};
-using EstimatorRegistry = core::Registry<EstimatorFactory, EstimatorTag>;
 
 /// Advantages of all groups by `options.estimator`, then injection's fail_weight on the negative
 /// advantages of injected groups (this breaks the zero sum on purpose).

@@ -8,7 +8,6 @@
 #include <ATen/core/Tensor.h>
 
 #include "sgrpo/algorithm/options.h"
-#include "sgrpo/core/registry.h"
 #include "sgrpo/types/train_batch.h"
 
 namespace sgrpo::algorithm {
@@ -71,9 +70,6 @@ struct LossSettings {
   double aggregation_constant =
       1.0;  // resolved: algorithm.aggregation_constant or rollout.max_new_tokens
 };
-using LossFactory = std::unique_ptr<TokenLoss> (*)(const LossSettings& settings);
-struct LossTag {};
-using LossRegistry = core::Registry<LossFactory, LossTag>;
 
 /// The whole policy loss of a micro-batch:
 ///   sum over loss tokens of weight * (token loss + kl_coef KL - entropy_coef entropy)
@@ -112,7 +108,7 @@ LossResult sft_loss(const at::Tensor& policy_logprobs,
 
 /// k1 = -d, k2 = d^2/2, k3 = e^d - d - 1 with d = ref - policy (clamped to +-20). Shapes: [M], [M]
 /// -> [M].
-at::Tensor kl_estimate(const std::string& estimator,
+at::Tensor kl_estimate(KlEstimator estimator,
                        const at::Tensor& policy_logprobs,
                        const at::Tensor& ref_logprobs);
 

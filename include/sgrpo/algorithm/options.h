@@ -1,24 +1,76 @@
 // Sections `injection` and `algorithm` of the configuration.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "sgrpo/config/choice.h"
 #include "sgrpo/config/fields.h"
 #include "sgrpo/core/json.h"
+#include "sgrpo/core/registry.h"
+#include "sgrpo/ops/deviation.h"
 
 namespace sgrpo::algorithm {
 
+/// Which groups get the ground truth.
+enum class InjectWhen { kNever, kAllFail, kAlways };
+constexpr auto names_of(InjectWhen) { return std::array{"never", "all_fail", "always"}; }
+
+enum class InjectMode { kReplace, kAppend };
+constexpr auto names_of(InjectMode) { return std::array{"replace", "append"}; }
+
+/// Whom `replace` removes.
+enum class Victim { kLowestLogprob, kRandom, kFirst, kLast };
+constexpr auto names_of(Victim) { return std::array{"lowest_logprob", "random", "first", "last"}; }
+
+/// Old log-prob of injected tokens.
+enum class GtOldLogprob { kCurrentDetached, kPiOldScore, kOne };
+constexpr auto names_of(GtOldLogprob) {
+  return std::array{"current_detached", "pi_old_score", "one"};
+}
+
+/// Coefficient on the gradient of injected tokens.
+enum class GtShape { kNone, kPOverPPlusG, kTrsft, kPhi };
+constexpr auto names_of(GtShape) { return std::array{"none", "p_over_p_plus_g", "trsft", "phi"}; }
+
+/// How token losses become one number.
+enum class Aggregation { kTokenMean, kSeqMeanTokenMean, kSeqMeanTokenSum, kSeqMeanTokenSumConst };
+constexpr auto names_of(Aggregation) {
+  return std::array{
+      "token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_const"};
+}
+
+enum class KlEstimator { kK1, kK2, kK3 };
+constexpr auto names_of(KlEstimator) { return std::array{"k1", "k2", "k3"}; }
+
+/// In the loss, or subtracted from the reward.
+enum class KlPlace { kLoss, kReward };
+constexpr auto names_of(KlPlace) { return std::array{"loss", "reward"}; }
+
+class Estimator;
+struct AlgorithmOptions;
+using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
+struct EstimatorTag {};
+using EstimatorRegistry = core::Registry<EstimatorFactory, EstimatorTag>;
+
+class TokenLoss;
+struct LossSettings;
+using LossFactory = std::unique_ptr<TokenLoss> (*)(const LossSettings& settings);
+struct LossTag {};
+using LossRegistry = core::Registry<LossFactory, LossTag>;
+
 struct InjectionOptions {
-  std::string when = "all_fail";
-  std::string mode = "replace";
-  std::string victim = "lowest_logprob";
+  InjectWhen when = InjectWhen::kAllFail;
+  InjectMode mode = InjectMode::kReplace;
+  Victim victim = Victim::kLowestLogprob;
   double gt_reward = 1.0;
-  std::string gt_old_logprob = "current_detached";
+  GtOldLogprob gt_old_logprob = GtOldLogprob::kCurrentDetached;
   bool gt_clip = true;
   bool gt_kl = true;
-  std::string gt_shape = "none";
+  GtShape gt_shape = GtShape::kNone;
   double shape_g = 0.1;
   double shape_alpha = 0.1;
   bool smoothing = false;
@@ -26,31 +78,26 @@ struct InjectionOptions {
   int64_t warmup_steps = 0;
   double max_fraction = 1.0;
 
+  /// Whether a group may grow by its ground truth.
+  bool can_append() const { return when != InjectWhen::kNever && mode == InjectMode::kAppend; }
+
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("when",
-          when,
-          FieldInfo{.help = "never = GRPO; all_fail = CGI; always = every group",
-                    .choices = {"never", "all_fail", "always"}});
-    visit("mode",
-          mode,
-          FieldInfo{.help = "replace a member, or append one", .choices = {"replace", "append"}});
+    visit("when", when, FieldInfo{.help = "never = GRPO; all_fail = CGI; always = every group"});
+    visit("mode", mode, FieldInfo{.help = "replace a member, or append one"});
     visit("victim",
           victim,
-          FieldInfo{.help = "whom replace removes; lowest_logprob sums the sampler's log-probs",
-                    .choices = {"lowest_logprob", "random", "first", "last"}});
+          FieldInfo{.help = "whom replace removes; lowest_logprob sums the sampler's log-probs"});
     visit("gt_reward", gt_reward, FieldInfo{.help = "reward of the injected ground truth"});
-    visit("gt_old_logprob",
-          gt_old_logprob,
-          FieldInfo{.help = "old log-prob of injected tokens: ratio 1 / scored once / pi_old := 1",
-                    .choices = {"current_detached", "pi_old_score", "one"}});
+    visit(
+        "gt_old_logprob",
+        gt_old_logprob,
+        FieldInfo{.help = "old log-prob of injected tokens: ratio 1 / scored once / pi_old := 1"});
     visit("gt_clip", gt_clip, FieldInfo{.help = "whether the injected member's ratio is clipped"});
     visit("gt_kl", gt_kl, FieldInfo{.help = "whether the KL term covers injected tokens"});
-    visit("gt_shape",
-          gt_shape,
-          FieldInfo{.help = "coefficient on the gradient of injected tokens",
-                    .choices = {"none", "p_over_p_plus_g", "trsft", "phi"}});
+    visit(
+        "gt_shape", gt_shape, FieldInfo{.help = "coefficient on the gradient of injected tokens"});
     visit("shape_g", shape_g, FieldInfo{.help = "g of p_over_p_plus_g", .low = 1e-9, .high = 1e9});
     visit("shape_alpha", shape_alpha, FieldInfo{.help = "alpha of trsft", .low = 1e-9, .high = 1});
     visit("smoothing",
@@ -73,41 +120,38 @@ struct InjectionOptions {
 };
 
 struct AlgorithmOptions {
-  std::string estimator = "grpo";
-  std::string std = "sample";
+  config::Choice<EstimatorRegistry> estimator = "grpo";
+  ops::Deviation std = ops::Deviation::kSample;
   double std_eps = 1.0e-4;
-  std::string loss = "clipped";
-  std::string aggregation = "token_mean";
+  config::Choice<LossRegistry> loss = "clipped";
+  Aggregation aggregation = Aggregation::kTokenMean;
   std::optional<double> aggregation_constant;
   double clip_low = 0.2;
   double clip_high = 0.2;
   std::optional<double> clip_dual;
   double kl_coef = 0.0;
-  std::string kl_estimator = "k3";
-  std::string kl_place = "loss";
+  KlEstimator kl_estimator = KlEstimator::kK3;
+  KlPlace kl_place = KlPlace::kLoss;
   std::string kl_ref = "start";
   int64_t epochs_per_rollout = 1;
   int64_t minibatches_per_rollout = 1;
   double entropy_coef = 0.0;
   core::Json params = core::Json::object();
 
+  /// Whether the reference is the model of step 0, not a checkpoint of its own.
+  bool refers_to_start() const { return kl_ref == "start"; }
+  /// Whether the loss of sampled tokens has a KL term.
+  bool has_kl_loss() const { return kl_coef > 0 && kl_place == KlPlace::kLoss; }
+
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
     visit("estimator", estimator, FieldInfo{.help = "rewards to advantages"});
-    visit("std",
-          std,
-          FieldInfo{.help = "divisor of the group's deviation: G-1, G, or no division",
-                    .choices = {"sample", "population", "none"}});
+    visit(
+        "std", std, FieldInfo{.help = "divisor of the group's deviation: G-1, G, or no division"});
     visit("std_eps", std_eps, FieldInfo{.help = "added to the deviation", .low = 0, .high = 1});
     visit("loss", loss, FieldInfo{.help = "token loss"});
-    visit("aggregation",
-          aggregation,
-          FieldInfo{.help = "how token losses become one number",
-                    .choices = {"token_mean",
-                                "seq_mean_token_mean",
-                                "seq_mean_token_sum",
-                                "seq_mean_token_sum_const"}});
+    visit("aggregation", aggregation, FieldInfo{.help = "how token losses become one number"});
     visit("aggregation_constant",
           aggregation_constant,
           FieldInfo{.help = "constant of seq_mean_token_sum_const; null = rollout.max_new_tokens",
@@ -130,15 +174,12 @@ struct AlgorithmOptions {
           FieldInfo{.help = "weight of the KL to the reference; 0 = no reference is kept",
                     .low = 0,
                     .high = 1e6});
-    visit("kl_estimator",
-          kl_estimator,
-          FieldInfo{.help = "per-token estimator", .choices = {"k1", "k2", "k3"}});
-    visit("kl_place",
-          kl_place,
-          FieldInfo{.help = "in the loss, or subtracted from the reward",
-                    .choices = {"loss", "reward"}});
+    visit("kl_estimator", kl_estimator, FieldInfo{.help = "per-token estimator"});
+    visit("kl_place", kl_place, FieldInfo{.help = "in the loss, or subtracted from the reward"});
     visit(
-        "kl_ref", kl_ref, FieldInfo{.help = "start = the model at step 0, or a checkpoint folder"});
+        "kl_ref",
+        kl_ref,
+        FieldInfo{.help = "start = the model at step 0, or a checkpoint folder", .is_path = true});
     visit("epochs_per_rollout",
           epochs_per_rollout,
           FieldInfo{.help = "passes over one rollout", .low = 1, .high = 1000});

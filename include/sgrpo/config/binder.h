@@ -11,6 +11,7 @@
 
 #include "sgrpo/config/config.h"
 #include "sgrpo/config/fields.h"
+#include "sgrpo/config/named.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::config {
@@ -29,7 +30,8 @@ using FieldPointer = std::variant<bool*,
                                   std::vector<double>*,
                                   std::vector<std::string>*,
                                   std::map<std::string, std::string>*,
-                                  core::Json*>;
+                                  core::Json*,
+                                  NamedMember>;
 
 /// One field of a struct: where it lies in the configuration, and in memory.
 struct Field {
@@ -44,7 +46,11 @@ class FieldCollector {
   /// Called by visit_fields for every field.
   template <class T>
   void operator()(const char* name, T& member, FieldInfo info) {
-    fields_.push_back({prefix_ + name, &member, std::move(info)});
+    if constexpr (requires { named_member(member); }) {
+      fields_.push_back({prefix_ + name, named_member(member), std::move(info)});
+    } else {
+      fields_.push_back({prefix_ + name, &member, std::move(info)});
+    }
   }
 
   /// Called by visit_fields for every nested section.

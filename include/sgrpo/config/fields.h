@@ -13,16 +13,18 @@ namespace sgrpo::config {
 ///
 /// A section struct has `template <class V> void visit_fields(V& visit)`, which calls
 /// `visit(name, member, FieldInfo)` for every field, in the order of printing. Field types: bool,
-/// int64_t, double, std::string, std::optional of these, std::vector of these,
-/// std::map<std::string, std::string> and core::Json (free-form, validated by its owner). The
-/// default is the member's initialiser.
+/// int64_t, double, std::string, enumerations with names (core/names.h), Choice (config/choice.h),
+/// std::optional of these, std::vector of these, std::map<std::string, std::string> and core::Json
+/// (free-form, validated by its owner). The default is the member's initialiser.
 struct FieldInfo {
   const char* help = "";
   const char* unit = "";                                  // "" = dimensionless
   double low = -std::numeric_limits<double>::infinity();  // inclusive
   double high = std::numeric_limits<double>::infinity();  // inclusive
   std::vector<std::string> choices = {};                  // for strings: the allowed values
-  bool required = false;                                  // prints REQUIRED instead of a default
+  const char* more_names = "";  // for a Choice: path of the map whose keys are names, too
+  bool required = false;        // prints REQUIRED instead of a default
+  bool is_path = false;         // for strings: a leading ~ or $HOME is the home folder
 };
 
 }  // namespace sgrpo::config

@@ -8,6 +8,11 @@
 
 namespace sgrpo::core {
 
+/// A path as a user writes it: a leading `~`, `~user`, `$HOME` or `${HOME}` is that home folder.
+/// Throws UserError where the home folder is not known, and for another leading variable: it would
+/// become a folder of that name.
+std::string expand_home(const std::string& path);
+
 /// The file's bytes. Throws UserError naming the path and the reason (missing, a folder, no
 /// permission, too large).
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);

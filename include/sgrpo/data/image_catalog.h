@@ -1,6 +1,7 @@
 // The image files of a data set, each looked at once however many rows name it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -18,6 +19,7 @@ enum class ImageCheck {
   kHeader,  // the file exists, is complete, and its header gives a size
   kFull     // decoded, and with a processor resized and cut into patches
 };
+constexpr auto names_of(ImageCheck) { return std::array{"none", "header", "full"}; }
 
 /// Size and cost of every file, kept by path; safe to use from several threads.
 class ImageCatalog {

@@ -1,6 +1,7 @@
 // Section `data` of the configuration.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -11,6 +12,10 @@
 
 namespace sgrpo::data {
 
+/// What becomes of a row whose prompt is longer than max_prompt_tokens.
+enum class OnLongPrompt { kDrop, kError };
+constexpr auto names_of(OnLongPrompt) { return std::array{"drop", "error"}; }
+
 struct DataOptions {
   core::Json train = nullptr;  // a path, or a list of {path, weight}
   std::map<std::string, std::string> eval;
@@ -20,7 +25,7 @@ struct DataOptions {
   std::optional<int64_t> min_pixels;
   bool shuffle = true;
   int64_t max_prompt_tokens = 4096;
-  std::string on_long_prompt = "drop";
+  OnLongPrompt on_long_prompt = OnLongPrompt::kDrop;
   double max_bad_fraction = 0.01;
 
   template <class V>
@@ -29,13 +34,15 @@ struct DataOptions {
     visit("train",
           train,
           FieldInfo{.help = "JSONL file, or a list of {path, weight}", .required = true});
-    visit("eval", eval, FieldInfo{.help = "split name: JSONL file"});
+    visit("eval", eval, FieldInfo{.help = "split name: JSONL file", .is_path = true});
     visit("image_dir",
           image_dir,
-          FieldInfo{.help = "folder of relative image paths (default: the data file's folder)"});
-    visit("image_root",
-          image_root,
-          FieldInfo{.help = "if set, every image must resolve beneath this folder"});
+          FieldInfo{.help = "folder of relative image paths (default: the data file's folder)",
+                    .is_path = true});
+    visit(
+        "image_root",
+        image_root,
+        FieldInfo{.help = "if set, every image must resolve beneath this folder", .is_path = true});
     visit("max_pixels",
           max_pixels,
           FieldInfo{.help = "overrides the processor's upper image size",
@@ -59,8 +66,7 @@ struct DataOptions {
                     .high = 1e7});
     visit("on_long_prompt",
           on_long_prompt,
-          FieldInfo{.help = "drop: count and leave out; error: stop the run",
-                    .choices = {"drop", "error"}});
+          FieldInfo{.help = "drop: count and leave out; error: stop the run"});
     visit("max_bad_fraction",
           max_bad_fraction,
           FieldInfo{.help = "the run stops when more than this share of the rows read is bad",

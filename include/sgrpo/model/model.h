@@ -22,9 +22,9 @@ namespace sgrpo::model {
 
 /// One parameter under its checkpoint name.
 struct Parameter {
-  std::string name;    // as in the checkpoint file
-  std::string module;  // vision, merger or language: the unit of freezing
-  at::Tensor tensor;   // leaf
+  std::string name;  // as in the checkpoint file
+  Module module = Module::kLanguage;
+  at::Tensor tensor;  // leaf
 };
 
 /// Low-rank additions to linear layers, which train instead of the weights. Without `model.lora`

@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "sgrpo/ops/deviation.h"
 #include "sgrpo/types/train_batch.h"
 
 namespace sgrpo::ops {
@@ -38,12 +39,11 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob(const at::Tensor& hidden,
 
 /// Group-relative advantages.
 /// Shapes:  rewards [P,G] f64, valid [P,G] bool -> [P,G] f64 (0 for invalid members)
-/// Formula: (r - mean) / (s + eps); std "sample" divides by n-1, "population" by n, "none" leaves r
-/// - mean;
-///          equal rewards give zeros; n counts valid members
+/// Formula: (r - mean) / (s + eps), or r - mean for kNone; equal rewards give zeros; n counts valid
+///          members
 at::Tensor group_advantage(const at::Tensor& rewards,
                            const at::Tensor& valid,
-                           const std::string& std,
+                           Deviation std,
                            double eps);
 
 /// Samples one token per row and gives its log-probability under the full (masked, tempered)

@@ -1,23 +1,29 @@
 // Section `optim` of the configuration.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "sgrpo/config/fields.h"
 
 namespace sgrpo::optim {
 
+enum class WeightDecayOn { kMatrices, kAll };
+constexpr auto names_of(WeightDecayOn) { return std::array{"matrices", "all"}; }
+
+enum class Schedule { kConstant, kLinear, kCosine };
+constexpr auto names_of(Schedule) { return std::array{"constant", "linear", "cosine"}; }
+
 struct OptimOptions {
   double lr = 1.0e-6;
   std::vector<double> betas = {0.9, 0.999};
   double eps = 1.0e-8;
   double weight_decay = 0.0;
-  std::string weight_decay_on = "matrices";
+  WeightDecayOn weight_decay_on = WeightDecayOn::kMatrices;
   int64_t warmup_steps = 0;
-  std::string schedule = "constant";
+  Schedule schedule = Schedule::kConstant;
   double min_lr_frac = 0.0;
   std::optional<int64_t> schedule_steps;
   double max_grad_norm = 1.0;
@@ -36,14 +42,11 @@ struct OptimOptions {
           FieldInfo{.help = "decoupled weight decay", .low = 0, .high = 100});
     visit("weight_decay_on",
           weight_decay_on,
-          FieldInfo{.help = "matrices: parameters of two or more dimensions",
-                    .choices = {"matrices", "all"}});
+          FieldInfo{.help = "matrices: parameters of two or more dimensions"});
     visit("warmup_steps",
           warmup_steps,
           FieldInfo{.help = "linear warm-up", .unit = "steps", .low = 0, .high = 1e12});
-    visit("schedule",
-          schedule,
-          FieldInfo{.help = "after the warm-up", .choices = {"constant", "linear", "cosine"}});
+    visit("schedule", schedule, FieldInfo{.help = "after the warm-up"});
     visit("min_lr_frac",
           min_lr_frac,
           FieldInfo{.help = "share of lr at the end of the schedule", .low = 0, .high = 1});

@@ -43,10 +43,10 @@ struct RolloutOptions {
           sampling_mask,
           FieldInfo{.help = "placeholders and ids beyond the tokenizer get -inf, in sampling and "
                             "scoring alike"});
-    visit(
-        "replay",
-        replay,
-        FieldInfo{.help = "train on recorded completions: a JSONL file or a completions/ folder"});
+    visit("replay",
+          replay,
+          FieldInfo{.help = "train on recorded completions: a JSONL file or a completions/ folder",
+                    .is_path = true});
   }
 };
 

@@ -1,12 +1,14 @@
 // The whole configuration: what a YAML file and the command line may set.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "sgrpo/algorithm/options.h"
 #include "sgrpo/config/fields.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/data/options.h"
 #include "sgrpo/eval/options.h"
 #include "sgrpo/model/options.h"
@@ -15,6 +17,13 @@
 #include "sgrpo/verifier/options.h"
 
 namespace sgrpo::trainer {
+
+/// What a start does with the checkpoints that it finds.
+enum class Resume { kAuto, kNever };
+constexpr auto names_of(Resume) { return std::array{"auto", "never"}; }
+
+/// `trainer.resume`, the only place that reads its text.
+Resume read_resume(const std::string& text);
 
 struct TrainerOptions {
   int64_t steps = 100;
@@ -69,22 +78,23 @@ struct TrainerOptions {
     visit("resume",
           resume,
           FieldInfo{.help = "auto continues a run found in output_dir; never starts anew",
-                    .choices = {"auto", "never"}});
+                    .choices = core::all_names<Resume>()});
     visit("deterministic", deterministic, FieldInfo{.help = "same seed, same bits"});
   }
 };
 
+enum class Backend { kAuto, kLocal, kGloo, kNccl };
+constexpr auto names_of(Backend) { return std::array{"auto", "local", "gloo", "nccl"}; }
+
 struct DistributedOptions {
-  std::string backend = "auto";
+  Backend backend = Backend::kAuto;
   double timeout_s = 600;
   int64_t zero_stage = 0;
 
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("backend",
-          backend,
-          FieldInfo{.help = "collectives", .choices = {"auto", "local", "gloo", "nccl"}});
+    visit("backend", backend, FieldInfo{.help = "collectives"});
     visit("timeout_s",
           timeout_s,
           FieldInfo{.help = "limit of one collective", .unit = "s", .low = 1, .high = 1e6});
@@ -118,7 +128,9 @@ struct RunConfig {
     visit("seed",
           seed,
           FieldInfo{.help = "of every random number in the run", .low = 0, .high = 9e15});
-    visit("output_dir", output_dir, FieldInfo{.help = "folder of the run", .required = true});
+    visit("output_dir",
+          output_dir,
+          FieldInfo{.help = "folder of the run", .required = true, .is_path = true});
     visit.section("model", model);
     visit.section("data", data);
     visit.section("rollout", rollout);

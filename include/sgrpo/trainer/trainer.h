@@ -1,6 +1,7 @@
 // The training loop: prompts -> groups -> verdicts -> injection -> advantages -> update -> report.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@ struct Run;
 
 /// What the steps of a run do.
 enum class Task { kPolicyGradient, kSft };
+constexpr auto names_of(Task) { return std::array{"train", "sft"}; }
 
 /// A run: opens everything that the configuration names, then trains step by step.
 class Trainer {

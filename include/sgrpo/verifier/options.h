@@ -1,23 +1,41 @@
 // Section `verifier` of the configuration.
 #pragma once
 
+#include <array>
+#include <memory>
 #include <string>
 
+#include "sgrpo/config/choice.h"
 #include "sgrpo/config/fields.h"
 #include "sgrpo/core/json.h"
+#include "sgrpo/core/registry.h"
 
 namespace sgrpo::verifier {
 
+class Verifier;
+/// Builds a verifier from its `params`; throws config-style core::UserError for unknown or wrong
+/// parameters.
+using VerifierFactory = std::unique_ptr<Verifier> (*)(const core::Json& params,
+                                                      const std::string& where);
+struct VerifierTag {};
+using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
+
+/// What becomes of completions that were cut at the length limit.
+enum class Truncated { kIncorrect, kJudge };
+constexpr auto names_of(Truncated) { return std::array{"incorrect", "judge"}; }
+
 struct VerifierOptions {
-  std::string name = "exact";
+  config::Choice<VerifierRegistry> name = "exact";
   core::Json params = core::Json::object();
   double timeout_s = 10.0;
-  std::string truncated = "incorrect";
+  Truncated truncated = Truncated::kIncorrect;
 
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("name", name, FieldInfo{.help = "verifier of rows that name none"});
+    visit("name",
+          name,
+          FieldInfo{.help = "verifier of rows that name none", .more_names = "verifiers"});
     visit("params", params, FieldInfo{.help = "its parameters"});
     visit("timeout_s",
           timeout_s,
@@ -27,8 +45,7 @@ struct VerifierOptions {
                     .high = 1e5});
     visit("truncated",
           truncated,
-          FieldInfo{.help = "completions cut at the length limit: incorrect, or judge them",
-                    .choices = {"incorrect", "judge"}});
+          FieldInfo{.help = "completions cut at the length limit: incorrect, or judge them"});
   }
 };
 

@@ -37,13 +37,6 @@ class Verifier {
   virtual bool is_batched() const { return false; }
 };
 
-/// Builds a verifier from its `params`; throws config-style core::UserError for unknown or wrong
-/// parameters.
-using VerifierFactory = std::unique_ptr<Verifier> (*)(const core::Json& params,
-                                                      const std::string& where);
-struct VerifierTag {};
-using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
-
 /// All verifiers of a run: the default one, named instances, and a weighted combination where
 /// `rewards` asks for it.
 ///

@@ -9,8 +9,7 @@ std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                                              const InjectionOptions& injection) {
   const auto estimator = EstimatorRegistry::get("estimator", options.estimator)(options);
   // With append, a group of one has a partner whenever it needs one.
-  const bool allows_single =
-      estimator->allows_single() || (injection.when != "never" && injection.mode == "append");
+  const bool allows_single = estimator->allows_single() || injection.can_append();
   for (const RolloutGroup& group : groups) {
     group.validate();
     TORCH_CHECK_VALUE(group.size() > 1 || allows_single,

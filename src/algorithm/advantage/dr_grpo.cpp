@@ -13,7 +13,8 @@ class DrGrpo final : public Estimator {
 
   std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, "none", 0.0);
+    const at::Tensor advantages =
+        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0);
     return with_advantages(std::move(groups), advantages);
   }
 };

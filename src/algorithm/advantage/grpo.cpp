@@ -18,7 +18,7 @@ class Grpo final : public Estimator {
   }
 
  private:
-  std::string std_;
+  ops::Deviation std_;
   double eps_;
 };
 

@@ -13,7 +13,8 @@ class Rloo final : public Estimator {
 
   std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor centred = ops::group_advantage(tensor.rewards, tensor.valid, "none", 0.0);
+    const at::Tensor centred =
+        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0);
     const at::Tensor count = tensor.valid.sum(1, /*keepdim=*/true).to(at::kDouble);
     // One valid member has no others; its centred reward is 0 whatever the factor.
     return with_advantages(std::move(groups), centred * (count / (count - 1).clamp_min(1)));

@@ -6,7 +6,7 @@ namespace {
 /// The KL estimator of every token, or undefined without a reference.
 at::Tensor kl_of(const LossInputs& inputs, const AlgorithmOptions& options) {
   const at::Tensor& reference = inputs.batch.ref_logprobs;
-  TORCH_CHECK_VALUE(reference.defined() || options.kl_coef == 0 || options.kl_place != "loss",
+  TORCH_CHECK_VALUE(reference.defined() || !options.has_kl_loss(),
                     "algorithm.kl_coef is ",
                     options.kl_coef,
                     ", but the batch has no ref_logprobs");
@@ -34,13 +34,13 @@ LossResult policy_loss(const at::Tensor& policy_logprobs,
 
   at::Tensor tokens = loss->token_loss(inputs.policy, inputs.old, inputs.batch);
   ClipFlags clip = loss->clip_flags(inputs.policy.detach(), inputs.old, inputs.batch);
-  if (injection.gt_shape != "none") {
+  if (injection.gt_shape != GtShape::kNone) {
     tokens =
         at::where(injected, shaped_loss(inputs.policy, inputs.batch.advantages, injection), tokens);
     clip = {clip.low & ~injected, clip.high & ~injected};
   }
   const at::Tensor kl = kl_of(inputs, options);
-  if (options.kl_coef > 0 && options.kl_place == "loss") {
+  if (options.has_kl_loss()) {
     tokens = tokens + options.kl_coef * (injection.gt_kl ? kl : kl * ~injected);
   }
   if (options.entropy_coef > 0) tokens = tokens - options.entropy_coef * inputs.entropy;
@@ -70,9 +70,9 @@ LossResult sft_loss(const at::Tensor& policy_logprobs,
   const LossInputs inputs = prepare_inputs(policy_logprobs, entropy, batch, settings.injection);
   const at::Tensor kl = kl_of(inputs, options);
   at::Tensor tokens = -inputs.policy;
-  if (options.kl_coef > 0 && options.kl_place == "loss") tokens = tokens + options.kl_coef * kl;
-  const at::Tensor weights =
-      aggregation_weights(batch, "token_mean", settings.aggregation_constant, tokens.scalar_type());
+  if (options.has_kl_loss()) tokens = tokens + options.kl_coef * kl;
+  const at::Tensor weights = aggregation_weights(
+      batch, Aggregation::kTokenMean, settings.aggregation_constant, tokens.scalar_type());
   const at::Tensor total = at::dot(tokens, weights);
   return {.loss = total,
           .stats = sum_stats({.loss = total,

@@ -20,14 +20,15 @@ at::Tensor ratio_of(const at::Tensor& policy_logprobs, const at::Tensor& old_log
   return (policy_logprobs - old_logprobs).clamp(-kLogRatioLimit, kLogRatioLimit).exp();
 }
 
-at::Tensor kl_estimate(const std::string& estimator,
+at::Tensor kl_estimate(KlEstimator estimator,
                        const at::Tensor& policy_logprobs,
                        const at::Tensor& ref_logprobs) {
   const at::Tensor d = (ref_logprobs - policy_logprobs).clamp(-kLogRatioLimit, kLogRatioLimit);
-  if (estimator == "k1") return -d;
-  if (estimator == "k2") return d * d / 2;
-  TORCH_CHECK_VALUE(
-      estimator == "k3", "algorithm.kl_estimator is '", estimator, "', expected k1, k2 or k3");
+  switch (estimator) {
+    case KlEstimator::kK1: return -d;
+    case KlEstimator::kK2: return d * d / 2;
+    case KlEstimator::kK3: break;
+  }
   return d.expm1() - d;
 }
 
@@ -59,9 +60,9 @@ LossInputs prepare_inputs(const at::Tensor& policy_logprobs,
     check_tokens(batch.old_logprobs, "old_logprobs", tokens);
     inputs.old = masked(batch.old_logprobs);
   }
-  if (injection.gt_old_logprob == "current_detached") {
+  if (injection.gt_old_logprob == GtOldLogprob::kCurrentDetached) {
     inputs.old = at::where(batch.is_injected, current, inputs.old);
-  } else if (injection.gt_old_logprob == "one") {
+  } else if (injection.gt_old_logprob == GtOldLogprob::kOne) {
     inputs.old = at::where(batch.is_injected, at::zeros_like(current), inputs.old);
   }
   return inputs;
@@ -72,17 +73,14 @@ at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
                        const InjectionOptions& injection) {
   const at::Tensor p = policy_logprobs.exp();
   at::Tensor shape;
-  if (injection.gt_shape == "p_over_p_plus_g") {
+  if (injection.gt_shape == GtShape::kPOverPPlusG) {
     shape = p / (p + injection.shape_g);
-  } else if (injection.gt_shape == "trsft") {
+  } else if (injection.gt_shape == GtShape::kTrsft) {
     const double log_alpha = std::log(injection.shape_alpha);
     shape = at::where(
         p < injection.shape_alpha, p / injection.shape_alpha, 1 + policy_logprobs - log_alpha);
   } else {
-    TORCH_CHECK_VALUE(injection.gt_shape == "phi",
-                      "injection.gt_shape is '",
-                      injection.gt_shape,
-                      "', expected none, p_over_p_plus_g, trsft or phi");
+    TORCH_CHECK_VALUE(injection.gt_shape == GtShape::kPhi, "injection.gt_shape none has no shape");
     shape = p - p * p / 2;
   }
   return -advantages * shape;
@@ -97,21 +95,16 @@ at::Tensor sum_over_sequence(const at::Tensor& values, const TrainBatch& batch) 
 }
 
 at::Tensor aggregation_weights(const TrainBatch& batch,
-                               const std::string& aggregation,
+                               Aggregation aggregation,
                                double constant,
                                at::ScalarType dtype) {
   const at::Tensor mask = batch.loss_mask.to(dtype);
-  if (aggregation == "token_mean") {
+  if (aggregation == Aggregation::kTokenMean) {
     return mask / static_cast<double>(std::max<int64_t>(batch.num_loss_tokens_global, 1));
   }
   const auto sequences = static_cast<double>(std::max<int64_t>(batch.num_sequences_global, 1));
-  if (aggregation == "seq_mean_token_sum") return mask / sequences;
-  if (aggregation == "seq_mean_token_sum_const") return mask / (sequences * constant);
-  TORCH_CHECK_VALUE(aggregation == "seq_mean_token_mean",
-                    "algorithm.aggregation is '",
-                    aggregation,
-                    "', expected token_mean, seq_mean_token_mean, seq_mean_token_sum or "
-                    "seq_mean_token_sum_const");
+  if (aggregation == Aggregation::kSeqMeanTokenSum) return mask / sequences;
+  if (aggregation == Aggregation::kSeqMeanTokenSumConst) return mask / (sequences * constant);
   const at::Tensor lengths = sum_over_sequence(mask, batch);
   return mask / (lengths.clamp_min(1) * sequences);
 }

@@ -36,7 +36,7 @@ at::Tensor sum_over_sequence(const at::Tensor& values, const TrainBatch& batch);
 /// Each token's weight in the loss [M], 0 where masked. The sum over the optimizer step's tokens of
 /// weight * token loss is the loss.
 at::Tensor aggregation_weights(const TrainBatch& batch,
-                               const std::string& aggregation,
+                               Aggregation aggregation,
                                double constant,
                                at::ScalarType dtype);
 
