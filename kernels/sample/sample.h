@@ -15,6 +15,7 @@ struct SampleParams {
   bool greedy = false;
   int64_t* ids = nullptr;     // [B]
   float* logprobs = nullptr;  // [B] under the full distribution
+  float* entropy = nullptr;   // [B] of the full distribution, nats
 };
 
 /// Rows [begin, end). Candidates are walked in id order, so that a draw near a boundary moves to a

@@ -125,6 +125,7 @@ void sample_cpu(const SampleParams& params, int64_t begin, int64_t end) {
     }
     params.ids[i] = label;
     params.logprobs[i] = logprob;
+    params.entropy[i] = entropy;
   }
 }
 

@@ -46,15 +46,15 @@ struct Eval {
       throw UsageError("eval needs splits: data.eval in the configuration, or --data F.jsonl");
     }
     const verifier::VerifierSet verifiers(config.verifier, config.verifiers, config.rewards);
-    const eval::Policy policy =
-        eval::open_policy(config.model.path, config.model, eval::encoder_limits(config.data, 0));
+    const auto policy =
+        policy::open(config.model.path, config.model, policy::encoder_limits(config.data, 0));
     StepReport report;
     std::ofstream rows;
     if (output) rows.open(*output, std::ios::binary);
     if (!rows) throw core::RunError(core::str("cannot write ", *output));
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
-      const auto result = evaluate_split(policy, verifiers, config, name, path);
+      const auto result = evaluate_split(*policy, verifiers, config, name, path);
       report.merge(result.metrics);
       num_rejected += result.num_rejected;
       if (output) write_rows(name, result, rows);
@@ -67,7 +67,7 @@ struct Eval {
   }
 
  private:
-  static eval::EvalResult evaluate_split(const eval::Policy& policy,
+  static eval::EvalResult evaluate_split(const policy::Policy& policy,
                                          const verifier::VerifierSet& verifiers,
                                          const trainer::RunConfig& config,
                                          const std::string& name,

@@ -4,7 +4,7 @@
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
 #include "sgrpo/core/interrupt.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/policy.h"
 #include "sgrpo/telemetry/telemetry.h"
 
 namespace sgrpo::cli {
@@ -46,7 +46,7 @@ struct Export {
     if (folder->bytes() >= kManyBytes)
       progress.emplace("export, tensors", static_cast<int64_t>(folder->names().size()));
     const auto weights = [&progress,
-                          merged = eval::merged_weights(folder)](const std::string& name) {
+                          merged = policy::merged_weights(folder)](const std::string& name) {
       if (core::stop_requested()) {
         throw core::Interrupted("stopped by a signal while exporting: nothing was written");
       }

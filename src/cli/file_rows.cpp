@@ -4,15 +4,15 @@
 
 namespace sgrpo::cli {
 
-eval::Policy FileJob::open() const {
+std::unique_ptr<policy::Policy> FileJob::open(int64_t max_batch_rows) const {
   model::ModelOptions options;
   options.path = model;
   options.dtype = dtype;
   options.device = device;
-  eval::EncoderLimits limits;
+  policy::EncoderLimits limits;
   limits.min_pixels = min_pixels;
   limits.max_pixels = max_pixels;
-  return eval::open_policy(model, options, limits);
+  return policy::open(model, options, limits, max_batch_rows);
 }
 
 int finish_rows(int64_t num_bad, const FileJob& job) {

@@ -1,10 +1,11 @@
 // What generate and logprobs share: a checkpoint, rows in, rows out.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "sgrpo/config/fields.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/policy.h"
 
 namespace sgrpo::cli {
 
@@ -37,7 +38,7 @@ struct FileJob {
           FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});
   }
 
-  eval::Policy open() const;
+  std::unique_ptr<policy::Policy> open(int64_t max_batch_rows = policy::kMaxBatchRows) const;
 };
 
 /// 0, or core::UserError when rows were bad: every good one is written.

@@ -8,7 +8,7 @@
 #include "sgrpo/data/lint.h"
 #include "sgrpo/data/stream.h"
 #include "sgrpo/eval/lint.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/encoder.h"
 #include "sgrpo/trainer/load_config.h"
 #include "sgrpo/trainer/trainer.h"
 
@@ -138,8 +138,8 @@ struct Lint {
     const std::string folder = model.value_or(config.model.path);
     if (folder.empty()) return nullptr;
     const int64_t longest = task == trainer::Task::kSft ? 0 : config.rollout.max_new_tokens;
-    return eval::open_encoder(checkpoint::ModelFolder(folder),
-                              eval::encoder_limits(config.data, longest));
+    return policy::open_encoder(checkpoint::ModelFolder(folder),
+                              policy::encoder_limits(config.data, longest));
   }
 
   /// --verifier takes the place of the run's default and of every row's choice.

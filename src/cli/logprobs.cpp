@@ -1,7 +1,7 @@
 // sgrpo logprobs: log-probabilities of given completions.
 #include "cli/file_rows.h"
+#include "cli/row_files.h"
 #include "sgrpo/cli/command.h"
-#include "sgrpo/eval/generate.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -34,11 +34,11 @@ struct Logprobs {
   }
 
   int run(const Invocation&) {
-    const eval::Policy policy = job.open();
-    eval::LogprobOptions options{
+    const auto policy = job.open();
+    LogprobOptions options{
         .temperature = temperature, .use_sampling_mask = sampling_mask, .grad = std::nullopt};
     if (grad) options.grad = *grad;
-    return finish_rows(eval::logprobs_file(policy, job.input, job.output, options), job);
+    return finish_rows(logprobs_file(*policy, job.input, job.output, options), job);
   }
 };
 

@@ -5,7 +5,6 @@
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
-#include "sgrpo/rollout/rollout.h"
 
 namespace sgrpo::eval {
 namespace {
@@ -23,30 +22,32 @@ struct Mean {
   double value() const { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
 };
 
-std::vector<RolloutGroup> sample_chunk(const Policy& policy,
-                                       const std::vector<EncodedPrompt>& prompts,
-                                       int64_t first_index,
-                                       const EvalJob& job) {
-  rollout::SamplingOptions sampling;
-  sampling.group_size = job.options.samples;
+SamplingOptions sampling_of(const policy::Policy& policy, const EvalJob& job) {
+  SamplingOptions sampling;
   sampling.max_new_tokens = job.max_new_tokens;
   sampling.greedy = job.options.temperature == 0.0;
   sampling.temperature = sampling.greedy ? 1.0 : job.options.temperature;
-  sampling.top_p = job.top_p;
-  sampling.top_k = job.top_k;
-  sampling.seed = job.seed;
-  sampling.end_token_ids = policy.end_token_ids;
-  sampling.masked_ids = policy.masked_ids;
-  std::vector<rollout::SamplingRequest> requests;
-  for (const EncodedPrompt& prompt : prompts) {
-    requests.push_back({&prompt, first_index + static_cast<int64_t>(requests.size())});
+  sampling.end_token_ids = policy.end_token_ids();
+  return sampling;
+}
+
+std::vector<RolloutGroup> sample_chunk(
+    const policy::Policy& policy,
+    const std::vector<std::shared_ptr<const EncodedPrompt>>& prompts,
+    int64_t first_index,
+    const EvalJob& job) {
+  std::vector<SamplingRequest> requests;
+  for (const auto& prompt : prompts) {
+    const auto index = static_cast<uint64_t>(first_index) + requests.size();
+    requests.push_back({.prompt = prompt,
+                        .num_samples = job.options.samples,
+                        .key = {.seed = job.seed, .prompt_index = index},
+                        .options = sampling_of(policy, job)});
   }
-  auto groups = rollout::sample_groups(*policy.model, requests, sampling);
-  for (RolloutGroup& group : groups) {
-    for (GroupMember& member : group.members) {
-      member.completion.text = policy.encoder->completion_text(member.completion.token_ids);
-    }
-  }
+  std::vector<RolloutGroup> groups(requests.size());
+  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
+    groups[request] = std::move(group);
+  });
   return groups;
 }
 
@@ -138,7 +139,7 @@ void check_row_verifier(const verifier::VerifierSet& verifiers, const PromptReco
   }
 }
 
-EvalResult evaluate(const Policy& policy,
+EvalResult evaluate(const policy::Policy& policy,
                     const verifier::VerifierSet& verifiers,
                     const data::EvalSet& split,
                     const EvalJob& job,
@@ -148,11 +149,12 @@ EvalResult evaluate(const Policy& policy,
   std::string last_error;
   for (size_t begin = 0; begin < split.records.size(); begin += kChunk) {
     const size_t end = std::min(split.records.size(), begin + kChunk);
-    std::vector<EncodedPrompt> prompts;
+    std::vector<std::shared_ptr<const EncodedPrompt>> prompts;
     for (size_t i = begin; i < end; ++i) {
       try {
         check_row_verifier(verifiers, *split.records[i]);
-        prompts.push_back(policy.encoder->encode(split.records[i]));
+        prompts.push_back(std::make_shared<const EncodedPrompt>(
+            policy.encoder()->encode(split.records[i])));
       } catch (const data::RecordError& error) {
         core::warn("bad row: ", error.what());
         ++result.num_rejected;

@@ -40,7 +40,7 @@ TORCH_LIBRARY(sgrpo, m) {
   m.def(
       "sample_tokens(Tensor logits, Tensor uniform, Tensor masked_ids, float temperature, float "
       "top_p, int top_k,"
-      " bool greedy) -> (Tensor ids, Tensor logprobs)");
+      " bool greedy) -> (Tensor ids, Tensor logprobs, Tensor entropy)");
 
   // Layers of a block. x [N,D] or [T,heads,E]; computed in f32.
   m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");

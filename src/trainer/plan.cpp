@@ -13,7 +13,7 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/image/processor.h"
 #include "sgrpo/model/model.h"
-#include "sgrpo/rollout/rollout.h"
+#include "sgrpo/policy/policy.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -178,7 +178,7 @@ class Planner {
 
   void add_rollout() {
     const int64_t group = config_.rollout.group_size, longest = config_.rollout.max_new_tokens;
-    const int64_t limit = rollout::SamplingOptions().max_batch_rows;
+    const int64_t limit = policy::kMaxBatchRows;
     const int64_t prompts =
         std::min(config_.trainer.prompts_per_step, std::max<int64_t>(1, limit / group));
     const int64_t slots = prompts * (prompt_tokens_ + group * longest);

@@ -1,11 +1,16 @@
 #include "sgrpo/core/check.h"
 #include "sgrpo/types/encoded_prompt.h"
+#include "sgrpo/types/loss_batch.h"
+#include "sgrpo/types/parameter_arena.h"
 #include "sgrpo/types/rollout_group.h"
 #include "sgrpo/types/train_batch.h"
+#include "sgrpo/types/train_row.h"
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace sgrpo {
 namespace {
@@ -110,33 +115,58 @@ void PackedTokens::validate() const {
   TORCH_CHECK_VALUE(next == tokens, "segments cover ", next, " of ", tokens, " tokens");
 }
 
-void TrainBatch::validate() const {
-  input.validate();
-  const int64_t tokens = labels.defined() ? labels.size(0) : 0;
-  check_vector(labels, "labels", tokens, at::kLong, "M");
-  check_vector(logit_rows, "logit_rows", tokens, at::kLong, "M");
-  check_vector(sequence_index, "sequence_index", tokens, at::kLong, "M");
-  check_vector(loss_mask, "loss_mask", tokens, at::kBool, "M");
-  check_vector(advantages, "advantages", tokens, at::kFloat, "M");
-  check_vector(is_injected, "is_injected", tokens, at::kBool, "M");
-  if (old_logprobs.defined()) check_vector(old_logprobs, "old_logprobs", tokens, at::kFloat, "M");
-  if (ref_logprobs.defined()) check_vector(ref_logprobs, "ref_logprobs", tokens, at::kFloat, "M");
-  if (sampler_logprobs.defined())
-    check_vector(sampler_logprobs, "sampler_logprobs", tokens, at::kFloat, "M");
-  check_vector(cu_seqlens,
-               "cu_seqlens",
-               static_cast<int64_t>(group_of_sequence.size()) + 1,
-               at::kInt,
-               "B+1");
-  TORCH_CHECK_VALUE(cu_seqlens[-1].item<int64_t>() == tokens,
+at::Tensor LossBatch::in_loss() const { return weight != 0; }
+
+void LossBatch::validate() const {
+  const int64_t decisions = sequence_index.defined() ? sequence_index.size(0) : 0;
+  const auto check = [&](const at::Tensor& tensor, const char* name, at::ScalarType dtype) {
+    check_vector(tensor, name, decisions, dtype, "M");
+  };
+  check(sequence_index, "sequence_index", at::kLong);
+  if (labels.defined()) check(labels, "labels", at::kLong);
+  check(weight, "weight", at::kFloat);
+  check(advantages, "advantages", at::kFloat);
+  check(is_injected, "is_injected", at::kBool);
+  if (old_logprobs.defined()) check(old_logprobs, "old_logprobs", at::kFloat);
+  if (ref_logprobs.defined()) check(ref_logprobs, "ref_logprobs", at::kFloat);
+  if (sampler_logprobs.defined()) check(sampler_logprobs, "sampler_logprobs", at::kFloat);
+  if (unit.defined()) check(unit, "unit", at::kLong);
+  check_vector(cu_seqlens, "cu_seqlens", static_cast<int64_t>(group.size()) + 1, at::kInt, "B+1");
+  TORCH_CHECK_VALUE(cu_seqlens[-1].item<int64_t>() == decisions,
                     "cu_seqlens ends at ",
                     cu_seqlens[-1].item<int64_t>(),
                     ", expected M = ",
-                    tokens);
-  TORCH_CHECK_VALUE(num_loss_tokens_global >= loss_mask.sum().item<int64_t>(),
-                    "num_loss_tokens_global is ",
-                    num_loss_tokens_global,
-                    ", smaller than this micro-batch's own count");
+                    decisions);
+}
+
+TrainRow completion_row(std::shared_ptr<const EncodedPrompt> prompt,
+                        const std::vector<int64_t>& completion_ids) {
+  SGRPO_CHECK(!completion_ids.empty(), "a completion has no tokens");
+  TrainRow row;
+  const int64_t last_of_prompt = prompt->num_tokens() - 1;
+  row.prompt = std::move(prompt);
+  row.own_ids.assign(completion_ids.begin(), completion_ids.end() - 1);
+  row.decisions.resize(completion_ids.size());
+  for (size_t t = 0; t < completion_ids.size(); ++t) {
+    row.decisions[t].reads = last_of_prompt + static_cast<int64_t>(t);
+    row.decisions[t].label = completion_ids[t];
+  }
+  return row;
+}
+
+int64_t ParameterArena::num_values() const {
+  int64_t count = 0;
+  for (const ParameterSegment& segment : segments) count += segment.weight.numel();
+  return count;
+}
+
+double GroupMember::advantage() const {
+  if (advantages.empty()) return 0.0;
+  const bool is_one = std::all_of(
+      advantages.begin(), advantages.end(), [&](double a) { return a == advantages.front(); });
+  if (is_one) return advantages.front();
+  return std::accumulate(advantages.begin(), advantages.end(), 0.0) /
+         static_cast<double>(advantages.size());
 }
 
 void RolloutGroup::validate() const {
@@ -157,7 +187,17 @@ void RolloutGroup::validate() const {
                 " tokens");
     member.verdict.validate();
     SGRPO_CHECK(
-        std::isfinite(member.advantage), "prompt ", prompt_index, ": advantage is not finite");
+        member.advantages.empty() || member.advantages.size() == completion.token_ids.size(),
+        "prompt ",
+        prompt_index,
+        ": ",
+        member.advantages.size(),
+        " advantages for ",
+        completion.token_ids.size(),
+        " tokens");
+    for (const double advantage : member.advantages) {
+      SGRPO_CHECK(std::isfinite(advantage), "prompt ", prompt_index, ": advantage is not finite");
+    }
   }
 }
 

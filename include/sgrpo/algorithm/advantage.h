@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,25 +12,57 @@
 
 namespace sgrpo::algorithm {
 
-/// An advantage estimator: fills `advantage` of every member; invalid members get 0 and take no
-/// part.
+/// What must be scored, over the injected groups, before a method can do its work.
+struct Needs {
+  bool old_logprobs = false;  // under the rollout policy, by the trainer's forward
+  bool ref_logprobs = false;  // under the KL reference
+
+  Needs operator|(const Needs& other) const {
+    return {.old_logprobs = old_logprobs || other.old_logprobs,
+            .ref_logprobs = ref_logprobs || other.ref_logprobs};
+  }
+};
+
+/// An advantage estimator: fills `advantages` of every member from `reward()`; invalid members get
+/// 0 and take no part.
 class Estimator {
  public:
   virtual ~Estimator() = default;
-  virtual std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const = 0;
+  /// Sums over this rank's groups that must be added over all ranks before `finish`.
+  virtual std::vector<double> local(const std::vector<RolloutGroup>& /*groups*/) const {
+    return {};
+  }
+  /// `sums`: what `local` gave, over all ranks.
+  virtual std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
+                                           const std::vector<double>& sums) const = 0;
+  virtual Needs needs() const { return {}; }
   /// Whether a group of one member is legal.
   virtual bool allows_single() const { return false; }
-  /// Names of the keys that it reads from algorithm.params.
+  /// Whether it takes the KL of `kl_place: reward` token by token itself.
+  virtual bool takes_token_kl() const { return false; }
+  /// Names of the keys that it reads from algorithm.params.estimator.
   virtual std::vector<std::string> param_names() const { return {}; }
 };
 
-/// Advantages of all groups by `options.estimator`, then injection's fail_weight on the negative
-/// advantages of injected groups (this breaks the zero sum on purpose).
+/// Adds host numbers over all ranks.
+using SumOverRanks = std::function<std::vector<double>(std::vector<double>)>;
+
+/// Advantages of all groups by `options.estimator`.
 /// Throws: core::UserError for an unknown estimator; c10::ValueError for a group of one member
 /// where neither the estimator nor injection.mode append makes sense of it
 std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                                              const AlgorithmOptions& options,
-                                             const InjectionOptions& injection);
+                                             const InjectionOptions& injection,
+                                             const SumOverRanks& sum);
+
+/// injection.fail_weight on the negative advantages of injected groups (this breaks the zero sum on
+/// purpose).
+std::vector<RolloutGroup> weigh_failures(std::vector<RolloutGroup> groups,
+                                         const InjectionOptions& injection);
+
+/// Whether rewards differ: max - min > max(min_spread, 1e-12 max(1, |max|)). The one rule for
+/// advantages, filters and metrics; weighted sums that should be equal differ by an ulp.
+bool has_spread(const std::vector<double>& rewards, double min_spread);
 
 /// What the configuration's field list cannot say: names of estimator and loss, keys of `params`,
 /// group size, combinations of injection switches.

@@ -8,7 +8,8 @@
 #include <ATen/core/Tensor.h>
 
 #include "sgrpo/algorithm/options.h"
-#include "sgrpo/types/train_batch.h"
+#include "sgrpo/core/rng.h"
+#include "sgrpo/types/loss_batch.h"
 
 namespace sgrpo::algorithm {
 
@@ -19,7 +20,7 @@ struct LossStats {
   enum Index : int64_t {
     kLoss,  // this micro-batch's share of the loss (shares of one optimizer step add up to its
             // loss)
-    kSampledTokens,      // loss tokens of sampled members
+    kSampledTokens,      // decisions of sampled members
     kKl,                 // sum of the KL estimator over sampled tokens (0 without reference)
     kEntropy,            // sum of entropies over sampled tokens
     kClipLow,            // tokens whose ratio is clipped below (A < 0), over all loss tokens
@@ -48,20 +49,48 @@ struct ClipFlags {
   at::Tensor high;
 };
 
-/// One token loss (clipped, ...). Inputs are [M], dtype of policy_logprobs (f32, or f64 in tests).
-/// Returns the per-token loss [M] before the KL and entropy terms and before aggregation. Masked
-/// tokens arrive with log-probs and advantages of 0; what is returned for them is ignored.
+/// What a loss knows of the optimizer step around its micro-batch.
+struct StepContext {
+  int64_t step = 1;   // of the run, from 1
+  int64_t steps = 1;  // of the run in all
+  Denominators denominators;
+  /// Sums over all micro-batches and ranks of what the loss declared: [num_statistics] f64 on the
+  /// log-probs' device; undefined if it declared none.
+  at::Tensor statistics;
+  core::RandomKey key;  // seed and step, for losses that draw
+};
+
+/// What a loss reads, [M] each, dtype of the policy's log-probs (f32, or f64 in tests). Decisions
+/// outside the loss are neutral: log-probs, entropy and advantage 0, whatever they held.
+struct LossInputs {
+  at::Tensor policy;   // with gradient
+  at::Tensor old;      // injected decisions by injection.gt_old_logprob
+  at::Tensor entropy;  // with gradient if the entropy is part of the loss
+  LossBatch batch;     // advantages, reference and sampler log-probs converted and masked
+  StepContext context;
+};
+
+/// One token loss (clipped, ...).
 class TokenLoss {
  public:
   virtual ~TokenLoss() = default;
-  virtual at::Tensor token_loss(const at::Tensor& policy_logprobs,
-                                const at::Tensor& old_logprobs,
-                                const TrainBatch& batch) const = 0;
-  /// For the clip_ratio metrics; a loss that does not clip reports none.
-  virtual ClipFlags clip_flags(const at::Tensor& policy_logprobs,
-                               const at::Tensor& old_logprobs,
-                               const TrainBatch& batch) const;
-  /// Names of the keys that it reads from algorithm.params.
+  /// The loss of each decision [M] before the KL and entropy terms and before aggregation; what is
+  /// returned outside the loss is ignored.
+  virtual at::Tensor token_loss(const LossInputs& inputs) const = 0;
+  /// For the clip_ratio metrics (`inputs` detached); a loss that does not clip reports none.
+  virtual ClipFlags clip_flags(const LossInputs& inputs) const;
+  /// Whether a member whose advantage is 0 changes parameters; if none does, groups without any
+  /// other member are not packed.
+  virtual bool learns_without_advantage() const { return false; }
+  /// Whether a group must lie in one micro-batch as a whole.
+  virtual bool needs_whole_groups() const { return false; }
+  /// Whether it is a part of a step only, never `algorithm.loss`.
+  virtual bool is_part_only() const { return false; }
+  /// Sums over a micro-batch that this loss needs over the whole optimizer step before its first
+  /// backward: [num_statistics] f64. Asked for without gradient, once per micro-batch.
+  virtual int64_t num_statistics() const { return 0; }
+  virtual at::Tensor statistics(const LossInputs& inputs) const;
+  /// Names of the keys that it reads from algorithm.params.loss.
   virtual std::vector<std::string> param_names() const { return {}; }
 };
 struct LossSettings {
@@ -71,17 +100,17 @@ struct LossSettings {
       1.0;  // resolved: algorithm.aggregation_constant or rollout.max_new_tokens
 };
 
-/// The whole policy loss of a micro-batch:
-///   sum over loss tokens of weight * (token loss + kl_coef KL - entropy_coef entropy)
-/// with weights from global denominators, so that micro-batches add up to one batch:
-///   token_mean                1 / num_loss_tokens_global
-///   seq_mean_token_mean       1 / (num_sequences_global * tokens of the sequence)
-///   seq_mean_token_sum        1 / num_sequences_global
-///   seq_mean_token_sum_const  1 / (num_sequences_global * aggregation_constant)
+/// The whole loss of a micro-batch:
+///   sum over decisions of weight * share * (token loss + kl_coef KL - entropy_coef entropy)
+/// with shares from global denominators, so that micro-batches add up to one batch:
+///   token_mean                1 / decisions
+///   seq_mean_token_mean       1 / (sequences * decisions of the sequence)
+///   seq_mean_token_sum        1 / sequences
+///   seq_mean_token_sum_const  1 / (sequences * aggregation_constant)
 ///
 /// Old log-prob of injected tokens (`injection.gt_old_logprob`): current_detached makes their ratio
-/// exactly 1; pi_old_score takes batch.old_logprobs; one takes 0, so the ratio is p. Without
-/// batch.old_logprobs every token's ratio is 1. Log-ratios are clamped to +-20 before exp.
+/// exactly 1; pi_old_score takes batch.old_logprobs; one takes 0, so the ratio is p. A
+/// decision without an old log-prob has ratio 1. Log-ratios are clamped to +-20 before exp.
 ///
 /// `injection.gt_shape` replaces the ratio on injected tokens: their loss is -A F(p) with
 /// dF/dlog p = c(p), the coefficient on the gradient of the log-prob:
@@ -90,21 +119,23 @@ struct LossSettings {
 ///   phi               c = p (1 - p)          F = p - p^2 / 2
 ///
 /// The KL term needs batch.ref_logprobs; with gt_kl false it leaves injected tokens out.
-/// Shapes: policy_logprobs [M] with gradient, entropy [M] (with gradient iff entropy_coef > 0)
 /// Throws: core::UserError for an unknown loss; c10::ValueError for shapes or a missing reference
 /// Source: arXiv 2402.03300 (clip, k3); 2504.14945, 2512.17636, 2508.11408 (shapes)
-LossResult policy_loss(const at::Tensor& policy_logprobs,
-                       const at::Tensor& entropy,
-                       const TrainBatch& batch,
-                       const LossSettings& settings);
+LossResult batch_loss(const Scores& scores,
+                      const LossBatch& batch,
+                      const LossSettings& settings,
+                      const StepContext& context);
 
-/// SFT: sum over loss tokens of (-log p + kl_coef KL) / num_loss_tokens_global, whatever
-/// `aggregation` says: micro-batches of unequal lengths add up to the full batch. In its stats
-/// every loss token counts as sampled. Shapes: as policy_loss
-LossResult sft_loss(const at::Tensor& policy_logprobs,
-                    const at::Tensor& entropy,
-                    const TrainBatch& batch,
-                    const LossSettings& settings);
+/// What the configured loss declared, summed over this micro-batch: [num_statistics] f64, without
+/// gradient; undefined if it declares nothing.
+at::Tensor loss_statistics(const Scores& scores,
+                           const LossBatch& batch,
+                           const LossSettings& settings,
+                           const StepContext& context);
+
+/// Settings of supervised steps under `settings`: loss `sft`, normalised over all decisions of the
+/// optimizer step whatever `aggregation` says, no entropy term; its KL term stays.
+LossSettings sft_settings(LossSettings settings);
 
 /// k1 = -d, k2 = d^2/2, k3 = e^d - d - 1 with d = ref - policy (clamped to +-20). Shapes: [M], [M]
 /// -> [M].

@@ -8,7 +8,7 @@
 
 #include "sgrpo/data/stream.h"
 #include "sgrpo/eval/options.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/policy.h"
 #include "sgrpo/types/rollout_group.h"
 #include "sgrpo/types/step_report.h"
 #include "sgrpo/verifier/verifier.h"
@@ -20,8 +20,6 @@ struct EvalJob {
   EvalOptions options;
   int64_t max_new_tokens = 256;
   uint64_t seed = 0;
-  double top_p = 1.0;
-  int64_t top_k = 0;
 };
 
 /// Rows of a split with their verdicts, as `eval --output` writes them.
@@ -41,7 +39,7 @@ void check_row_verifier(const verifier::VerifierSet& verifiers, const PromptReco
 
 /// Evaluates one split. Bad rows are reported and left out; samples whose verifier failed are left
 /// out of the means. Source of pass@k: arXiv 2107.03374, eq. 1 (unbiased estimator).
-EvalResult evaluate(const Policy& policy,
+EvalResult evaluate(const policy::Policy& policy,
                     const verifier::VerifierSet& verifiers,
                     const data::EvalSet& split,
                     const EvalJob& job,

@@ -46,18 +46,28 @@ at::Tensor group_advantage(const at::Tensor& rewards,
                            Deviation std,
                            double eps);
 
-/// Samples one token per row and gives its log-probability under the full (masked, tempered)
-/// distribution. Shapes:  logits [B,V] f32, uniform [B] f64 in [0,1), masked_ids [Z] i64 -> ids [B]
-/// i64, logprobs [B] f32 Formula: temperature divides the logits; top_k, then top_p restrict the
-/// choice (ties at the border stay), never the
-///          reported log-probability; greedy takes the largest logit (lowest id on ties)
-std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
-                                                 const at::Tensor& uniform,
-                                                 const at::Tensor& masked_ids,
-                                                 double temperature,
-                                                 double top_p,
-                                                 int64_t top_k,
-                                                 bool greedy);
+/// How tokens are drawn.
+struct SampleOptions {
+  double temperature = 1.0;  // divides the logits
+  double top_p = 1.0;
+  int64_t top_k = 0;
+  bool greedy = false;  // the largest logit, the lowest id on ties
+};
+
+/// What was drawn, one entry a row.
+struct SampledTokens {
+  at::Tensor ids;       // [B] i64
+  at::Tensor logprobs;  // [B] f32, nats, under the full (masked, tempered) distribution
+  at::Tensor entropy;   // [B] f32, nats, of that distribution
+};
+
+/// Samples one token per row. top_k, then top_p restrict the choice (ties at the border stay),
+/// never the reported log-probability.
+/// Shapes:  logits [B,V] f32, uniform [B] f64 in [0,1), masked_ids [Z] i64 -> [B] each, on the CPU
+SampledTokens sample_tokens(const at::Tensor& logits,
+                            const at::Tensor& uniform,
+                            const at::Tensor& masked_ids,
+                            const SampleOptions& options);
 
 /// Rows of a table. The gradient of the table is summed in f32 and is f32, whatever its type.
 /// Shapes:  weight [V,D], ids [...] i64 -> [..., D]

@@ -1,62 +1,32 @@
-// Prompts -> groups of completions, with log-probs under the sampling policy. No gradients here.
+// Prompts -> groups of completions, with log-probs under the sampling policy. Tokens only, no
+// gradients.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <set>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
 #include "sgrpo/model/model.h"
-#include "sgrpo/types/rollout_group.h"
+#include "sgrpo/types/sampling.h"
 
 namespace sgrpo::rollout {
-
-/// How completions are sampled.
-struct SamplingOptions {
-  int64_t group_size = 1;
-  int64_t max_new_tokens = 128;
-  double temperature = 1.0;
-  double top_p = 1.0;
-  int64_t top_k = 0;
-  bool greedy = false;
-  bool ignore_eos = false;
-  uint64_t seed = 0;
-  int64_t step = 0;                    // part of the key of every random number
-  int64_t max_batch_rows = 256;        // completions decoded at a time; results do not depend on it
-  std::vector<int64_t> end_token_ids;  // any of them ends a completion and is kept
-  std::vector<int64_t> masked_ids;     // never sampled, -inf in every log-prob
-  int64_t weight_version = 0;
-};
-
-/// One prompt to complete.
-struct SamplingRequest {
-  const EncodedPrompt* prompt = nullptr;
-  int64_t prompt_index = 0;
-};
-
-/// Samples a group per prompt: vision and prefill once per prompt, then all live completions of all
-/// prompts decode together; finished ones leave. A completion is a function of (seed, step,
-/// prompt_index, sample_index) and the weights. `progress(tokens)` is called after every decode
-/// step; a requested stop ends with core::Interrupted.
-std::vector<RolloutGroup> sample_groups(const model::Model& model,
-                                        const std::vector<SamplingRequest>& requests,
-                                        const SamplingOptions& options,
-                                        const std::function<void(int64_t)>& progress = {});
 
 /// Ids that must never be sampled: image and video placeholders and ids >= tokenizer_size.
 std::vector<int64_t> sampling_mask(const model::ModelSpec& spec, int64_t tokenizer_size);
 
-/// Log-probs and entropies of every loss token of a micro-batch: [M] f32 each, with gradient unless
-/// under NoGradGuard.
-struct Scores {
-  at::Tensor logprobs;
-  at::Tensor entropy;
+/// What all requests of a call share.
+struct DecodeOptions {
+  std::vector<int64_t> masked_ids;  // of requests with sampling_mask: -inf in every log-prob
+  int64_t max_batch_rows = 256;     // completions decoded at a time
 };
-Scores score(const model::Model& model,
-             const TrainBatch& batch,
-             const at::Tensor& masked_ids,
-             double temperature);
+
+/// Samples a group per request: vision and prefill once per prompt, then all live completions of as
+/// many requests as `max_batch_rows` allow decode together; finished ones leave. `finished` takes a
+/// group when its last completion ends; texts are not filled. A requested stop ends with
+/// core::Interrupted. Throws core::ContractError for options out of range, core::RunError for
+/// logits that are no numbers.
+void sample(const model::Model& model,
+            const std::vector<SamplingRequest>& requests,
+            const DecodeOptions& options,
+            const GroupSink& finished);
 
 }  // namespace sgrpo::rollout

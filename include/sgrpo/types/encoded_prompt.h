@@ -39,12 +39,10 @@ struct EncodedPrompt {
 
 /// The prompts of one step, in order.
 struct PromptBatch {
-  std::vector<EncodedPrompt> prompts;
-  std::vector<int64_t>
-      prompt_index;  // key of each prompt's randomness: its position in the data stream
-  int64_t num_rejected_rows = 0;  // bad rows replaced while this batch was read
-  int64_t epoch_numerator = 0;    // rows read so far
-  double epoch = 0.0;
+  std::vector<std::shared_ptr<const EncodedPrompt>> prompts;
+  /// Key of each prompt's randomness: its position in the data stream.
+  std::vector<int64_t> prompt_index;
+  double epoch = 0.0;  // rows read so far, over all rows
 };
 
 }  // namespace sgrpo

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,23 +26,41 @@ struct Completion {
   std::vector<int64_t> token_ids;  // [L], end token included when finish_reason is kStop
   std::vector<float>
       sampler_logprobs;  // [L] nats; empty for an injected member or an unscored recording
-  std::string text;      // decoded without the end token
+  double entropy_sum = 0.0;  // nats, over its tokens: of the distribution that the sampler saw, at
+                             // its temperature and mask, before top-k and top-p
+  std::string text;          // decoded without the end token
   FinishReason finish_reason = FinishReason::kStop;
   Origin origin = Origin::kSampled;
-  int64_t sample_index = -1;   // its key inside the group; -1 for the ground truth
-  int64_t weight_version = 0;  // number of optimizer updates behind the sampling weights
+  int64_t sample_index = -1;  // its key inside the group; -1 for the ground truth
 };
 
-/// One member: completion, verdict and, later, advantage.
+/// Log-probs of a member's tokens [L] that were asked for before advantages; empty = not scored.
+struct MemberScores {
+  std::vector<float> old_logprobs;  // under the rollout policy, by the trainer's forward
+  std::vector<float> ref_logprobs;  // under the KL reference
+};
+
+/// One member: completion, verdict and, later, shaped reward, scores and advantages.
 struct GroupMember {
   Completion completion;
   Verdict verdict;
-  double advantage = 0.0;  // f64; 0 for invalid members
+  std::optional<double> shaped_reward;  // what advantages use, where shaping changed it
+  MemberScores scores;
+  std::vector<double> advantages;  // [L] f64, one a token; empty before the estimator
+
+  /// The reward that advantages use.
+  double reward() const { return shaped_reward.value_or(verdict.reward); }
+  /// One advantage for all tokens.
+  void set_advantage(double advantage) {
+    advantages.assign(completion.token_ids.size(), advantage);
+  }
+  /// The mean over its tokens; 0 before the estimator.
+  double advantage() const;
 };
 
 /// One prompt's group. `members` take part in the loss; a replaced victim moves to `replaced`.
 struct RolloutGroup {
-  const EncodedPrompt* prompt = nullptr;  // not owned; outlives the step
+  std::shared_ptr<const EncodedPrompt> prompt;
   int64_t prompt_index = 0;
   std::vector<GroupMember> members;     // G, or G+1 after append
   std::optional<GroupMember> replaced;  // the victim of an injection in replace mode

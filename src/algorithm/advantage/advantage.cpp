@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/common/spread.h"
+
 namespace sgrpo::algorithm {
 
 std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                                              const AlgorithmOptions& options,
-                                             const InjectionOptions& injection) {
+                                             const InjectionOptions& injection,
+                                             const SumOverRanks& sum) {
   const auto estimator = EstimatorRegistry::get("estimator", options.estimator)(options);
   // With append, a group of one has a partner whenever it needs one.
   const bool allows_single = estimator->allows_single() || injection.can_append();
@@ -19,11 +22,19 @@ std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                       "rollout.group_size >= 2 for estimator ",
                       options.estimator);
   }
-  groups = estimator->compute(std::move(groups));
+  const std::vector<double> sums = sum(estimator->local(groups));
+  return estimator->finish(std::move(groups), sums);
+}
+
+std::vector<RolloutGroup> weigh_failures(std::vector<RolloutGroup> groups,
+                                         const InjectionOptions& injection) {
+  if (injection.fail_weight == 1.0) return groups;
   for (RolloutGroup& group : groups) {
     if (!group.is_injected) continue;
     for (GroupMember& member : group.members) {
-      if (member.advantage < 0) member.advantage *= injection.fail_weight;
+      for (double& advantage : member.advantages) {
+        if (advantage < 0) advantage *= injection.fail_weight;
+      }
     }
   }
   return groups;

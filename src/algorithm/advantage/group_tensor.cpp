@@ -12,7 +12,7 @@ GroupTensor to_tensor(const std::vector<RolloutGroup>& groups) {
   for (int64_t p = 0; p < rows; ++p) {
     const auto& members = groups[static_cast<size_t>(p)].members;
     for (size_t i = 0; i < members.size(); ++i) {
-      rewards[p][static_cast<int64_t>(i)] = members[i].verdict.reward;
+      rewards[p][static_cast<int64_t>(i)] = members[i].reward();
       valid[p][static_cast<int64_t>(i)] = members[i].verdict.is_valid();
     }
   }
@@ -25,7 +25,7 @@ std::vector<RolloutGroup> with_advantages(std::vector<RolloutGroup> groups,
   for (size_t p = 0; p < groups.size(); ++p) {
     auto& members = groups[p].members;
     for (size_t i = 0; i < members.size(); ++i) {
-      members[i].advantage = values[static_cast<int64_t>(p)][static_cast<int64_t>(i)];
+      members[i].set_advantage(values[static_cast<int64_t>(p)][static_cast<int64_t>(i)]);
     }
   }
   return groups;

@@ -11,7 +11,8 @@ class Grpo final : public Estimator {
  public:
   explicit Grpo(const AlgorithmOptions& options) : std_(options.std), eps_(options.std_eps) {}
 
-  std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
+  std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
+                                   const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
     const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_);
     return with_advantages(std::move(groups), advantages);

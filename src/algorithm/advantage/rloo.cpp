@@ -11,7 +11,8 @@ class Rloo final : public Estimator {
  public:
   explicit Rloo(const AlgorithmOptions& /*options*/) {}
 
-  std::vector<RolloutGroup> compute(std::vector<RolloutGroup> groups) const override {
+  std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
+                                   const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
     const at::Tensor centred =
         ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0);

@@ -10,23 +10,19 @@ class Cispo final : public TokenLoss {
   explicit Cispo(const LossSettings& settings)
       : high_(1 + settings.algorithm.clip_high), clips_injected_(settings.injection.gt_clip) {}
 
-  at::Tensor token_loss(const at::Tensor& policy_logprobs,
-                        const at::Tensor& old_logprobs,
-                        const TrainBatch& batch) const override {
-    const at::Tensor ratio = ratio_of(policy_logprobs.detach(), old_logprobs);
-    const at::Tensor weight = at::where(is_above(ratio, batch), high_, ratio);
-    return -weight * batch.advantages * policy_logprobs;
+  at::Tensor token_loss(const LossInputs& inputs) const override {
+    const at::Tensor ratio = ratio_of(inputs.policy.detach(), inputs.old);
+    const at::Tensor weight = at::where(is_above(ratio, inputs.batch), high_, ratio);
+    return -weight * inputs.batch.advantages * inputs.policy;
   }
 
-  ClipFlags clip_flags(const at::Tensor& policy_logprobs,
-                       const at::Tensor& old_logprobs,
-                       const TrainBatch& batch) const override {
-    const at::Tensor above = is_above(ratio_of(policy_logprobs, old_logprobs), batch);
-    return {.low = at::zeros_like(above), .high = above & (batch.advantages != 0)};
+  ClipFlags clip_flags(const LossInputs& inputs) const override {
+    const at::Tensor above = is_above(ratio_of(inputs.policy, inputs.old), inputs.batch);
+    return {.low = at::zeros_like(above), .high = above & (inputs.batch.advantages != 0)};
   }
 
  private:
-  at::Tensor is_above(const at::Tensor& ratio, const TrainBatch& batch) const {
+  at::Tensor is_above(const at::Tensor& ratio, const LossBatch& batch) const {
     const at::Tensor above = ratio > high_;
     return clips_injected_ ? above : above & ~batch.is_injected;
   }

@@ -13,11 +13,9 @@ class Clipped final : public TokenLoss {
         dual_(settings.algorithm.clip_dual),
         clips_injected_(settings.injection.gt_clip) {}
 
-  at::Tensor token_loss(const at::Tensor& policy_logprobs,
-                        const at::Tensor& old_logprobs,
-                        const TrainBatch& batch) const override {
-    const at::Tensor ratio = ratio_of(policy_logprobs, old_logprobs);
-    const at::Tensor& advantages = batch.advantages;
+  at::Tensor token_loss(const LossInputs& inputs) const override {
+    const at::Tensor ratio = ratio_of(inputs.policy, inputs.old);
+    const at::Tensor& advantages = inputs.batch.advantages;
     const at::Tensor plain = ratio * advantages;
     const at::Tensor clipped = ratio.clamp(low_, high_) * advantages;
     // where() keeps the whole gradient on the plain branch at ties; minimum() would split it.
@@ -26,18 +24,16 @@ class Clipped final : public TokenLoss {
       const at::Tensor bound = *dual_ * advantages;
       objective = at::where((advantages < 0) & (objective < bound), bound, objective);
     }
-    if (!clips_injected_) objective = at::where(batch.is_injected, plain, objective);
+    if (!clips_injected_) objective = at::where(inputs.batch.is_injected, plain, objective);
     return -objective;
   }
 
-  ClipFlags clip_flags(const at::Tensor& policy_logprobs,
-                       const at::Tensor& old_logprobs,
-                       const TrainBatch& batch) const override {
-    const at::Tensor ratio = ratio_of(policy_logprobs, old_logprobs);
+  ClipFlags clip_flags(const LossInputs& inputs) const override {
+    const at::Tensor ratio = ratio_of(inputs.policy, inputs.old);
     const at::Tensor exempt =
-        clips_injected_ ? at::zeros_like(batch.is_injected) : batch.is_injected;
-    return {.low = (ratio < low_) & (batch.advantages < 0) & ~exempt,
-            .high = (ratio > high_) & (batch.advantages > 0) & ~exempt};
+        clips_injected_ ? at::zeros_like(inputs.batch.is_injected) : inputs.batch.is_injected;
+    return {.low = (ratio < low_) & (inputs.batch.advantages < 0) & ~exempt,
+            .high = (ratio > high_) & (inputs.batch.advantages > 0) & ~exempt};
   }
 
  private:

@@ -13,32 +13,27 @@ class Gspo final : public TokenLoss {
         high_(1 + settings.algorithm.clip_high),
         clips_injected_(settings.injection.gt_clip) {}
 
-  at::Tensor token_loss(const at::Tensor& policy_logprobs,
-                        const at::Tensor& old_logprobs,
-                        const TrainBatch& batch) const override {
-    const at::Tensor ratio = sequence_ratio(policy_logprobs, old_logprobs, batch);
-    const at::Tensor plain = ratio * batch.advantages;
-    const at::Tensor clipped = ratio.clamp(low_, high_) * batch.advantages;
+  at::Tensor token_loss(const LossInputs& inputs) const override {
+    const at::Tensor ratio = sequence_ratio(inputs);
+    const at::Tensor plain = ratio * inputs.batch.advantages;
+    const at::Tensor clipped = ratio.clamp(low_, high_) * inputs.batch.advantages;
     const at::Tensor objective = at::where(plain <= clipped, plain, clipped);
-    return -(clips_injected_ ? objective : at::where(batch.is_injected, plain, objective));
+    return -(clips_injected_ ? objective : at::where(inputs.batch.is_injected, plain, objective));
   }
 
-  ClipFlags clip_flags(const at::Tensor& policy_logprobs,
-                       const at::Tensor& old_logprobs,
-                       const TrainBatch& batch) const override {
-    const at::Tensor ratio = sequence_ratio(policy_logprobs, old_logprobs, batch);
+  ClipFlags clip_flags(const LossInputs& inputs) const override {
+    const at::Tensor ratio = sequence_ratio(inputs);
     const at::Tensor exempt =
-        clips_injected_ ? at::zeros_like(batch.is_injected) : batch.is_injected;
-    return {.low = (ratio < low_) & (batch.advantages < 0) & ~exempt,
-            .high = (ratio > high_) & (batch.advantages > 0) & ~exempt};
+        clips_injected_ ? at::zeros_like(inputs.batch.is_injected) : inputs.batch.is_injected;
+    return {.low = (ratio < low_) & (inputs.batch.advantages < 0) & ~exempt,
+            .high = (ratio > high_) & (inputs.batch.advantages > 0) & ~exempt};
   }
 
  private:
-  static at::Tensor sequence_ratio(const at::Tensor& policy_logprobs,
-                                   const at::Tensor& old_logprobs,
-                                   const TrainBatch& batch) {
-    const at::Tensor length = sum_over_sequence(at::ones_like(old_logprobs), batch).clamp_min(1);
-    const at::Tensor mean = sum_over_sequence(policy_logprobs - old_logprobs, batch) / length;
+  static at::Tensor sequence_ratio(const LossInputs& inputs) {
+    const LossBatch& batch = inputs.batch;
+    const at::Tensor length = sum_over_sequence(at::ones_like(inputs.old), batch).clamp_min(1);
+    const at::Tensor mean = sum_over_sequence(inputs.policy - inputs.old, batch) / length;
     return ratio_of(mean, at::zeros_like(mean));
   }
 

@@ -9,10 +9,8 @@ class Reinforce final : public TokenLoss {
  public:
   explicit Reinforce(const LossSettings& /*settings*/) {}
 
-  at::Tensor token_loss(const at::Tensor& policy_logprobs,
-                        const at::Tensor& /*old_logprobs*/,
-                        const TrainBatch& batch) const override {
-    return -batch.advantages * policy_logprobs;
+  at::Tensor token_loss(const LossInputs& inputs) const override {
+    return -inputs.batch.advantages * inputs.policy;
   }
 };
 

@@ -1,4 +1,4 @@
-// The pieces that policy_loss and sft_loss are put together from.
+// The pieces that batch_loss is put together from.
 #pragma once
 
 #include <string>
@@ -12,18 +12,11 @@ namespace sgrpo::algorithm {
 /// exp(policy - old), the log-ratio clamped to +-20.
 at::Tensor ratio_of(const at::Tensor& policy_logprobs, const at::Tensor& old_logprobs);
 
-/// What a loss reads, with masked tokens neutral (log-probs, entropy and advantage 0, whatever they
-/// held) and everything in the log-probs' dtype.
-struct LossInputs {
-  at::Tensor policy;   // [M] with gradient
-  at::Tensor old;      // [M], injected tokens by injection.gt_old_logprob
-  at::Tensor entropy;  // [M]
-  TrainBatch batch;    // advantages and ref_logprobs converted and masked
-};
-LossInputs prepare_inputs(const at::Tensor& policy_logprobs,
-                          const at::Tensor& entropy,
-                          const TrainBatch& batch,
-                          const InjectionOptions& injection);
+/// The inputs of a loss out of a micro-batch's scores. Throws c10::ValueError for shapes.
+LossInputs prepare_inputs(const Scores& scores,
+                          const LossBatch& batch,
+                          const InjectionOptions& injection,
+                          const StepContext& context);
 
 /// -A F(p) on every token, for injection.gt_shape other than none.
 at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
@@ -31,13 +24,13 @@ at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
                        const InjectionOptions& injection);
 
 /// The sum over the loss tokens of each token's own sequence, [M] -> [M].
-at::Tensor sum_over_sequence(const at::Tensor& values, const TrainBatch& batch);
+at::Tensor sum_over_sequence(const at::Tensor& values, const LossBatch& batch);
 
-/// Each token's weight in the loss [M], 0 where masked. The sum over the optimizer step's tokens of
-/// weight * token loss is the loss.
-at::Tensor aggregation_weights(const TrainBatch& batch,
-                               Aggregation aggregation,
-                               double constant,
+/// Each decision's weight times its share of the loss [M], 0 outside the loss. The sum over the
+/// optimizer step's decisions of share * token loss is the loss.
+at::Tensor aggregation_weights(const LossBatch& batch,
+                               const Denominators& denominators,
+                               const LossSettings& settings,
                                at::ScalarType dtype);
 
 /// What the metrics are summed from; [M] each, an undefined tensor counts as 0.
@@ -51,6 +44,6 @@ struct StatsInputs {
   at::Tensor abs_advantage_ratio;
   ClipFlags clip;
 };
-LossStats sum_stats(const StatsInputs& inputs, const at::Tensor& loss_mask);
+LossStats sum_stats(const StatsInputs& inputs, const at::Tensor& in_loss);
 
 }  // namespace sgrpo::algorithm

@@ -11,13 +11,15 @@
 namespace sgrpo::ops {
 namespace {
 
-std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
-                                          const at::Tensor& uniform,
-                                          const at::Tensor& masked_ids,
-                                          double temperature,
-                                          double top_p,
-                                          int64_t top_k,
-                                          bool greedy) {
+using SampleResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+SampleResult sample(const at::Tensor& logits,
+                    const at::Tensor& uniform,
+                    const at::Tensor& masked_ids,
+                    double temperature,
+                    double top_p,
+                    int64_t top_k,
+                    bool greedy) {
   TORCH_CHECK_VALUE(logits.dim() == 2, "logits has shape ", logits.sizes(), ", expected [B, V]");
   TORCH_CHECK_VALUE(uniform.dim() == 1 && uniform.size(0) == logits.size(0) &&
                         uniform.scalar_type() == at::kDouble,
@@ -36,7 +38,8 @@ std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
     host = host.index_fill(1, masked, -std::numeric_limits<float>::infinity());
   }
   at::Tensor ids = at::empty({logits.size(0)}, at::kLong),
-             logprobs = at::empty({logits.size(0)}, at::kFloat);
+             logprobs = at::empty({logits.size(0)}, at::kFloat),
+             entropy = at::empty({logits.size(0)}, at::kFloat);
   const at::Tensor draws = uniform.cpu().contiguous();
   kernels::SampleParams params;
   params.logits = host.const_data_ptr<float>();
@@ -48,10 +51,11 @@ std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
   params.greedy = greedy;
   params.ids = ids.data_ptr<int64_t>();
   params.logprobs = logprobs.data_ptr<float>();
+  params.entropy = entropy.data_ptr<float>();
   at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
     kernels::sample_cpu(params, begin, end);
   });
-  return {ids, logprobs};
+  return {ids, logprobs, entropy};
 }
 
 }  // namespace
@@ -59,18 +63,22 @@ std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
 TORCH_LIBRARY_IMPL(sgrpo, CPU, m) { m.impl("sample_tokens", sample); }
 TORCH_LIBRARY_IMPL(sgrpo, CUDA, m) { m.impl("sample_tokens", sample); }
 
-std::tuple<at::Tensor, at::Tensor> sample_tokens(const at::Tensor& logits,
-                                                 const at::Tensor& uniform,
-                                                 const at::Tensor& masked_ids,
-                                                 double temperature,
-                                                 double top_p,
-                                                 int64_t top_k,
-                                                 bool greedy) {
-  using Schema = std::tuple<at::Tensor, at::Tensor>(
+SampledTokens sample_tokens(const at::Tensor& logits,
+                            const at::Tensor& uniform,
+                            const at::Tensor& masked_ids,
+                            const SampleOptions& options) {
+  using Schema = SampleResult(
       const at::Tensor&, const at::Tensor&, const at::Tensor&, double, double, int64_t, bool);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("sgrpo::sample_tokens", "").typed<Schema>();
-  return op.call(logits, uniform, masked_ids, temperature, top_p, top_k, greedy);
+  auto [ids, logprobs, entropy] = op.call(logits,
+                                          uniform,
+                                          masked_ids,
+                                          options.temperature,
+                                          options.top_p,
+                                          options.top_k,
+                                          options.greedy);
+  return {.ids = ids, .logprobs = logprobs, .entropy = entropy};
 }
 
 }  // namespace sgrpo::ops

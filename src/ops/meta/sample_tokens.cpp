@@ -4,7 +4,7 @@
 namespace sgrpo::ops {
 namespace {
 
-std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> sample(const at::Tensor& logits,
                                           const at::Tensor& /*uniform*/,
                                           const at::Tensor& /*masked_ids*/,
                                           double /*temperature*/,
@@ -14,6 +14,7 @@ std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
   TORCH_CHECK_VALUE(logits.dim() == 2, "logits has shape ", logits.sizes(), ", expected [B, V]");
   const auto meta = at::TensorOptions().device(at::kMeta);
   return {at::empty({logits.size(0)}, meta.dtype(at::kLong)),
+          at::empty({logits.size(0)}, meta.dtype(at::kFloat)),
           at::empty({logits.size(0)}, meta.dtype(at::kFloat))};
 }
 

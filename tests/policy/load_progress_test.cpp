@@ -1,4 +1,4 @@
-#include "eval/load_progress.h"
+#include "policy/load_progress.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 #include "testing/scratch.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::policy {
 namespace {
 
 at::Tensor megabytes(const std::string& name) { return at::zeros({std::stoi(name), 250'000}); }
@@ -36,4 +36,4 @@ TEST(LoadProgress, quick_load_is_silent) {
 }
 
 }  // namespace
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::policy

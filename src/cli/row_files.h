@@ -4,28 +4,22 @@
 #include <filesystem>
 #include <optional>
 
-#include "sgrpo/eval/policy.h"
-#include "sgrpo/types/train_batch.h"
+#include "sgrpo/policy/policy.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::cli {
 
-/// Options of `generate`; end ids and masked ids are the policy's.
+/// Options of `generate`; end ids are the policy's.
 struct GenerateOptions {
   int64_t group_size = 1;
-  int64_t max_new_tokens = 128;
-  double temperature = 1.0;
-  double top_p = 1.0;
-  int64_t top_k = 0;
-  bool greedy = false;
+  SamplingOptions sampling;
   bool ignore_eos = false;
   uint64_t seed = 0;
-  int64_t max_batch_rows = 256;
 };
 
 /// Samples completions for every row of `input` and writes {"id", "index", "completion",
 /// "completion_ids", "logprobs", "finish_reason"} to `output`, row by row as they finish. Returns
 /// the number of bad rows ({"id", "error"} rows).
-int64_t generate_file(const Policy& policy,
+int64_t generate_file(const policy::Policy& policy,
                       const std::filesystem::path& input,
                       const std::filesystem::path& output,
                       const GenerateOptions& options);
@@ -41,12 +35,9 @@ struct LogprobOptions {
 /// Scores the completion of every row under the full distribution and writes {"id", "prompt_ids",
 /// "completion_ids", "logprobs", "entropy"}. Returns the number of bad rows. Throws core::UserError
 /// for `grad` with another number of rows.
-int64_t logprobs_file(const Policy& policy,
+int64_t logprobs_file(policy::Policy& policy,
                       const std::filesystem::path& input,
                       const std::filesystem::path& output,
                       const LogprobOptions& options);
 
-/// A packed batch of one prompt and one completion: what `logprobs` scores.
-TrainBatch single_batch(const EncodedPrompt& prompt, const std::vector<int64_t>& completion_ids);
-
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::cli

@@ -2,9 +2,10 @@
 #include <algorithm>
 
 #include "sgrpo/core/log.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/encoder.h"
+#include "sgrpo/model/model.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::policy {
 namespace {
 
 const char* const kTurnEnd = "<|im_end|>";
@@ -147,4 +148,4 @@ std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelF
   return std::make_shared<data::PromptEncoder>(encoder_spec(folder, spec, limits));
 }
 
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::policy

@@ -1,17 +1,17 @@
-#include "sgrpo/eval/generate.h"
+#include "cli/row_files.h"
 
 #include <ATen/ATen.h>
 
 #include <fstream>
+#include <limits>
 #include <variant>
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
-#include "sgrpo/rollout/rollout.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::cli {
 namespace {
 
 using core::Json;
@@ -19,10 +19,13 @@ using core::Json;
 /// Prompts sampled at a time, so that output appears while the run goes on.
 constexpr size_t kRowsAtOnce = 64;
 
+/// A row is scored as a whole, whatever its length.
+constexpr int64_t kWholeRow = std::numeric_limits<int64_t>::max();
+
 /// One line of output a row.
-class RowWriter {
+class RowFileWriter {
  public:
-  explicit RowWriter(const std::filesystem::path& path)
+  explicit RowFileWriter(const std::filesystem::path& path)
       : path_(path), out_(path, std::ios::binary) {
     if (!out_) throw core::RunError(core::str("cannot write ", path.string()));
   }
@@ -44,12 +47,13 @@ class RowWriter {
 };
 
 /// A row ready for the model, or what is wrong with it.
-using EncodedRow = std::variant<EncodedPrompt, data::RecordError>;
+using EncodedRow = std::variant<std::shared_ptr<const EncodedPrompt>, data::RecordError>;
 
-EncodedRow encode_row(const Policy& policy, const data::RowResult& row) {
+EncodedRow encode_row(const policy::Policy& policy, const data::RowResult& row) {
   if (const auto* bad = std::get_if<data::RecordError>(&row)) return *bad;
   try {
-    return policy.encoder->encode(std::make_shared<PromptRecord>(std::get<PromptRecord>(row)));
+    return std::make_shared<const EncodedPrompt>(policy.encoder()->encode(
+        std::make_shared<PromptRecord>(std::get<PromptRecord>(row))));
   } catch (const data::RecordError& error) {
     return error;
   }
@@ -57,11 +61,11 @@ EncodedRow encode_row(const Policy& policy, const data::RowResult& row) {
 
 /// The ids of generation_config.json alone, as transformers has them: a base model's file may leave
 /// out the turn end.
-std::vector<int64_t> end_token_ids(const Policy& policy) {
-  const data::EncoderSpec& spec = policy.encoder->spec();
-  if (spec.end_ids.empty()) return policy.end_token_ids;
-  if (spec.end_ids.size() < policy.end_token_ids.size()) {
-    core::warn(policy.folder->folder().string(),
+std::vector<int64_t> end_token_ids(const policy::Policy& policy) {
+  const data::EncoderSpec& spec = policy.encoder()->spec();
+  if (spec.end_ids.empty()) return policy.end_token_ids();
+  if (spec.end_ids.size() < policy.end_token_ids().size()) {
+    core::warn(policy.where(),
                ": eos_token_id (generation_config.json, else config.json) leaves out the turn end ",
                spec.turn_end_id,
                ", with which a trained completion ends: completions go on after it");
@@ -69,35 +73,23 @@ std::vector<int64_t> end_token_ids(const Policy& policy) {
   return spec.end_ids;
 }
 
-rollout::SamplingOptions sampling_of(const Policy& policy, const GenerateOptions& options) {
-  rollout::SamplingOptions sampling;
-  sampling.group_size = options.group_size;
-  sampling.max_new_tokens = options.max_new_tokens;
-  sampling.temperature = options.temperature;
-  sampling.top_p = options.top_p;
-  sampling.top_k = options.top_k;
-  sampling.greedy = options.greedy;
-  sampling.ignore_eos = options.ignore_eos;
-  sampling.seed = options.seed;
-  sampling.max_batch_rows = options.max_batch_rows;
-  sampling.end_token_ids = end_token_ids(policy);
-  sampling.masked_ids = policy.masked_ids;
+SamplingOptions sampling_of(const policy::Policy& policy, const GenerateOptions& options) {
+  SamplingOptions sampling = options.sampling;
+  if (!options.ignore_eos) sampling.end_token_ids = end_token_ids(policy);
   return sampling;
 }
 
-void write_group(const Policy& policy, const RolloutGroup& group, RowWriter& writer) {
+void write_group(const policy::Policy& policy, const RolloutGroup& group, RowFileWriter& writer) {
   for (int64_t index = 0; index < group.size(); ++index) {
     const Completion& completion = group.members[static_cast<size_t>(index)].completion;
     writer.write(Json{{"id", group.prompt->record->id},
                       {"index", index},
-                      {"completion", policy.encoder->completion_text(completion.token_ids)},
+                      {"completion", policy.encoder()->completion_text(completion.token_ids)},
                       {"completion_ids", completion.token_ids},
                       {"logprobs", completion.sampler_logprobs},
                       {"finish_reason", to_string(completion.finish_reason)}});
   }
 }
-
-at::Tensor ids_tensor(const std::vector<int64_t>& ids) { return at::tensor(ids, at::kLong); }
 
 std::vector<float> floats(const at::Tensor& tensor) {
   const at::Tensor host = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
@@ -105,15 +97,15 @@ std::vector<float> floats(const at::Tensor& tensor) {
 }
 
 /// Ids as given, else those of the text.
-std::vector<int64_t> read_completion(const Policy& policy, const PromptRecord& record) {
+std::vector<int64_t> read_completion(const policy::Policy& policy, const PromptRecord& record) {
   if (core::find(record.columns, "completion_ids") != nullptr)
     return core::get_int_list(record.columns, "completion_ids", "the row");
   if (!record.completion) throw core::UserError("the row has no 'completion' to score");
-  return policy.encoder->completion_ids(*record.completion);
+  return policy.encoder()->completion_ids(*record.completion);
 }
 
 /// The completion that a row is scored for. Throws RecordError if it has none or an unusable one.
-std::vector<int64_t> completion_of(const Policy& policy, const PromptRecord& record) {
+std::vector<int64_t> completion_of(const policy::Policy& policy, const PromptRecord& record) {
   const auto refuse = [&](const std::string& reason) {
     throw data::RecordError(record.source, record.id, reason);
   };
@@ -124,82 +116,71 @@ std::vector<int64_t> completion_of(const Policy& policy, const PromptRecord& rec
     refuse(error.what());
   }
   if (ids.empty()) refuse("'completion_ids' is an empty list");
-  if (const std::string bad = find_bad_id(policy, ids); !bad.empty())
+  if (const std::string bad = policy.find_bad_id(ids, /*masked=*/false); !bad.empty())
     refuse("the completion holds " + bad);
   return ids;
 }
 
-void write_gradient(const Policy& policy,
-                    const rollout::Scores& scores,
+void write_gradient(policy::Policy& policy,
+                    const Scores& scores,
                     const std::filesystem::path& path) {
   (-scores.logprobs.mean()).backward();
   std::vector<std::pair<std::string, at::Tensor>> grads;
-  for (const model::Parameter& parameter : model::trainable_parameters(*policy.model)) {
-    const at::Tensor& grad = parameter.tensor.grad();
-    grads.emplace_back(parameter.name,
-                       grad.defined() ? grad : at::zeros(parameter.tensor.sizes(), at::kFloat));
+  for (const ParameterSegment& segment : policy.arena().segments) {
+    const at::Tensor& grad = segment.weight.grad();
+    grads.emplace_back(segment.name,
+                       grad.defined() ? grad : at::zeros(segment.weight.sizes(), at::kFloat));
   }
   checkpoint::write_safetensors(path, grads);
 }
 
-}  // namespace
-
-TrainBatch single_batch(const EncodedPrompt& prompt, const std::vector<int64_t>& completion_ids) {
-  const int64_t prompt_tokens = prompt.num_tokens(),
-                length = static_cast<int64_t>(completion_ids.size());
-  const int64_t tokens = prompt_tokens + length - 1;
-  TrainBatch batch;
-  batch.labels = ids_tensor(completion_ids);
-  batch.input.token_ids = at::cat({prompt.token_ids, batch.labels.slice(0, 0, length - 1)});
-  const at::Tensor tail =
-      at::arange(prompt.next_position(), prompt.next_position() + length - 1, at::kLong);
-  batch.input.position_ids = at::cat({prompt.position_ids, tail.expand({3, length - 1})}, 1);
-  batch.input.pixel_values = prompt.patches.pixel_values;
-  batch.input.grid_thw = prompt.patches.grid_thw;
-  batch.input.segments.rows =
-      at::tensor({int64_t{0}, tokens, int64_t{0}, int64_t{0}, int64_t{0}, tokens}).view({1, 6});
-  batch.logit_rows = at::arange(prompt_tokens - 1, tokens, at::kLong);
-  batch.sequence_index = at::zeros({length}, at::kLong);
-  batch.cu_seqlens = at::tensor({0, static_cast<int>(length)}, at::kInt);
-  batch.loss_mask = at::ones({length}, at::kBool);
-  batch.advantages = at::ones({length}, at::kFloat);
-  batch.is_injected = at::zeros({length}, at::kBool);
-  batch.group_of_sequence = {0};
-  batch.num_loss_tokens_global = length;
-  batch.num_sequences_global = 1;
-  return batch;
+/// Samples the good rows of a chunk and writes all of them in their order.
+void generate_chunk(const policy::Policy& policy,
+                    const std::vector<EncodedRow>& rows,
+                    size_t first_row,
+                    const GenerateOptions& options,
+                    RowFileWriter& writer) {
+  std::vector<SamplingRequest> requests;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto* prompt = std::get_if<std::shared_ptr<const EncodedPrompt>>(&rows[i]);
+    if (prompt == nullptr) continue;
+    requests.push_back({.prompt = *prompt,
+                        .num_samples = options.group_size,
+                        .key = {.seed = options.seed, .prompt_index = first_row + i},
+                        .options = sampling_of(policy, options)});
+  }
+  std::vector<RolloutGroup> groups(requests.size());
+  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
+    groups[request] = std::move(group);
+  });
+  auto group = groups.begin();
+  for (const EncodedRow& row : rows) {
+    if (const auto* bad = std::get_if<data::RecordError>(&row)) {
+      writer.write_error(*bad);
+    } else {
+      write_group(policy, *group++, writer);
+    }
+  }
 }
 
-int64_t generate_file(const Policy& policy,
+}  // namespace
+
+int64_t generate_file(const policy::Policy& policy,
                       const std::filesystem::path& input,
                       const std::filesystem::path& output,
                       const GenerateOptions& options) {
   const auto rows = data::read_rows(input, {});
-  const rollout::SamplingOptions sampling = sampling_of(policy, options);
-  RowWriter writer(output);
+  RowFileWriter writer(output);
   for (size_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
     std::vector<EncodedRow> encoded;
     for (size_t i = begin; i < std::min(rows.size(), begin + kRowsAtOnce); ++i)
       encoded.push_back(encode_row(policy, rows[i]));
-    std::vector<rollout::SamplingRequest> requests;
-    for (size_t i = 0; i < encoded.size(); ++i) {
-      if (const auto* prompt = std::get_if<EncodedPrompt>(&encoded[i]))
-        requests.push_back({prompt, static_cast<int64_t>(begin + i)});
-    }
-    const auto groups = rollout::sample_groups(*policy.model, requests, sampling);
-    auto group = groups.begin();
-    for (const EncodedRow& row : encoded) {
-      if (const auto* bad = std::get_if<data::RecordError>(&row)) {
-        writer.write_error(*bad);
-      } else {
-        write_group(policy, *group++, writer);
-      }
-    }
+    generate_chunk(policy, encoded, begin, options, writer);
   }
   return writer.num_bad();
 }
 
-int64_t logprobs_file(const Policy& policy,
+int64_t logprobs_file(policy::Policy& policy,
                       const std::filesystem::path& input,
                       const std::filesystem::path& output,
                       const LogprobOptions& options) {
@@ -208,19 +189,20 @@ int64_t logprobs_file(const Policy& policy,
     throw core::UserError(
         core::str("--grad needs exactly one input row, ", input.string(), " has ", rows.size()));
   }
-  const at::Tensor masked =
-      options.use_sampling_mask ? ids_tensor(policy.masked_ids) : at::empty({0}, at::kLong);
-  RowWriter writer(output);
+  RowFileWriter writer(output);
   for (const data::RowResult& row : rows) {
     if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
     try {
       const EncodedRow encoded = encode_row(policy, row);
       if (const auto* bad = std::get_if<data::RecordError>(&encoded)) throw *bad;
-      const EncodedPrompt* prompt = &std::get<EncodedPrompt>(encoded);
+      const auto& prompt = std::get<std::shared_ptr<const EncodedPrompt>>(encoded);
       const auto completion = completion_of(policy, *prompt->record);
       const at::AutoGradMode with_gradient(options.grad.has_value());
-      const rollout::Scores scores = rollout::score(
-          *policy.model, single_batch(*prompt, completion), masked, options.temperature);
+      const auto batches = policy.pack({completion_row(prompt, completion)},
+                                       {.temperature = options.temperature,
+                                        .sampling_mask = options.use_sampling_mask},
+                                       {.tokens = kWholeRow, .share_prefix = false});
+      const Scores scores = policy.score(batches.front());
       const at::Tensor& ids = prompt->token_ids;
       writer.write(Json{{"id", prompt->record->id},
                         {"prompt_ids",
@@ -237,4 +219,4 @@ int64_t logprobs_file(const Policy& policy,
   return writer.num_bad();
 }
 
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::cli

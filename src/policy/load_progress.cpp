@@ -1,4 +1,4 @@
-#include "eval/load_progress.h"
+#include "policy/load_progress.h"
 
 #include <ATen/ATen.h>
 
@@ -6,7 +6,7 @@
 
 #include "sgrpo/core/log.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::policy {
 
 LoadProgress::LoadProgress(std::string where, uint64_t bytes, double interval_s)
     : where_(std::move(where)), bytes_(bytes), interval_(interval_s) {}
@@ -43,4 +43,4 @@ void LoadProgress::speak(Clock::time_point now) {
   spoken_ = now;
 }
 
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::policy

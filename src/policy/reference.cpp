@@ -2,23 +2,24 @@
 
 #include <array>
 
+#include "policy/language_policy.h"
 #include "sgrpo/core/text.h"
-#include "sgrpo/rollout/rollout.h"
 #include "sgrpo/tokenizer/tokenizer.h"
-#include "trainer/open.h"
 
-namespace sgrpo::trainer {
+namespace sgrpo::policy {
 namespace {
 
 /// A reference scores the policy's token ids: each must mean the same text to both.
-void check_reference_tokenizer(const Run& run, const std::filesystem::path& reference) {
-  const tokenizer::Tokenizer& policy = *run.policy.encoder->spec().tokenizer;
+void check_tokenizer(const Policy& like,
+                     const std::string& path,
+                     const std::filesystem::path& reference) {
+  const tokenizer::Tokenizer& policy = *like.encoder()->spec().tokenizer;
   const auto other = tokenizer::load_tokenizer(reference);
   const auto refuse = [&](const std::string& difference) {
     throw core::UserError(core::str("algorithm.kl_ref ",
-                                    run.config.algorithm.kl_ref,
+                                    path,
                                     " has another tokenizer than model.path ",
-                                    run.config.model.path,
+                                    like.where(),
                                     " (",
                                     difference,
                                     "), so that its log-probs would be of other texts: give a "
@@ -40,15 +41,17 @@ void check_reference_tokenizer(const Run& run, const std::filesystem::path& refe
 }
 
 /// A reference reads the policy's patches at the policy's placeholders.
-void check_reference_images(const Run& run, const model::ModelSpec& reference) {
+void check_images(const LanguagePolicy& like,
+                  const std::string& path,
+                  const model::ModelSpec& reference) {
   const auto facts = [](const model::ModelSpec& spec) {
     return std::array{
         spec.image_token_id, spec.patch_size, spec.temporal_patch_size, spec.merge_size};
   };
-  const model::ModelSpec& policy = run.policy.model->spec();
+  const model::ModelSpec& policy = like.model().spec();
   if (!policy.has_vision || (reference.has_vision && facts(reference) == facts(policy))) return;
   throw core::UserError(core::str("algorithm.kl_ref ",
-                                  run.config.algorithm.kl_ref,
+                                  path,
                                   " is a ",
                                   reference.model_type,
                                   " model that reads no images or other patches than the policy (",
@@ -56,17 +59,24 @@ void check_reference_images(const Run& run, const model::ModelSpec& reference) {
                                   "): give a checkpoint of the same family, or kl_ref: start"));
 }
 
-/// The checkpoint of kl_ref: DIR. Rows beyond the tokenizer's ids are padding, whose number may
-/// differ from the policy's as long as they are masked.
-std::unique_ptr<model::Model> open_other_reference(const Run& run) {
-  const checkpoint::ModelFolder folder(run.config.algorithm.kl_ref);
-  check_reference_tokenizer(run, folder.folder());
-  const model::ModelSpec spec = model::read_spec(folder.config(), folder.config_path());
-  check_reference_images(run, spec);
-  const int64_t num_rows = run.policy.model->spec().vocab_size;
-  if (spec.vocab_size != num_rows && !run.config.rollout.sampling_mask) {
+}  // namespace
+
+// Rows beyond the tokenizer's ids are padding, whose number may differ from the policy's as long as
+// they are masked.
+std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,
+                                       const model::ModelOptions& options,
+                                       const Policy& policy,
+                                       bool sampling_mask) {
+  const LanguagePolicy& like = as_language(policy);
+  const std::string name = path.string();
+  auto folder = std::make_shared<const checkpoint::ModelFolder>(path);
+  check_tokenizer(like, name, folder->folder());
+  const model::ModelSpec spec = model::read_spec(folder->config(), folder->config_path());
+  check_images(like, name, spec);
+  const int64_t num_rows = like.model().spec().vocab_size;
+  if (spec.vocab_size != num_rows && !sampling_mask) {
     throw core::UserError(core::str("algorithm.kl_ref ",
-                                    run.config.algorithm.kl_ref,
+                                    name,
                                     " has ",
                                     spec.vocab_size,
                                     " embedding rows, the policy ",
@@ -74,28 +84,12 @@ std::unique_ptr<model::Model> open_other_reference(const Run& run) {
                                     ": with rollout.sampling_mask: false they must be as many; "
                                     "set it to true, or give another reference"));
   }
-  // Its own path: the checksums of a checkpoint of ours were just verified.
-  return eval::open_reference(folder.adapter() ? folder.adapter()->folder() : folder.folder(),
-                              run.config.model);
+  LanguageParts parts{.folder = folder,
+                      .model = load_language_model(folder, without_training(options)),
+                      .encoder = policy.encoder(),
+                      .end_token_ids = policy.end_token_ids(),
+                      .options = options};
+  return std::make_unique<LanguagePolicy>(std::move(parts));
 }
 
-}  // namespace
-
-at::Tensor mask_for(const Run& run, const model::Model& model) {
-  if (!run.config.rollout.sampling_mask) return at::empty({0}, at::kLong);
-  const int64_t num_ids = run.policy.encoder->spec().tokenizer->size();
-  return at::tensor(rollout::sampling_mask(model.spec(), num_ids), at::kLong);
-}
-
-void open_reference(Run& run) {
-  const RunConfig& config = run.config;
-  if (!config.algorithm.refers_to_start()) {
-    run.reference = open_other_reference(run);
-  } else {
-    run.reference = has_adapter(run) ? eval::share_as_reference(run.policy, config.model)
-                                     : eval::open_reference(config.model.path, config.model);
-  }
-  run.reference_masked_ids = mask_for(run, *run.reference);
-}
-
-}  // namespace sgrpo::trainer
+}  // namespace sgrpo::policy

@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-namespace sgrpo::eval {
+namespace sgrpo::policy {
 
 /// Writes how much of a folder has been read, and how fast, every few seconds and at the end;
 /// nothing at all about a load of less than that.
@@ -39,4 +39,4 @@ class LoadProgress {
   uint64_t read_ = 0;
 };
 
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::policy

@@ -1,0 +1,152 @@
+// One trainable policy with its optimizer, its gradient and its KL reference. There is no other way
+// to the parameters than `accumulate` and `apply`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sgrpo/algorithm/loss.h"
+#include "sgrpo/distributed/communicator.h"
+#include "sgrpo/optim/optimizer.h"
+#include "sgrpo/policy/policy.h"
+#include "sgrpo/types/train_row.h"
+
+namespace sgrpo::learner {
+
+/// Rows that a step learns from, with the loss that they take. Parts are packed, counted and
+/// aggregated apart; their gradients add.
+struct StepPart {
+  std::vector<TrainRow> rows;
+  algorithm::LossSettings loss;
+  double weight = 1.0;
+  policy::ScoringOptions scoring;
+};
+
+/// How often a step's rows are used: a group goes to optimizer step
+/// floor(position * minibatches / groups) of each epoch.
+struct Passes {
+  int64_t epochs = 1;
+  int64_t minibatches = 1;
+  int64_t updates() const { return epochs * minibatches; }
+};
+
+/// Where in the run an update stands.
+struct UpdateContext {
+  int64_t step = 1, steps = 1;
+  uint64_t seed = 0;
+  double lr = 0.0;
+};
+
+/// Sums of one part over its optimizer steps.
+struct PartReport {
+  std::vector<double> sums = std::vector<double>(algorithm::LossStats::kNumStats, 0.0);
+
+  double at(algorithm::LossStats::Index index) const { return sums[static_cast<size_t>(index)]; }
+  /// at(index) / at(of); 0 where there is nothing to divide by.
+  double share(algorithm::LossStats::Index index, algorithm::LossStats::Index of) const {
+    return at(of) == 0.0 ? 0.0 : at(index) / at(of);
+  }
+};
+
+/// |policy - sampler| over sampled tokens of the rollout policy.
+struct SamplerGap {
+  double sum = 0.0, largest = 0.0;
+  int64_t count = 0;
+};
+
+/// What one optimizer step did.
+struct ApplyReport {
+  double grad_norm = 0.0;  // before clipping
+  bool skipped = false;    // non-finite: parameters, moments and count are untouched
+};
+
+/// What an update did.
+struct UpdateReport {
+  std::vector<PartReport> parts;
+  int64_t updates = 0, skipped = 0;  // optimizer steps, and those left out for a non-finite number
+  double grad_norm_sum = 0.0;        // over the others, before clipping
+  bool had_signal = true;            // false: nothing changed, nothing was counted
+  SamplerGap gap;
+  double scoring_seconds = 0.0;  // of packing, and of scoring what does not learn
+};
+
+/// Which policy scores.
+enum class Who { kCurrent, kReference };
+
+class Learner {
+ public:
+  Learner(std::unique_ptr<policy::Policy> policy,
+          const optim::OptimOptions& options,
+          const policy::Budget& budget,
+          distributed::Communicator& communicator);
+  ~Learner();
+
+  const policy::Policy& policy() const { return *policy_; }
+  /// What KL terms compare with.
+  void set_reference(std::unique_ptr<policy::Policy> reference);
+  bool has_reference() const { return reference_ != nullptr; }
+
+  /// Log-probs of every decision of `rows`, in their order, without gradient.
+  std::vector<std::vector<float>> score(const std::vector<TrainRow>& rows,
+                                        const policy::ScoringOptions& scoring,
+                                        Who who) const;
+
+  /// All optimizer steps of one step. Groups in which nothing can change a parameter are left out,
+  /// but counted in every denominator. Old log-probs are scored where several updates need them,
+  /// reference ones where the loss has a KL term. A step in which no part has a signal on any rank
+  /// changes nothing. A non-finite loss or gradient leaves its update out on all ranks.
+  UpdateReport update(const std::vector<StepPart>& parts,
+                      const Passes& passes,
+                      const UpdateContext& context);
+
+  /// Adds the gradient of one part to what is pending: packs and counts its own rows, over all
+  /// ranks, and leaves nothing out.
+  PartReport accumulate(const StepPart& part, const UpdateContext& context);
+  /// Applies what is pending, clipped, with this learning rate; a non-finite loss or gradient on any
+  /// rank leaves it out on all.
+  ApplyReport apply(double lr);
+  /// Whether a gradient waits for `apply`. Such a learner is never saved.
+  bool is_pending() const { return is_pending_; }
+
+  /// Number of optimizer steps done.
+  int64_t num_updates() const { return optimizer_.count(); }
+
+  /// What a checkpoint must hold beside the model folder: moments, and weights that the folder
+  /// rounds.
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  checkpoint::ModelWriter writer() const { return policy_->writer(); }
+  /// Takes over a checkpoint's `model` folder and what state() gave. `run` names the run in
+  /// messages. Throws core::UserError if they are of another model.
+  void load_state(const std::filesystem::path& model,
+                  const std::vector<std::pair<std::string, at::Tensor>>& state,
+                  const std::string& run);
+
+ private:
+  void begin();
+  void add_gradient(const policy::PackedBatch& batch,
+                    const StepPart& part,
+                    const algorithm::StepContext& context,
+                    PartReport& mutable_report,
+                    SamplerGap* gap);
+  at::Tensor statistics_of(const std::vector<policy::PackedBatch>& batches,
+                           const StepPart& part,
+                           const algorithm::StepContext& context) const;
+  void score_missing(std::vector<policy::PackedBatch>& mutable_batches,
+                     const StepPart& part,
+                     bool needs_old,
+                     SamplerGap& gap) const;
+
+  std::unique_ptr<policy::Policy> policy_, reference_;
+  optim::AdamW optimizer_;
+  policy::Budget budget_;
+  distributed::Communicator& communicator_;
+  bool is_pending_ = false;
+  bool is_finite_ = true;  // every loss since the last apply
+};
+
+}  // namespace sgrpo::learner

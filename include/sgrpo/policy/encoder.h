@@ -1,0 +1,29 @@
+// The encoder of a checkpoint: tokenizer, chat template and image processor, checked against each
+// other and against config.json.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/data/encoder.h"
+#include "sgrpo/data/options.h"
+
+namespace sgrpo::policy {
+
+/// How an encoder reads rows.
+struct EncoderLimits {
+  std::optional<int64_t> min_pixels, max_pixels;
+  int64_t max_prompt_tokens = 1 << 20;
+  int64_t max_ground_truth_tokens = 0;  // 0 = no limit
+};
+
+/// Limits of a data section.
+EncoderLimits encoder_limits(const data::DataOptions& options, int64_t max_ground_truth_tokens);
+
+/// The encoder of a checkpoint without reading its weights (tokenize, lint).
+std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelFolder& folder,
+                                                        const EncoderLimits& limits);
+
+}  // namespace sgrpo::policy

@@ -1,0 +1,40 @@
+// What to sample, asked of a policy by value: nothing is read from a step, a batch or a
+// configuration.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "sgrpo/core/rng.h"
+#include "sgrpo/types/rollout_group.h"
+
+namespace sgrpo {
+
+/// How completions are sampled.
+struct SamplingOptions {
+  int64_t max_new_tokens = 128;
+  double temperature = 1.0;  // divides the logits
+  double top_p = 1.0;        // 1 = off
+  int64_t top_k = 0;         // 0 = off
+  bool greedy = false;       // the likeliest token; temperature still shapes the log-probs
+  bool sampling_mask = true;  // placeholders and ids beyond the tokenizer are never sampled
+  /// Any of them ends a completion and is kept; empty: nothing but max_new_tokens does.
+  std::vector<int64_t> end_token_ids;
+};
+
+/// Samples `num_samples` completions of one prompt. A completion is a function of the request and
+/// of the weights: member i is drawn with `key` under sample_index `first_index` + i.
+struct SamplingRequest {
+  std::shared_ptr<const EncodedPrompt> prompt;
+  int64_t num_samples = 1;
+  int64_t first_index = 0;
+  core::RandomKey key;  // seed, step and prompt_index; the sampler fills sample_index and purpose
+  SamplingOptions options;
+};
+
+/// Takes the group of request `request` when the last of its completions ended.
+using GroupSink = std::function<void(size_t request, RolloutGroup&& group)>;
+
+}  // namespace sgrpo

@@ -1,0 +1,50 @@
+#include <ATen/ATen.h>
+
+#include "sgrpo/core/error.h"
+#include "sgrpo/distributed/communicator.h"
+
+namespace sgrpo::distributed {
+namespace {
+
+class Done final : public Handle {
+ public:
+  void wait() override {}
+};
+
+/// With one rank every collective is a copy, or nothing at all.
+class Local final : public Communicator {
+ public:
+  int64_t rank() const override { return 0; }
+  int64_t size() const override { return 1; }
+
+  std::unique_ptr<Handle> all_reduce(at::Tensor /*values*/, Reduction /*reduction*/) override {
+    return std::make_unique<Done>();
+  }
+  std::unique_ptr<Handle> reduce_scatter(const at::Tensor& values, at::Tensor piece) override {
+    piece.copy_(values);
+    return std::make_unique<Done>();
+  }
+  std::unique_ptr<Handle> all_gather(const at::Tensor& piece, at::Tensor values) override {
+    values.copy_(piece);
+    return std::make_unique<Done>();
+  }
+  std::unique_ptr<Handle> broadcast(at::Tensor /*values*/, int64_t /*root*/) override {
+    return std::make_unique<Done>();
+  }
+  std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
+  void barrier(const std::string& /*name*/) override {}
+  void abort(const std::string& reason) override { throw core::RunError(reason); }
+};
+
+}  // namespace
+
+std::vector<double> Communicator::reduce(std::vector<double> values, Reduction reduction) {
+  if (size() == 1 || values.empty()) return values;
+  at::Tensor tensor = at::tensor(values, at::TensorOptions().dtype(at::kDouble));
+  all_reduce(tensor, reduction)->wait();
+  return {tensor.const_data_ptr<double>(), tensor.const_data_ptr<double>() + tensor.numel()};
+}
+
+std::unique_ptr<Communicator> make_local() { return std::make_unique<Local>(); }
+
+}  // namespace sgrpo::distributed

@@ -1,0 +1,245 @@
+#include "sgrpo/learner/learner.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "learner/schedule.h"
+#include "sgrpo/core/check.h"
+#include "sgrpo/core/interrupt.h"
+#include "sgrpo/core/log.h"
+
+namespace sgrpo::learner {
+namespace {
+
+using algorithm::LossStats;
+using policy::PackedBatch;
+
+std::vector<std::pair<std::string, at::Tensor>> parameters_of(policy::Policy& policy) {
+  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  for (const ParameterSegment& segment : policy.arena().segments)
+    parameters.emplace_back(segment.name, segment.weight);
+  if (parameters.empty()) {
+    throw core::UserError(
+        "model.freeze leaves no parameter to train: remove a module from the list");
+  }
+  return parameters;
+}
+
+void stop_if_asked() {
+  if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
+}
+
+void add_gap(SamplerGap& gap, const at::Tensor& logprobs, const at::Tensor& sampler) {
+  if (!sampler.defined()) return;
+  const at::Tensor difference = (logprobs.detach() - sampler).abs();
+  const at::Tensor known = difference.masked_select(difference.isfinite()).to(at::kDouble).cpu();
+  if (known.numel() == 0) return;
+  gap.sum += known.sum().item<double>();
+  gap.largest = std::max(gap.largest, known.max().item<double>());
+  gap.count += known.numel();
+}
+
+algorithm::StepContext context_of(const UpdateContext& update, const Denominators& denominators) {
+  return {.step = update.step,
+          .steps = update.steps,
+          .denominators = denominators,
+          .statistics = {},
+          .key = {.seed = update.seed, .step = static_cast<uint64_t>(update.step)}};
+}
+
+bool needs_whole_groups(const algorithm::LossSettings& settings) {
+  return algorithm::LossRegistry::get("loss", settings.algorithm.loss)(settings)
+      ->needs_whole_groups();
+}
+
+/// Whether any rank has rows in this optimizer step.
+bool holds_rows(const std::vector<Share>& shares) {
+  return std::any_of(shares.begin(), shares.end(), [](const Share& share) {
+    return share.denominators.sequences > 0;
+  });
+}
+
+/// `given`, but `fresh` where it gives nothing.
+at::Tensor filled(const at::Tensor& given, const at::Tensor& fresh) {
+  return given.defined() ? at::where(given.isnan(), fresh, given) : fresh;
+}
+
+}  // namespace
+
+Learner::Learner(std::unique_ptr<policy::Policy> policy,
+                 const optim::OptimOptions& options,
+                 const policy::Budget& budget,
+                 distributed::Communicator& communicator)
+    : policy_(std::move(policy)),
+      optimizer_(parameters_of(*policy_), options),
+      budget_(budget),
+      communicator_(communicator) {}
+
+Learner::~Learner() = default;
+
+void Learner::set_reference(std::unique_ptr<policy::Policy> reference) {
+  reference_ = std::move(reference);
+}
+
+std::vector<std::vector<float>> Learner::score(const std::vector<TrainRow>& rows,
+                                               const policy::ScoringOptions& scoring,
+                                               Who who) const {
+  const at::NoGradGuard no_grad;
+  const policy::Policy& scorer = who == Who::kCurrent ? *policy_ : *reference_;
+  std::vector<std::vector<float>> result(rows.size());
+  for (const PackedBatch& batch : scorer.pack(rows, scoring, budget_)) {
+    stop_if_asked();
+    const at::Tensor logprobs = scorer.score(batch).logprobs.to(at::kCPU, at::kFloat).contiguous();
+    const auto* values = logprobs.const_data_ptr<float>();
+    const auto bounds = batch.loss.cu_seqlens.accessor<int32_t, 1>();
+    for (int64_t b = 0; b < batch.loss.num_sequences(); ++b) {
+      result[static_cast<size_t>(batch.loss.row[static_cast<size_t>(b)])].assign(
+          values + bounds[b], values + bounds[b + 1]);
+    }
+  }
+  return result;
+}
+
+/// With one update per rollout the old log-probs are the detached current ones, so no pass is spent
+/// on them.
+void Learner::score_missing(std::vector<PackedBatch>& batches,
+                            const StepPart& part,
+                            bool needs_old,
+                            SamplerGap& gap) const {
+  const at::NoGradGuard no_grad;
+  const algorithm::AlgorithmOptions& options = part.loss.algorithm;
+  const bool needs_reference = reference_ && options.has_kl_loss();
+  for (PackedBatch& batch : batches) {
+    stop_if_asked();
+    if (needs_old) {
+      const at::Tensor fresh = policy_->score(batch).logprobs;
+      add_gap(gap, fresh, batch.loss.sampler_logprobs);
+      batch.loss.old_logprobs = filled(batch.loss.old_logprobs, fresh);
+    }
+    if (needs_reference)
+      batch.loss.ref_logprobs =
+          filled(batch.loss.ref_logprobs, reference_->score(batch).logprobs);
+  }
+}
+
+void Learner::begin() {
+  if (is_pending_) return;
+  optimizer_.zero_grad();
+  is_pending_ = true;
+  is_finite_ = true;
+}
+
+void Learner::add_gradient(const PackedBatch& batch,
+                           const StepPart& part,
+                           const algorithm::StepContext& context,
+                           PartReport& report,
+                           SamplerGap* gap) {
+  const Scores scores = policy_->score(batch);
+  if (gap != nullptr) add_gap(*gap, scores.logprobs, batch.loss.sampler_logprobs);
+  const auto result = algorithm::batch_loss(scores, batch.loss, part.loss, context);
+  // Nothing in this micro-batch leads to a parameter that trains (text before a frozen model).
+  if (result.loss.requires_grad()) {
+    (part.weight == 1.0 ? result.loss : result.loss * part.weight).backward();
+  }
+  const at::Tensor sums = result.stats.sums.cpu();
+  for (int64_t i = 0; i < LossStats::kNumStats; ++i)
+    report.sums[static_cast<size_t>(i)] += sums.const_data_ptr<double>()[i];
+  is_finite_ = is_finite_ && std::isfinite(sums.const_data_ptr<double>()[LossStats::kLoss]);
+}
+
+/// What the loss declared, over all micro-batches and ranks of this optimizer step.
+at::Tensor Learner::statistics_of(const std::vector<PackedBatch>& batches,
+                                  const StepPart& part,
+                                  const algorithm::StepContext& context) const {
+  const auto loss = algorithm::LossRegistry::get("loss", part.loss.algorithm.loss)(part.loss);
+  if (loss->num_statistics() == 0) return {};
+  const at::NoGradGuard no_grad;
+  at::Tensor sums = at::zeros({loss->num_statistics()}, at::kDouble);
+  for (const PackedBatch& batch : batches) {
+    sums += algorithm::loss_statistics(policy_->score(batch), batch.loss, part.loss, context)
+                .to(at::kCPU, at::kDouble);
+  }
+  communicator_.all_reduce(sums, distributed::Reduction::kSum)->wait();
+  return sums.to(policy_->device());
+}
+
+PartReport Learner::accumulate(const StepPart& part, const UpdateContext& context) {
+  begin();
+  policy::Budget budget = budget_;
+  budget.whole_groups = needs_whole_groups(part.loss);
+  const Schedule schedule = make_schedule({part}, 1, communicator_);
+  algorithm::StepContext inner =
+      context_of(context, schedule.shares.front().front().denominators);
+  PartReport report;
+  std::vector<PackedBatch> batches = policy_->pack(part.rows, part.scoring, budget);
+  SamplerGap gap;
+  score_missing(batches, part, /*needs_old=*/false, gap);
+  inner.statistics = statistics_of(batches, part, inner);
+  for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, nullptr);
+  return report;
+}
+
+ApplyReport Learner::apply(double lr) {
+  SGRPO_CHECK(is_pending_, "apply without a gradient");
+  is_pending_ = false;
+  const bool all_finite =
+      communicator_.reduce({is_finite_ ? 0.0 : 1.0}, distributed::Reduction::kMax).front() == 0.0;
+  if (!all_finite) {
+    core::warn("non-finite loss: this update is left out and counted");
+    return {.grad_norm = 0.0, .skipped = true};
+  }
+  const optim::OptimizerStep step = optimizer_.step(lr);
+  if (step.skipped) {
+    core::warn(
+        "non-finite gradient, first in ", step.bad_tensor, ": this update is left out and counted");
+  }
+  return {.grad_norm = step.skipped ? 0.0 : step.grad_norm, .skipped = step.skipped};
+}
+
+UpdateReport Learner::update(const std::vector<StepPart>& parts,
+                             const Passes& passes,
+                             const UpdateContext& context) {
+  UpdateReport report;
+  report.parts.resize(parts.size());
+  const Schedule schedule = make_schedule(parts, passes.minibatches, communicator_);
+  report.had_signal = schedule.has_signal;
+  if (!report.had_signal) return report;
+  const auto start = std::chrono::steady_clock::now();
+  const bool needs_old = passes.updates() > 1;
+  std::vector<std::vector<std::vector<PackedBatch>>> packed(schedule.shares.size());
+  for (size_t m = 0; m < schedule.shares.size(); ++m) {
+    for (size_t p = 0; p < parts.size(); ++p) {
+      policy::Budget budget = budget_;
+      budget.whole_groups = needs_whole_groups(parts[p].loss);
+      packed[m].push_back(
+          policy_->pack(schedule.shares[m][p].rows, parts[p].scoring, budget));
+      score_missing(packed[m].back(), parts[p], needs_old, report.gap);
+    }
+  }
+  report.scoring_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (int64_t epoch = 0; epoch < passes.epochs; ++epoch) {
+    for (size_t m = 0; m < packed.size(); ++m) {
+      if (!holds_rows(schedule.shares[m])) continue;  // fewer groups than optimizer steps
+      begin();
+      for (size_t p = 0; p < parts.size(); ++p) {
+        algorithm::StepContext inner = context_of(context, schedule.shares[m][p].denominators);
+        inner.statistics = statistics_of(packed[m][p], parts[p], inner);
+        for (const PackedBatch& batch : packed[m][p]) {
+          add_gradient(
+              batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
+        }
+      }
+      const ApplyReport applied = apply(context.lr);
+      ++report.updates;
+      report.skipped += applied.skipped;
+      report.grad_norm_sum += applied.grad_norm;
+    }
+  }
+  return report;
+}
+
+}  // namespace sgrpo::learner

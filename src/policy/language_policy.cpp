@@ -1,0 +1,93 @@
+#include "policy/language_policy.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "sgrpo/core/check.h"
+#include "sgrpo/ops/ops.h"
+#include "sgrpo/rollout/rollout.h"
+
+namespace sgrpo::policy {
+namespace {
+
+/// A float32 parameter of a checkpoint that holds fewer digits: saving rounds it.
+bool is_rounded_on_disk(const LanguageParts& parts, const model::Parameter& parameter) {
+  const bool is_adapter = !parts.model->adapter().parameters.empty();
+  return !is_adapter && parameter.tensor.scalar_type() == at::kFloat &&
+         parts.folder->entry(parameter.name).dtype != "F32";
+}
+
+ParameterArena arena_of(const LanguageParts& parts) {
+  ParameterArena arena;
+  for (const model::Parameter& parameter : model::trainable_parameters(*parts.model)) {
+    arena.segments.push_back({.name = parameter.name,
+                              .module = parameter.module,
+                              .weight = parameter.tensor,
+                              .is_rounded_on_disk = is_rounded_on_disk(parts, parameter)});
+  }
+  return arena;
+}
+
+}  // namespace
+
+LanguagePolicy::LanguagePolicy(LanguageParts parts)
+    : parts_(std::move(parts)),
+      masked_ids_(rollout::sampling_mask(parts_.model->spec(),
+                                         parts_.encoder->spec().tokenizer->size())),
+      masked_(at::tensor(masked_ids_, at::kLong).to(parts_.model->device())),
+      no_mask_(at::empty({0}, at::kLong).to(parts_.model->device())),
+      arena_(arena_of(parts_)) {}
+
+const LanguagePolicy& as_language(const Policy& policy) {
+  const auto* language = dynamic_cast<const LanguagePolicy*>(&policy);
+  SGRPO_CHECK(language != nullptr, policy.where(), " is no language policy");
+  return *language;
+}
+
+std::string LanguagePolicy::find_bad_id(const std::vector<int64_t>& completion_ids,
+                                        bool masked) const {
+  const model::ModelSpec& spec = parts_.model->spec();
+  for (const int64_t id : completion_ids) {
+    if (id < 0 || id >= spec.vocab_size)
+      return core::str("token id ", id, ", expected 0..", spec.vocab_size - 1);
+    if (id == spec.image_token_id || id == spec.video_token_id)
+      return core::str("token id ", id, ", an image or video placeholder");
+    if (masked && std::binary_search(masked_ids_.begin(), masked_ids_.end(), id)) {
+      return core::str("token id ",
+                       id,
+                       ", which is beyond the tokenizer's ",
+                       parts_.encoder->spec().tokenizer->size(),
+                       " ids and gets no probability under rollout.sampling_mask");
+    }
+  }
+  return "";
+}
+
+void LanguagePolicy::sample(const std::vector<SamplingRequest>& requests,
+                            const GroupSink& finished) const {
+  rollout::sample(*parts_.model,
+                  requests,
+                  {.masked_ids = masked_ids_, .max_batch_rows = parts_.max_batch_rows},
+                  [&](size_t request, RolloutGroup&& group) {
+                    for (GroupMember& member : group.members) {
+                      Completion& completion = member.completion;
+                      completion.text = parts_.encoder->completion_text(completion.token_ids);
+                    }
+                    finished(request, std::move(group));
+                  });
+}
+
+Scores LanguagePolicy::score(const PackedBatch& batch) const {
+  const auto& inputs = dynamic_cast<const LanguageInputs&>(*batch.inputs);
+  const at::Tensor hidden = parts_.model->forward(inputs.tokens);
+  const at::Tensor rows = hidden.index_select(0, inputs.logit_rows);
+  auto [logprobs, entropy] = ops::linear_logprob(rows,
+                                                 parts_.model->output_weight(),
+                                                 batch.loss.labels,
+                                                 batch.scoring.sampling_mask ? masked_ : no_mask_,
+                                                 batch.scoring.temperature);
+  return {.logprobs = logprobs, .entropy = entropy};
+}
+
+}  // namespace sgrpo::policy

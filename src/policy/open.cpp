@@ -1,0 +1,90 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "policy/language_policy.h"
+#include "policy/load_progress.h"
+
+namespace sgrpo::policy {
+namespace {
+
+/// `read`, but a tensor that holds NaN or infinity is refused: nothing that a model computes with
+/// it means anything.
+model::TensorReader finite(model::TensorReader read, std::string where) {
+  return [read = std::move(read), where = std::move(where)](const std::string& name) {
+    at::Tensor tensor = read(name);
+    if (!tensor.is_floating_point() || tensor.numel() == 0) return tensor;
+    const auto [low, high] = at::aminmax(tensor);  // NaN if one value is
+    if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
+      throw core::UserError(core::str(where,
+                                      ": tensor '",
+                                      name,
+                                      "' holds NaN or infinity: the file is damaged, or its "
+                                      "training diverged; take an earlier checkpoint"));
+    }
+    return tensor;
+  };
+}
+
+/// The adapter's tensors by name, from wherever `read` takes them.
+model::AdapterSource adapter_source(const checkpoint::AdapterFolder& adapter) {
+  return {.where = adapter.folder().string(),
+          .rank = adapter.config().rank,
+          .alpha = adapter.config().alpha,
+          .is_rank_stabilized = adapter.config().is_rank_stabilized,
+          .names = adapter.names(),
+          .read = finite([&adapter](const std::string& name) { return adapter.read(name); },
+                         adapter.folder().string())};
+}
+
+model::ModelSource source_of(const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
+  model::ModelSource source{
+      .config = folder->config(),
+      .where = folder->config_path(),
+      .names = folder->names(),
+      .read = [folder](const std::string& name) { return folder->read(name); }};
+  if (folder->adapter()) source.adapter = adapter_source(*folder->adapter());
+  return source;
+}
+
+}  // namespace
+
+model::ModelOptions without_training(model::ModelOptions options) {
+  options.freeze = {model::Module::kVision, model::Module::kMerger, model::Module::kLanguage};
+  options.lora = nullptr;
+  return options;
+}
+
+std::unique_ptr<model::Model> load_language_model(
+    const std::shared_ptr<const checkpoint::ModelFolder>& folder,
+    const model::ModelOptions& options) {
+  LoadProgress progress(folder->folder().string(), folder->bytes());
+  model::ModelSource source = source_of(folder);
+  source.read = finite(progress.counted(std::move(source.read)), folder->folder().string());
+  return model::load_model(source, options);
+}
+
+std::unique_ptr<Policy> open(const std::filesystem::path& path,
+                             const model::ModelOptions& options,
+                             const EncoderLimits& limits,
+                             int64_t max_batch_rows) {
+  LanguageParts parts;
+  parts.max_batch_rows = max_batch_rows;
+  parts.folder = std::make_shared<checkpoint::ModelFolder>(path);
+  parts.encoder = open_encoder(*parts.folder, limits);
+  parts.model = load_language_model(parts.folder, options);
+  parts.options = options;
+  const data::EncoderSpec& spec = parts.encoder->spec();
+  parts.end_token_ids = spec.end_ids;
+  if (std::find(spec.end_ids.begin(), spec.end_ids.end(), spec.turn_end_id) == spec.end_ids.end())
+    parts.end_token_ids.push_back(spec.turn_end_id);
+  return std::make_unique<LanguagePolicy>(std::move(parts));
+}
+
+std::function<at::Tensor(const std::string&)> merged_weights(
+    const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
+  return model::merge_adapter(source_of(folder));
+}
+
+}  // namespace sgrpo::policy
