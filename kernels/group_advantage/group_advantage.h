@@ -17,6 +17,7 @@ struct GroupAdvantageParams {
   int64_t group_size = 0;
   GroupStd std = GroupStd::kSample;
   double eps = 0.0;
+  double min_spread = 0.0;  // rewards closer than this count as equal
 };
 
 /// Fills `advantages` on the calling thread.

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <sstream>
+#include <string>
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
@@ -37,22 +39,33 @@ core::RandomKey key_of(const RolloutGroup& group,
           .purpose = purpose};
 }
 
-/// At most floor(max_fraction * all groups of the step): those with the lowest keys, in their
-/// order.
+/// At most floor(max_fraction * all groups of the step), of all ranks: those with the lowest keys,
+/// in their order.
 std::vector<size_t> cap_candidates(std::vector<size_t> candidates,
                                    const std::vector<RolloutGroup>& groups,
                                    double max_fraction,
                                    const InjectionContext& context) {
-  // 1e-9: 0.29 * 100 is 28.999999999999996 in binary.
-  const double cap = std::floor(max_fraction * static_cast<double>(groups.size()) + 1e-9);
-  if (static_cast<double>(candidates.size()) <= cap) return candidates;
   const auto rank = [&](size_t index) {
     return key_of(groups[index], context, core::Purpose::kInjectionCap).bits();
   };
-  std::stable_sort(
-      candidates.begin(), candidates.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
-  candidates.resize(static_cast<size_t>(cap));
-  std::sort(candidates.begin(), candidates.end());
+  std::string own = std::to_string(groups.size());
+  for (const size_t index : candidates) own += core::str(" ", rank(index));
+  std::vector<uint64_t> keys;
+  double num_groups = 0.0;
+  for (const std::string& bytes : context.exchange(own)) {
+    std::istringstream numbers(bytes);
+    double count = 0.0;
+    numbers >> count;
+    num_groups += count;
+    for (uint64_t key = 0; numbers >> key;) keys.push_back(key);
+  }
+  // 1e-9: 0.29 * 100 is 28.999999999999996 in binary.
+  const auto cap = static_cast<size_t>(std::floor(max_fraction * num_groups + 1e-9));
+  if (keys.size() <= cap) return candidates;
+  std::sort(keys.begin(), keys.end());
+  std::erase_if(candidates, [&](size_t index) {
+    return cap == 0 || rank(index) > keys[cap - 1];
+  });
   return candidates;
 }
 
@@ -107,22 +120,6 @@ GroupMember ground_truth_member(const EncodedPrompt& prompt, double reward) {
   return member;
 }
 
-/// ViSurf's third control: where a sampled member does as well, the ground truth gets their mean,
-/// which makes its own advantage zero.
-void smooth(RolloutGroup& group, GroupMember& ground_truth) {
-  double sum = 0.0, highest = -std::numeric_limits<double>::infinity();
-  int64_t count = 0;
-  for (const GroupMember& member : group.members) {
-    if (&member == &ground_truth || !is_sampled_and_valid(member)) continue;
-    sum += member.verdict.reward;
-    highest = std::max(highest, member.verdict.reward);
-    ++count;
-  }
-  if (count > 0 && highest >= ground_truth.verdict.reward) {
-    ground_truth.verdict.reward = sum / static_cast<double>(count);
-  }
-}
-
 void warn_once_if_beaten(const RolloutGroup& group, double gt_reward) {
   static std::atomic_flag has_warned;
   for (const GroupMember& member : group.members) {
@@ -152,7 +149,6 @@ void inject(RolloutGroup& group, const InjectionOptions& options, const Injectio
     group.replaced = std::move(group.members[place]);
     group.members[place] = std::move(ground_truth);
   }
-  if (options.smoothing) smooth(group, group.members[place]);
   group.is_injected = true;
 }
 

@@ -246,13 +246,12 @@ PromptBatch PromptStream::batch(int64_t step) {
   for (SlotResult& result : results) {
     impl_->settle(result);
     impl_->batch_cost.add(result.cost);
-    batch.num_rejected_rows += result.is_replaced ? 1 : 0;
     batch.prompt_index.push_back((step - 1) * impl_->prompts_per_step +
                                  static_cast<int64_t>(batch.prompts.size()));
-    batch.prompts.push_back(std::move(result.prompt));
+    batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
-  batch.epoch_numerator = step * impl_->prompts_per_step;
-  batch.epoch = static_cast<double>(batch.epoch_numerator) / static_cast<double>(impl_->num_rows);
+  batch.epoch = static_cast<double>(step * impl_->prompts_per_step) /
+                static_cast<double>(impl_->num_rows);
   impl_->prefetch(step + 1);
   return batch;
 }

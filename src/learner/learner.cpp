@@ -67,6 +67,19 @@ at::Tensor filled(const at::Tensor& given, const at::Tensor& fresh) {
   return given.defined() ? at::where(given.isnan(), fresh, given) : fresh;
 }
 
+/// Gives every row its own values.
+void scatter(const at::Tensor& values,
+             const LossBatch& batch,
+             std::vector<std::vector<float>>& mutable_rows) {
+  const at::Tensor host = values.to(at::kCPU, at::kFloat).contiguous();
+  const auto* data = host.const_data_ptr<float>();
+  const auto bounds = batch.cu_seqlens.accessor<int32_t, 1>();
+  for (int64_t b = 0; b < batch.num_sequences(); ++b) {
+    mutable_rows[static_cast<size_t>(batch.row[static_cast<size_t>(b)])].assign(
+        data + bounds[b], data + bounds[b + 1]);
+  }
+}
+
 }  // namespace
 
 Learner::Learner(std::unique_ptr<policy::Policy> policy,
@@ -84,21 +97,19 @@ void Learner::set_reference(std::unique_ptr<policy::Policy> reference) {
   reference_ = std::move(reference);
 }
 
-std::vector<std::vector<float>> Learner::score(const std::vector<TrainRow>& rows,
-                                               const policy::ScoringOptions& scoring,
-                                               Who who) const {
+RowScores Learner::score(const std::vector<TrainRow>& rows,
+                         const policy::ScoringOptions& scoring,
+                         Who who) const {
   const at::NoGradGuard no_grad;
   const policy::Policy& scorer = who == Who::kCurrent ? *policy_ : *reference_;
-  std::vector<std::vector<float>> result(rows.size());
+  RowScores result;
+  result.logprobs.resize(rows.size());
+  result.entropy.resize(rows.size());
   for (const PackedBatch& batch : scorer.pack(rows, scoring, budget_)) {
     stop_if_asked();
-    const at::Tensor logprobs = scorer.score(batch).logprobs.to(at::kCPU, at::kFloat).contiguous();
-    const auto* values = logprobs.const_data_ptr<float>();
-    const auto bounds = batch.loss.cu_seqlens.accessor<int32_t, 1>();
-    for (int64_t b = 0; b < batch.loss.num_sequences(); ++b) {
-      result[static_cast<size_t>(batch.loss.row[static_cast<size_t>(b)])].assign(
-          values + bounds[b], values + bounds[b + 1]);
-    }
+    const Scores scores = scorer.score(batch);
+    scatter(scores.logprobs, batch.loss, result.logprobs);
+    scatter(scores.entropy, batch.loss, result.entropy);
   }
   return result;
 }

@@ -2,6 +2,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include "kernels/group_advantage/group_advantage.h"
+#include "kernels/group_advantage/spread.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::ops {
@@ -22,12 +23,17 @@ kernels::GroupStd std_code(Deviation std) {
 at::Tensor group_advantage(const at::Tensor& rewards,
                            const at::Tensor& valid,
                            Deviation std,
-                           double eps) {
+                           double eps,
+                           double min_spread) {
   static const auto handle =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("sgrpo::group_advantage", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, double)>();
-  return handle.call(rewards, valid, static_cast<int64_t>(std_code(std)), eps);
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, double, double)>();
+  return handle.call(rewards, valid, static_cast<int64_t>(std_code(std)), eps, min_spread);
+}
+
+bool has_spread(double lowest, double highest, double min_spread) {
+  return kernels::has_spread(lowest, highest, min_spread);
 }
 
 }  // namespace sgrpo::ops

@@ -4,7 +4,7 @@
 
 TORCH_LIBRARY(sgrpo, m) {
   // std: 0 none, 1 sample, 2 population. f64.
-  m.def("group_advantage(Tensor rewards, Tensor valid, int std, float eps) -> Tensor");
+  m.def("group_advantage(Tensor rewards, Tensor valid, int std, float eps, float min_spread) -> Tensor");
 
   // q [Tq,H,E], k and v [Tk,K,E], segments [S,6] i64 CPU. Accumulates in f32 (f64 for f64 inputs).
   m.def(

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sgrpo/core/check.h"
+#include "sgrpo/core/names.h"
 #include "sgrpo/ops/ops.h"
 #include "sgrpo/rollout/rollout.h"
 
@@ -22,7 +23,7 @@ ParameterArena arena_of(const LanguageParts& parts) {
   ParameterArena arena;
   for (const model::Parameter& parameter : model::trainable_parameters(*parts.model)) {
     arena.segments.push_back({.name = parameter.name,
-                              .module = parameter.module,
+                              .module = core::name_of(parameter.module),
                               .weight = parameter.tensor,
                               .is_rounded_on_disk = is_rounded_on_disk(parts, parameter)});
   }

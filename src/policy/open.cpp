@@ -5,6 +5,9 @@
 
 #include "policy/language_policy.h"
 #include "policy/load_progress.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
+#include "sgrpo/core/text.h"
 
 namespace sgrpo::policy {
 namespace {
@@ -48,6 +51,56 @@ model::ModelSource source_of(const std::shared_ptr<const checkpoint::ModelFolder
   return source;
 }
 
+int64_t count_values(const std::vector<model::Parameter>& parameters) {
+  int64_t count = 0;
+  for (const model::Parameter& parameter : parameters) count += parameter.tensor.numel();
+  return count;
+}
+
+/// An adapter as model.path trains on only if the configuration says so: without model.lora it
+/// would be a surprise either way, to merge it or to freeze the weights.
+void check_adapter(const LanguagePolicy& policy, const model::ModelOptions& options) {
+  if (!policy.has_adapter()) return;
+  const model::Adapter& adapter = policy.model().adapter();
+  if (options.lora.is_null()) {
+    throw core::UserError(
+        core::str("model.path ",
+                  options.path,
+                  " is an adapter, but model.lora is null: set model.lora={rank: ",
+                  adapter.rank,
+                  ", alpha: ",
+                  adapter.alpha,
+                  ", targets: [",
+                  core::join(adapter.target_modules, ", "),
+                  "]} to go on training it, or merge it first with `sgrpo export` "
+                  "to train all weights"));
+  }
+  core::info("LoRA: rank ",
+             adapter.rank,
+             ", ",
+             adapter.parameters.size() / 2,
+             " layers, ",
+             count_values(model::trainable_parameters(policy.model())),
+             " values train beside ",
+             count_values(policy.model().parameters()),
+             " weights that do not");
+}
+
+/// A module that the model does not have is a misunderstanding of what is trained.
+void check_freeze(const LanguagePolicy& policy, const model::ModelOptions& options) {
+  if (policy.model().spec().has_vision) return;
+  for (const model::Module module : options.freeze) {
+    if (module == model::Module::kLanguage) continue;
+    throw core::UserError(core::str("model.freeze lists '",
+                                    core::name_of(module),
+                                    "', but ",
+                                    options.path,
+                                    " is a ",
+                                    policy.model().spec().model_type,
+                                    " model, which has no vision tower: remove it from the list"));
+  }
+}
+
 }  // namespace
 
 model::ModelOptions without_training(model::ModelOptions options) {
@@ -80,6 +133,15 @@ std::unique_ptr<Policy> open(const std::filesystem::path& path,
   if (std::find(spec.end_ids.begin(), spec.end_ids.end(), spec.turn_end_id) == spec.end_ids.end())
     parts.end_token_ids.push_back(spec.turn_end_id);
   return std::make_unique<LanguagePolicy>(std::move(parts));
+}
+
+std::unique_ptr<Policy> open_trainable(const std::filesystem::path& path,
+                                       const model::ModelOptions& options,
+                                       const EncoderLimits& limits) {
+  auto policy = open(path, options, limits);
+  check_adapter(as_language(*policy), options);
+  check_freeze(as_language(*policy), options);
+  return policy;
 }
 
 std::function<at::Tensor(const std::string&)> merged_weights(

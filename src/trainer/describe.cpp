@@ -1,20 +1,22 @@
+// Metrics of a step's groups, as sums that all ranks add.
 #include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/core/text.h"
+#include "trainer/metric_sums.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
 namespace {
 
-double share(int64_t part, int64_t whole) {
-  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
-}
+using Members = std::vector<const GroupMember*>;
 
 /// The sampled members of a group as they were before injection: the victim in its place, the
 /// ground truth left out.
-std::vector<const GroupMember*> sampled_members(const RolloutGroup& group) {
-  std::vector<const GroupMember*> members;
+Members sampled_members(const RolloutGroup& group) {
+  Members members;
   for (const GroupMember& member : group.members) {
     if (member.completion.origin == Origin::kSampled) members.push_back(&member);
   }
@@ -22,70 +24,67 @@ std::vector<const GroupMember*> sampled_members(const RolloutGroup& group) {
   return members;
 }
 
-struct Moments {
-  double mean = 0.0, deviation = 0.0;  // sample deviation, 0 for fewer than two values
-  bool is_flat = true;
-};
-
-Moments moments(const std::vector<double>& values) {
-  Moments result;
-  if (values.empty()) return result;
-  for (const double value : values) result.mean += value / static_cast<double>(values.size());
-  double squares = 0.0;
-  for (const double value : values) {
-    squares += (value - result.mean) * (value - result.mean);
-    result.is_flat = result.is_flat && value == values.front();
-  }
-  if (values.size() > 1)
-    result.deviation = std::sqrt(squares / static_cast<double>(values.size() - 1));
-  return result;
+double sum_of(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (const double value : values) sum += value;
+  return sum;
 }
 
-void describe_lengths(const std::vector<const GroupMember*>& members, StepReport& report) {
-  double total = 0.0, terminated = 0.0;
-  int64_t lowest = 0, highest = 0, num_terminated = 0;
+/// Sample deviation, 0 for fewer than two values.
+double deviation_of(const std::vector<double>& values) {
+  if (values.size() < 2) return 0.0;
+  const double mean = sum_of(values) / static_cast<double>(values.size());
+  double squares = 0.0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / static_cast<double>(values.size() - 1));
+}
+
+double size_of(const Members& members) { return static_cast<double>(members.size()); }
+
+void describe_lengths(const Members& members, MetricSums& sums) {
+  double total = 0.0, terminated = 0.0, num_terminated = 0.0;
+  double lowest = 0.0, highest = 0.0;
   for (const GroupMember* member : members) {
-    const auto length = static_cast<int64_t>(member->completion.token_ids.size());
-    total += static_cast<double>(length);
-    lowest = lowest == 0 ? length : std::min(lowest, length);
+    const auto length = static_cast<double>(member->completion.token_ids.size());
+    total += length;
+    lowest = lowest == 0.0 ? length : std::min(lowest, length);
     highest = std::max(highest, length);
-    if (member->completion.finish_reason == FinishReason::kStop) {
-      ++num_terminated;
-      terminated += static_cast<double>(length);
-    }
+    if (member->completion.finish_reason != FinishReason::kStop) continue;
+    num_terminated += 1.0;
+    terminated += length;
   }
   const auto count = static_cast<int64_t>(members.size());
-  report.set("completions/mean_length", count == 0 ? 0.0 : total / static_cast<double>(count));
-  report.set("completions/min_length", static_cast<double>(lowest));
-  report.set("completions/max_length", static_cast<double>(highest));
-  report.set("completions/clipped_ratio", share(count - num_terminated, count));
-  report.set("completions/mean_terminated_length",
-             num_terminated == 0 ? 0.0 : terminated / static_cast<double>(num_terminated));
+  sums.mean("completions/mean_length", total, size_of(members));
+  sums.lowest("completions/min_length", lowest, count);
+  sums.highest("completions/max_length", highest, count);
+  sums.mean("completions/clipped_ratio", size_of(members) - num_terminated, size_of(members));
+  sums.mean("completions/mean_terminated_length", terminated, num_terminated);
 }
 
-void describe_verdicts(const std::vector<const GroupMember*>& members, StepReport& report) {
-  int64_t timeouts = 0, errors = 0, unparsed = 0;
-  std::map<std::string, std::pair<double, int64_t>> by_verifier;
+void describe_verdicts(const Members& members, MetricSums& sums) {
+  double timeouts = 0.0, errors = 0.0, unparsed = 0.0;
   for (const GroupMember* member : members) {
     timeouts += member->verdict.status == VerdictStatus::kTimeout;
     errors += member->verdict.status == VerdictStatus::kError;
     unparsed += member->verdict.status == VerdictStatus::kUnparsed;
-    for (const auto& [name, reward] : member->verdict.breakdown) {
-      by_verifier[name].first += reward;
-      ++by_verifier[name].second;
-    }
   }
-  for (const auto& [name, sum] : by_verifier) {
-    report.set("rewards/" + name + "/mean", sum.first / static_cast<double>(sum.second));
-  }
-  const auto count = static_cast<int64_t>(members.size());
-  report.set("verifier/timeout_frac", share(timeouts, count));
-  report.set("verifier/error_frac", share(errors, count));
-  report.set("verifier/unparsed_frac", share(unparsed, count));
+  sums.mean("verifier/timeout_frac", timeouts, size_of(members));
+  sums.mean("verifier/error_frac", errors, size_of(members));
+  sums.mean("verifier/unparsed_frac", unparsed, size_of(members));
 }
 
-/// Rewards of valid members.
-std::vector<double> rewards_of(const std::vector<const GroupMember*>& members) {
+/// Of the distribution that the sampler saw, over every sampled token.
+void describe_entropy(const Members& members, MetricSums& sums) {
+  double entropy = 0.0, tokens = 0.0;
+  for (const GroupMember* member : members) {
+    entropy += member->completion.entropy_sum;
+    tokens += static_cast<double>(member->completion.token_ids.size());
+  }
+  sums.mean("entropy", entropy, tokens);
+}
+
+/// Rewards of valid members, as judged.
+std::vector<double> rewards_of(const Members& members) {
   std::vector<double> rewards;
   for (const GroupMember* member : members) {
     if (member->verdict.is_valid()) rewards.push_back(member->verdict.reward);
@@ -93,63 +92,94 @@ std::vector<double> rewards_of(const std::vector<const GroupMember*>& members) {
   return rewards;
 }
 
+/// rewards/{verifier}/mean where several rewards are combined. The names differ by batch, so that
+/// they are exchanged first: every rank must add the same ones.
+StepReport describe_breakdown(const Members& members, distributed::Communicator& communicator) {
+  std::map<std::string, std::pair<double, double>> by_verifier;
+  std::string own;
+  for (const GroupMember* member : members) {
+    for (const auto& [name, reward] : member->verdict.breakdown) {
+      if (by_verifier.count(name) == 0) own += name + "\n";
+      by_verifier[name].first += reward;
+      by_verifier[name].second += 1.0;
+    }
+  }
+  for (const std::string& names : communicator.all_gather_bytes(own)) {
+    for (const std::string& name : core::split(names, '\n')) {
+      if (!name.empty()) by_verifier[name];
+    }
+  }
+  MetricSums sums;
+  for (const auto& [name, sum] : by_verifier)
+    sums.mean("rewards/" + name + "/mean", sum.first, sum.second);
+  return sums.reduce(communicator);
+}
+
 }  // namespace
 
-StepReport describe_rollout(const std::vector<RolloutGroup>& groups) {
-  StepReport report;
-  std::vector<const GroupMember*> all;
-  std::vector<double> rewards;
-  double deviations = 0.0;
-  int64_t flat = 0, classed = 0;
-  std::map<GroupKind, int64_t> kinds;
+StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>& groups) {
+  MetricSums sums;
+  Members all;
+  double rewards = 0.0, judged = 0.0, deviations = 0.0, flat = 0.0, classed = 0.0;
+  std::map<GroupKind, double> kinds;
   for (const RolloutGroup& group : groups) {
-    const auto members = sampled_members(group);
+    const Members members = sampled_members(group);
     all.insert(all.end(), members.begin(), members.end());
     if (!group.has_valid_members) continue;
     const auto own = rewards_of(members);
-    rewards.insert(rewards.end(), own.begin(), own.end());
-    const Moments spread = moments(own);
-    deviations += spread.deviation;
-    flat += spread.is_flat;
-    ++kinds[group.kind];
-    ++classed;
+    rewards += sum_of(own);
+    judged += static_cast<double>(own.size());
+    deviations += deviation_of(own);
+    flat += !algorithm::has_spread(own, state.config.algorithm.min_spread);
+    kinds[group.kind] += 1.0;
+    classed += 1.0;
   }
-  report.set("reward", moments(rewards).mean);
-  report.set("reward_std", classed == 0 ? 0.0 : deviations / static_cast<double>(classed));
-  describe_verdicts(all, report);
-  report.set("frac_reward_zero_std", share(flat, classed));
-  report.set("group/frac_all_fail", share(kinds[GroupKind::kAllFail], classed));
-  report.set("group/frac_all_pass", share(kinds[GroupKind::kAllPass], classed));
-  report.set("group/frac_mixed", share(kinds[GroupKind::kMixed], classed));
-  describe_lengths(all, report);
+  sums.mean("reward", rewards, judged);
+  sums.mean("reward_std", deviations, classed);
+  describe_verdicts(all, sums);
+  sums.mean("frac_reward_zero_std", flat, classed);
+  sums.mean("group/frac_all_fail", kinds[GroupKind::kAllFail], classed);
+  sums.mean("group/frac_all_pass", kinds[GroupKind::kAllPass], classed);
+  sums.mean("group/frac_mixed", kinds[GroupKind::kMixed], classed);
+  sums.mean(
+      "group/frac_unjudged", static_cast<double>(groups.size()) - classed, static_cast<double>(groups.size()));
+  describe_lengths(all, sums);
+  describe_entropy(all, sums);
+  StepReport report = sums.reduce(*state.communicator);
+  report.merge(describe_breakdown(all, *state.communicator));
   return report;
 }
 
-StepReport describe_injection(const std::vector<RolloutGroup>& groups) {
-  StepReport report;
-  std::vector<double> rewards;
-  double advantage = 0.0;
-  int64_t injected = 0, missing = 0, dead = 0, classed = 0;
+StepReport describe_injection(const State& state, const std::vector<RolloutGroup>& groups) {
+  MetricSums sums;
+  double rewards = 0.0, shaped = 0.0, judged = 0.0, sampled = 0.0;
+  double advantage = 0.0, injected = 0.0, missing = 0.0, dead = 0.0, classed = 0.0;
   for (const RolloutGroup& group : groups) {
     missing += group.missing_ground_truth;
     if (!group.has_valid_members) continue;
-    ++classed;
+    classed += 1.0;
     injected += group.is_injected;
     std::vector<double> own;
     for (const GroupMember& member : group.members) {
-      if (member.verdict.is_valid()) own.push_back(member.verdict.reward);
-      if (member.completion.origin == Origin::kGroundTruth) advantage += member.advantage;
+      if (member.completion.origin == Origin::kGroundTruth) advantage += member.advantage();
+      if (!member.verdict.is_valid()) continue;
+      own.push_back(member.reward());
+      rewards += member.verdict.reward;
+      judged += 1.0;
+      if (member.completion.origin != Origin::kSampled) continue;
+      shaped += member.reward();
+      sampled += 1.0;
     }
-    rewards.insert(rewards.end(), own.begin(), own.end());
-    dead += moments(own).is_flat;
+    dead += !algorithm::has_spread(own, state.config.algorithm.min_spread);
   }
-  report.set("reward_with_injected", moments(rewards).mean);
-  report.set("cgi/injected_frac", share(injected, classed));
-  report.set("cgi/missing_gt_frac", share(missing, static_cast<int64_t>(groups.size())));
-  report.set("cgi/injected_advantage",
-             injected == 0 ? 0.0 : advantage / static_cast<double>(injected));
-  report.set("cgi/frac_dead_after", share(dead, classed));
-  return report;
+  sums.mean("reward_with_injected", rewards, judged);
+  if (!state.config.algorithm.shaping.empty() || state.config.algorithm.has_kl_reward())
+    sums.mean("reward_shaped", shaped, sampled);
+  sums.mean("cgi/injected_frac", injected, classed);
+  sums.mean("cgi/missing_gt_frac", missing, static_cast<double>(groups.size()));
+  sums.mean("cgi/injected_advantage", advantage, injected);
+  sums.mean("cgi/frac_dead_after", dead, classed);
+  return sums.reduce(*state.communicator);
 }
 
 }  // namespace sgrpo::trainer

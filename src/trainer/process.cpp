@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "trainer/open.h"
+#include "trainer/stages.h"
 
 namespace sgrpo::trainer {
 

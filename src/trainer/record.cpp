@@ -22,7 +22,7 @@ Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, 
               {"status", to_string(member.verdict.status)},
               {"origin", to_string(completion.origin)},
               {"replaced", is_replaced},
-              {"advantage", member.advantage}};
+              {"advantage", member.advantage()}};
 }
 
 /// What the console shows of a prompt: its last text.
@@ -44,13 +44,13 @@ const GroupMember& member_to_show(const RolloutGroup& group) {
   return group.members.front();
 }
 
-bool shows_table(const Run& run, int64_t step) {
-  return step == 1 || step == run.config.trainer.steps || step % 50 == 0;
+bool shows_table(const State& state, int64_t step) {
+  return step == 1 || step == state.config.trainer.steps || step % 50 == 0;
 }
 
 }  // namespace
 
-void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step) {
+void record_completions(const State& state, const std::vector<RolloutGroup>& groups, int64_t step) {
   std::vector<Json> rows, shown;
   for (const RolloutGroup& group : groups) {
     for (const GroupMember& member : group.members)
@@ -61,8 +61,8 @@ void record_completions(const Run& run, const std::vector<RolloutGroup>& groups,
     }
     if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
   }
-  telemetry::write_completions(run.config.output_dir, step, rows);
-  if (shows_table(run, step))
+  telemetry::write_completions(state.config.output_dir, step, rows);
+  if (shows_table(state, step))
     core::info("step ", step, ", a few completions:\n", telemetry::completions_table(shown));
 }
 

@@ -1,154 +1,100 @@
-#include <ATen/ATen.h>
+#include <algorithm>
 
-#include <map>
-
-#include "sgrpo/algorithm/packing.h"
-#include "sgrpo/rollout/rollout.h"
+#include "sgrpo/algorithm/injection.h"
+#include "sgrpo/algorithm/modifiers.h"
+#include "sgrpo/algorithm/rows.h"
+#include "sgrpo/algorithm/shaping.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
 namespace {
 
-rollout::SamplingOptions sampling_options(const Run& run, int64_t step) {
-  const rollout::RolloutOptions& options = run.config.rollout;
-  rollout::SamplingOptions sampling;
-  sampling.group_size = options.group_size;
-  sampling.max_new_tokens = options.max_new_tokens;
-  sampling.temperature = options.temperature;
-  sampling.top_p = options.top_p;
-  sampling.top_k = options.top_k;
-  sampling.seed = static_cast<uint64_t>(run.config.seed);
-  sampling.step = step;
-  sampling.end_token_ids = run.policy.end_token_ids;
-  if (options.sampling_mask) sampling.masked_ids = run.policy.masked_ids;
-  sampling.weight_version = run.optimizer->count();
+SamplingOptions sampling_options(const State& state) {
+  SamplingOptions sampling = rollout::sampling_options(state.config.rollout);
+  sampling.end_token_ids = state.learner->policy().end_token_ids();
   return sampling;
 }
 
-std::vector<RolloutGroup> sample(Run& run, const PromptBatch& prompts, int64_t step) {
-  std::vector<rollout::SamplingRequest> requests;
+std::vector<RolloutGroup> sample(State& state, const PromptBatch& prompts, int64_t step) {
+  const policy::Policy& policy = state.learner->policy();
+  std::vector<SamplingRequest> requests;
   for (size_t i = 0; i < prompts.prompts.size(); ++i) {
-    requests.push_back({&prompts.prompts[i], prompts.prompt_index[i]});
+    requests.push_back({.prompt = prompts.prompts[i],
+                        .num_samples = state.config.rollout.group_size,
+                        .key = {.seed = static_cast<uint64_t>(state.config.seed),
+                                .step = static_cast<uint64_t>(step),
+                                .prompt_index = static_cast<uint64_t>(prompts.prompt_index[i])},
+                        .options = sampling_options(state)});
   }
-  const double seen = run.policy.model->vision_seconds();
-  auto groups = rollout::sample_groups(*run.policy.model, requests, sampling_options(run, step));
-  run.timer.credit("vision", run.policy.model->vision_seconds() - seen);
-  for (RolloutGroup& group : groups) {
-    for (GroupMember& member : group.members) {
-      member.completion.text = run.policy.encoder->completion_text(member.completion.token_ids);
-    }
-  }
+  const double seen = policy.vision_seconds();
+  std::vector<RolloutGroup> groups(requests.size());
+  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
+    groups[request] = std::move(group);
+  });
+  state.timer.credit("vision", policy.vision_seconds() - seen);
   return groups;
 }
 
 /// The completion as sampled: a text that ends, or ids that end with an end token or were cut.
-Completion recorded_completion(const Run& run, const std::vector<int64_t>& ids, int64_t index) {
-  const auto& ends = run.policy.end_token_ids;
+Completion recorded_completion(const policy::Policy& policy,
+                               const std::vector<int64_t>& ids,
+                               int64_t index) {
+  const auto& ends = policy.end_token_ids();
   const bool is_complete = std::find(ends.begin(), ends.end(), ids.back()) != ends.end();
   Completion completion;
   completion.token_ids = ids;
-  completion.text = run.policy.encoder->completion_text(ids);
+  completion.text = policy.encoder()->completion_text(ids);
   completion.finish_reason = is_complete ? FinishReason::kStop : FinishReason::kLength;
   completion.sample_index = index;
-  completion.weight_version = run.optimizer->count();
   return completion;
 }
 
-/// Sampler log-probs of recordings, which the victim rule needs: one scoring pass under the rollout
-/// policy.
-void score_recordings(Run& run, std::vector<RolloutGroup>& groups) {
-  const at::NoGradGuard no_grad;
-  const algorithm::PackingOptions packing{
-      .micro_batch_tokens = run.config.trainer.micro_batch_tokens,
-      .share_prefix = run.config.model.share_prefix};
+/// Recorded ids come from outside: they must be tokens of this model, and possible ones.
+std::vector<int64_t> recorded_ids(const State& state,
+                                  const data::RecordedGroup& group,
+                                  size_t index) {
+  const policy::Policy& policy = state.learner->policy();
+  const data::RecordedCompletion& recorded = group.completions[index];
+  std::vector<int64_t> ids =
+      recorded.token_ids ? *recorded.token_ids : policy.encoder()->completion_ids(recorded.text);
+  const std::string bad = policy.find_bad_id(ids, state.config.rollout.sampling_mask);
+  if (bad.empty()) return ids;
+  throw core::UserError(core::str(
+      group.source.str(), " (id '", group.record->id, "'): completion ", index, " holds ", bad));
+}
+
+/// Sampler log-probs and entropies of recordings: one scoring pass under the rollout policy.
+void score_recordings(const State& state, std::vector<RolloutGroup>& groups) {
+  const auto scores = state.learner->score(
+      algorithm::rows_of(groups), state.scoring(/*is_sft=*/false), learner::Who::kCurrent);
+  algorithm::set_scores(groups, scores.logprobs, algorithm::ScoreKind::kSampler);
+  size_t next = 0;
   for (RolloutGroup& group : groups) {
-    const auto batches = algorithm::pack_groups({&group}, packing);
-    for (const TrainBatch& batch : batches) {
-      const auto scores =
-          rollout::score(*run.policy.model, batch, run.masked_ids, run.config.rollout.temperature);
-      const at::Tensor logprobs = scores.logprobs.cpu();
-      const auto bounds = batch.cu_seqlens.accessor<int32_t, 1>();
-      for (size_t i = 0; i < group.members.size(); ++i) {
-        const at::Tensor own =
-            logprobs.slice(0, bounds[static_cast<int64_t>(i)], bounds[static_cast<int64_t>(i) + 1]);
-        group.members[i].completion.sampler_logprobs.assign(
-            own.const_data_ptr<float>(), own.const_data_ptr<float>() + own.numel());
-      }
+    for (GroupMember& member : group.members) {
+      double sum = 0.0;
+      for (const float entropy : scores.entropy[next]) sum += static_cast<double>(entropy);
+      member.completion.entropy_sum = sum;
+      ++next;
     }
   }
 }
 
-/// Recorded ids come from outside: they must be tokens of this model.
-void check_recording(const Run& run, const data::RecordedGroup& group) {
-  for (size_t i = 0; i < group.completions.size(); ++i) {
-    const auto& recorded = group.completions[i];
-    const std::string bad =
-        eval::find_bad_id(run.policy,
-                          recorded.token_ids ? *recorded.token_ids
-                                             : run.policy.encoder->completion_ids(recorded.text));
-    if (bad.empty()) continue;
-    throw core::UserError(core::str(
-        group.source.str(), " (id '", group.record->id, "'): completion ", i, " holds ", bad));
-  }
-}
-
-/// The recordings of one prompt that a step may take: the step's own where the file tells steps
-/// apart, else all.
-std::vector<const data::RecordedGroup*> candidates(const Run& run,
-                                                   const PromptRecord& record,
-                                                   int64_t step) {
-  std::vector<const data::RecordedGroup*> own, all;
-  for (const data::RecordedGroup& group : run.replay) {
-    if (group.record->id != record.id) continue;
-    all.push_back(&group);
-    if (group.step == step) own.push_back(&group);
-  }
-  if (all.empty()) {
-    throw core::UserError(core::str(*run.config.rollout.replay,
-                                    ": no recorded completions for prompt '",
-                                    record.id,
-                                    "' of ",
-                                    record.source.str()));
-  }
-  return own.empty() ? all : own;
-}
-
-/// The recording of every prompt of a step. A small data set may give a prompt twice: its n-th
-/// place takes the n-th recording, and the first again when they are used up.
-std::vector<const data::RecordedGroup*> recordings_of(const Run& run,
-                                                      const PromptBatch& prompts,
-                                                      int64_t step) {
-  std::vector<const data::RecordedGroup*> result;
-  std::map<std::string, size_t> places;
-  for (const EncodedPrompt& prompt : prompts.prompts) {
-    const auto groups = candidates(run, *prompt.record, step);
-    result.push_back(groups[places[prompt.record->id]++ % groups.size()]);
-  }
-  return result;
-}
-
-std::vector<RolloutGroup> replayed(Run& run, const PromptBatch& prompts, int64_t step) {
-  const auto recordings = recordings_of(run, prompts, step);
+std::vector<RolloutGroup> replayed(const State& state, const FedBatch& batch) {
+  const policy::Policy& policy = state.learner->policy();
   std::vector<RolloutGroup> groups;
-  for (size_t i = 0; i < prompts.prompts.size(); ++i) {
+  for (size_t i = 0; i < batch.prompts.prompts.size(); ++i) {
+    const data::RecordedGroup& recording = *batch.recordings[i];
     RolloutGroup group;
-    group.prompt = &prompts.prompts[i];
-    group.prompt_index = prompts.prompt_index[i];
-    const data::RecordedGroup& recording = *recordings[i];
-    check_recording(run, recording);
-    for (const data::RecordedCompletion& recorded : recording.completions) {
-      GroupMember member;
-      member.completion = recorded_completion(
-          run,
-          recorded.token_ids ? *recorded.token_ids
-                             : run.policy.encoder->completion_ids(recorded.text),
-          group.size());
-      group.members.push_back(std::move(member));
+    group.prompt = batch.prompts.prompts[i];
+    group.prompt_index = batch.prompts.prompt_index[i];
+    for (size_t c = 0; c < recording.completions.size(); ++c) {
+      group.members.emplace_back().completion =
+          recorded_completion(policy, recorded_ids(state, recording, c), static_cast<int64_t>(c));
     }
     group.validate();
     groups.push_back(std::move(group));
   }
-  score_recordings(run, groups);
+  score_recordings(state, groups);
   return groups;
 }
 
@@ -156,29 +102,28 @@ std::vector<RolloutGroup> replayed(Run& run, const PromptBatch& prompts, int64_t
 Verdict recorded_verdict(const data::RecordedCompletion& recorded) {
   const VerdictStatus by_reward =
       *recorded.reward == 1.0 ? VerdictStatus::kCorrect : VerdictStatus::kIncorrect;
-  return {
-      .reward = *recorded.reward, .status = recorded.status.value_or(by_reward), .breakdown = {}};
+  Verdict verdict;
+  verdict.reward = *recorded.reward;
+  verdict.status = recorded.status.value_or(by_reward);
+  return verdict;
 }
 
 }  // namespace
 
-std::vector<RolloutGroup> roll_out(Run& run, const PromptBatch& prompts, int64_t step) {
-  return !run.replay.empty() ? replayed(run, prompts, step) : sample(run, prompts, step);
+std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step) {
+  return state.feed->is_replay() ? replayed(state, batch) : sample(state, batch.prompts, step);
 }
 
-std::vector<RolloutGroup> judge(Run& run,
+std::vector<RolloutGroup> judge(const State& state,
                                 std::vector<RolloutGroup> groups,
-                                const PromptBatch& prompts,
-                                int64_t step) {
+                                const FedBatch& batch) {
   for (const RolloutGroup& group : groups) {
     const PromptRecord& record = *group.prompt->record;
-    run.verifiers->check_name(record.verifier, record.source.str());
+    state.verifiers->check_name(record.verifier, record.source.str());
   }
-  groups = eval::judge_groups(std::move(groups), *run.verifiers);
-  if (run.replay.empty()) return groups;
-  const auto recordings = recordings_of(run, prompts, step);
-  for (size_t i = 0; i < groups.size(); ++i) {
-    const auto& recorded = recordings[i]->completions;
+  groups = eval::judge_groups(std::move(groups), *state.verifiers);
+  for (size_t i = 0; i < batch.recordings.size(); ++i) {
+    const auto& recorded = batch.recordings[i]->completions;
     for (size_t member = 0; member < recorded.size(); ++member) {
       if (recorded[member].reward)
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);
@@ -187,31 +132,76 @@ std::vector<RolloutGroup> judge(Run& run,
   return groups;
 }
 
-std::vector<RolloutGroup> ground_truth_groups(const Run& run, const PromptBatch& prompts) {
-  std::vector<RolloutGroup> groups;
-  for (size_t i = 0; i < prompts.prompts.size(); ++i) {
-    const EncodedPrompt& prompt = prompts.prompts[i];
-    const PromptRecord& record = *prompt.record;
-    GroupMember member;
-    member.completion.token_ids = record.completion && run.task == Task::kSft
-                                      ? run.policy.encoder->completion_ids(*record.completion)
-                                      : prompt.ground_truth_ids;
-    if (member.completion.token_ids.empty()) {
+std::vector<RolloutGroup> score_members(State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        const algorithm::Needs& needs) {
+  if (!needs.old_logprobs && !needs.ref_logprobs) return groups;
+  const auto rows = algorithm::rows_of(groups);
+  const policy::ScoringOptions scoring = state.scoring(/*is_sft=*/false);
+  if (needs.old_logprobs) {
+    algorithm::set_scores(groups,
+                          state.learner->score(rows, scoring, learner::Who::kCurrent).logprobs,
+                          algorithm::ScoreKind::kOld);
+  }
+  if (needs.ref_logprobs) {
+    algorithm::set_scores(groups,
+                          state.learner->score(rows, scoring, learner::Who::kReference).logprobs,
+                          algorithm::ScoreKind::kReference);
+  }
+  return groups;
+}
+
+std::vector<RolloutGroup> assign_credit(State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        int64_t step) {
+  const RunConfig& config = state.config;
+  const algorithm::AlgorithmOptions& options = config.algorithm;
+  const auto shapers =
+      algorithm::make_shapers(options, {.max_new_tokens = config.rollout.max_new_tokens});
+  const auto modifiers = algorithm::make_modifiers(options);
+  const auto estimator = algorithm::make_estimator(options);
+  algorithm::Needs needs = estimator->needs();
+  for (const auto& shaper : shapers) needs = needs | shaper->needs();
+  for (const auto& modifier : modifiers) needs = needs | modifier->needs();
+  const bool pays_kl = options.has_kl_reward() && !estimator->takes_token_kl();
+  if (pays_kl) needs = needs | algorithm::Needs{.old_logprobs = true, .ref_logprobs = true};
+
+  groups = algorithm::inject_ground_truth(
+      std::move(groups),
+      config.injection,
+      {.seed = static_cast<uint64_t>(config.seed),
+       .step = step,
+       .exchange = [&](const std::string& bytes) {
+         return state.communicator->all_gather_bytes(bytes);
+       }});
+  groups = score_members(state, std::move(groups), needs);
+  groups = algorithm::shape_rewards(std::move(groups), shapers, config.injection);
+  if (pays_kl) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);
+  groups = algorithm::compute_advantages(
+      std::move(groups), options, config.injection, [&](std::vector<double> sums) {
+        return state.communicator->reduce(std::move(sums));
+      });
+  groups = algorithm::modify_advantages(std::move(groups), modifiers);
+  return algorithm::weigh_failures(std::move(groups), config.injection);
+}
+
+std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& prompts) {
+  const data::PromptEncoder& encoder = *state.learner->policy().encoder();
+  std::vector<TrainRow> rows;
+  for (const auto& prompt : prompts.prompts) {
+    const PromptRecord& record = *prompt->record;
+    const auto ids = record.completion && state.task == Task::kSft
+                         ? encoder.completion_ids(*record.completion)
+                         : prompt->ground_truth_ids;
+    if (ids.empty()) {
       throw data::RecordError(
           record.source,
           record.id,
           "no completion, ground_truth_completion or ground_truth to learn from");
     }
-    member.completion.text = run.policy.encoder->completion_text(member.completion.token_ids);
-    member.completion.origin = Origin::kGroundTruth;
-    member.verdict = {.reward = 1.0, .status = VerdictStatus::kCorrect, .breakdown = {}};
-    RolloutGroup group;
-    group.prompt = &prompt;
-    group.prompt_index = prompts.prompt_index[i];
-    group.members.push_back(std::move(member));
-    groups.push_back(std::move(group));
+    rows.push_back(completion_row(prompt, ids));
   }
-  return groups;
+  return rows;
 }
 
 }  // namespace sgrpo::trainer

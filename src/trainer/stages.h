@@ -3,51 +3,67 @@
 
 #include <vector>
 
-#include "trainer/run.h"
+#include "sgrpo/algorithm/advantage.h"
+#include "trainer/state.h"
 
 namespace sgrpo::trainer {
 
-/// The groups of a step: sampled, or, under rollout.replay, as recorded (texts decoded, missing
-/// sampler log-probs scored where injection needs them).
-std::vector<RolloutGroup> roll_out(Run& run, const PromptBatch& prompts, int64_t step);
+/// The groups of a step: sampled, or, under rollout.replay, as recorded (texts decoded, log-probs
+/// and entropies of the sampler scored).
+std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step);
 
 /// Verdicts: recorded rewards where a replay has them, else the verifiers'.
-std::vector<RolloutGroup> judge(Run& run,
+std::vector<RolloutGroup> judge(const State& state,
                                 std::vector<RolloutGroup> groups,
-                                const PromptBatch& prompts,
-                                int64_t step);
+                                const FedBatch& batch);
 
-/// One-member groups that hold the row's completion, for the SFT loss.
-std::vector<RolloutGroup> ground_truth_groups(const Run& run, const PromptBatch& prompts);
+/// Log-probs that a method asked for before advantages, over the injected groups.
+std::vector<RolloutGroup> score_members(State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        const algorithm::Needs& needs);
 
-enum class LossKind { kPolicy, kSft };
+/// Injection, scores, shaping, advantages and modifiers, as the configuration says.
+std::vector<RolloutGroup> assign_credit(State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        int64_t step);
 
-/// Packs, scores old and reference log-probs where they are needed, and updates: epochs x
-/// minibatches optimizer steps. A step without any gradient leaves parameters, moments and Adam's
-/// count alone. Returns loss, grad_norm, kl, entropy, clip_ratio/*, cgi/injected_* and sampling/*.
-StepReport update_policy(Run& run,
-                         const std::vector<RolloutGroup>& groups,
-                         LossKind kind,
-                         int64_t step);
+/// Rows of the prompts' own completions, for the SFT loss.
+std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& prompts);
+
+/// All optimizer steps of one step. Returns loss, grad_norm, kl, clip_ratio/*, cgi/injected_* and
+/// sampling/*, and of supervised steps the entropy.
+StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t step);
 
 /// Metrics of the sampled groups before injection, and of injection after it.
-StepReport describe_rollout(const std::vector<RolloutGroup>& groups);
-StepReport describe_injection(const std::vector<RolloutGroup>& groups);
+StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>& groups);
+StepReport describe_injection(const State& state, const std::vector<RolloutGroup>& groups);
 
 /// Writes completions/step-N.jsonl; every few steps also the console table.
-void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step);
+void record_completions(const State& state,
+                        const std::vector<RolloutGroup>& groups,
+                        int64_t step);
 
-/// Evaluates all splits and returns val/* metrics.
-StepReport validate(Run& run);
+/// Evaluates all splits and returns val/* metrics; notes the best.
+StepReport validate(State& state);
+/// Throws core::UserError if trainer.keep_best is no metric that validation will give.
+void check_keep_best(const State& state);
 
 /// Saves a checkpoint of the last finished step.
-void save_checkpoint(Run& run);
+void save_checkpoint(State& state);
 
 /// Whether metrics.jsonl has the row of the last finished step: a stop may come before it is
 /// written.
-bool has_row(const Run& run);
+bool has_row(const State& state);
 
 /// Continues from the newest intact checkpoint of output_dir; false if there is none.
-bool restore(Run& run);
+bool restore(State& state);
+
+/// Refuses to be one of several processes of a launcher (torchrun, srun): each would do the same
+/// run. Throws core::UserError naming the variable.
+void check_alone();
+
+/// trainer.deterministic, for all of the process. An operation that knows no deterministic way
+/// warns and goes on.
+void set_deterministic(bool wanted);
 
 }  // namespace sgrpo::trainer

@@ -3,13 +3,12 @@
 #include <ATen/ATen.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
-#include <chrono>
-
-#include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
+#include "sgrpo/algorithm/rows.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/trainer/report.h"
+#include "trainer/metric_sums.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -26,18 +25,29 @@ int64_t tokens_of(const std::vector<RolloutGroup>& groups) {
   return total;
 }
 
+int64_t tokens_of(const std::vector<TrainRow>& rows) {
+  int64_t total = 0;
+  for (const TrainRow& row : rows)
+    total += row.prompt->num_tokens() + static_cast<int64_t>(row.decisions.size());
+  return total;
+}
+
 /// Phase times, throughput, memory and counters: what every kind of step ends with.
-void finish_report(
-    Run& run, StepReport& report, int64_t step, int64_t step_tokens, const PromptBatch& prompts) {
-  run.num_tokens += step_tokens;
+void finish_report(State& state,
+                   StepReport& report,
+                   int64_t step,
+                   int64_t step_tokens,
+                   const PromptBatch& prompts) {
+  state.progress.num_tokens += static_cast<int64_t>(
+      state.communicator->reduce({static_cast<double>(step_tokens)}).front());
   report.set("learning_rate",
-             optim::learning_rate(run.config.optim, step - 1, run.config.trainer.steps));
+             optim::learning_rate(state.config.optim, step - 1, state.config.trainer.steps));
   report.set("epoch", prompts.epoch);
-  report.set("num_tokens", static_cast<double>(run.num_tokens));
-  report.set("optim/skipped_steps", static_cast<double>(run.skipped_steps));
-  report.set("optim/no_signal_steps", static_cast<double>(run.no_signal_steps));
-  report.set("data/rejected_rows", static_cast<double>(run.stream->num_rejected()));
-  const data::ImageCost cost = run.stream->image_cost();
+  report.set("num_tokens", static_cast<double>(state.progress.num_tokens));
+  report.set("optim/skipped_steps", static_cast<double>(state.progress.skipped_steps));
+  report.set("optim/no_signal_steps", static_cast<double>(state.progress.no_signal_steps));
+  report.set("data/rejected_rows", static_cast<double>(state.feed->stream().num_rejected()));
+  const data::ImageCost cost = state.feed->stream().image_cost();
   const auto images = static_cast<double>(cost.images);
   report.set("data/images", images);
   report.set("perf/image_ms", images > 0 ? 1000.0 * cost.cpu_seconds / images : 0.0);
@@ -61,9 +71,9 @@ void report_device_memory(const at::Device& device, StepReport& report) {
   report.set("mem/gpu_peak_gb", peak);
 }
 
-void report_times(Run& run, StepReport& report) {
-  const double total = run.timer.total();
-  const auto& seconds = run.timer.seconds();
+void report_times(State& state, StepReport& report) {
+  const double total = state.timer.total();
+  const auto& seconds = state.timer.seconds();
   for (const char* phase :
        {"load", "vision", "generate", "verify", "logprob", "update", "sync", "validate", "save"}) {
     const auto found = seconds.find(phase);
@@ -71,7 +81,7 @@ void report_times(Run& run, StepReport& report) {
   }
   report.set("step_time", total);
   report.set("mem/host_rss_gb", telemetry::host_rss_gb());
-  report_device_memory(run.policy.model->device(), report);
+  report_device_memory(state.learner->policy().device(), report);
 }
 
 /// What the progress bar says behind itself.
@@ -92,120 +102,146 @@ std::string note_of(const StepReport& report) {
   return text;
 }
 
-bool is_due(int64_t step, int64_t every, int64_t last) {
+bool is_step_due(int64_t step, int64_t every, int64_t last) {
   return every > 0 && (step % every == 0 || step == last);
 }
 
-bool needs_validation(const Run& run) {
-  if (run.eval_sets.empty() || run.is_validated) return false;
-  return run.finished_steps == 0
-             ? run.config.eval.at_start
-             : is_due(run.finished_steps, run.config.eval.every, run.config.trainer.steps);
+bool needs_validation(const State& state) {
+  if (state.eval_sets.empty() || state.progress.is_validated) return false;
+  return state.progress.finished_steps == 0
+             ? state.config.eval.at_start
+             : is_step_due(state.progress.finished_steps, state.config.eval.every, state.config.trainer.steps);
+}
+
+/// A validation that fails leaves what was trained on disk, if a save is due.
+StepReport validate_or_save(State& state, bool is_save_due) {
+  try {
+    return validate(state);
+  } catch (const core::Interrupted&) {
+    throw;
+  } catch (...) {
+    if (is_save_due) save_checkpoint(state);
+    throw;
+  }
 }
 
 /// Ends the last finished step: validation and checkpoint where they are due, then its row of
 /// metrics. Step 0 is the evaluation at start.
-void close_step(Run& run, int64_t tokens_before) {
-  const int64_t step = run.finished_steps, last = run.config.trainer.steps;
-  if (step == 0 && !needs_validation(run)) return;
-  if (needs_validation(run)) run.row.merge(validate(run));
-  run.is_validated = true;
-  const bool is_save_due = is_due(step, run.config.trainer.save_every, last) || step == last;
-  if (step > 0 && ((is_save_due && run.saved_step != step) || run.is_best)) {
-    run.timer.begin("save");
-    save_checkpoint(run);
+void close_step(State& state, int64_t tokens_before) {
+  Progress& progress = state.progress;
+  const int64_t step = progress.finished_steps, last = state.config.trainer.steps;
+  if (step == 0 && !needs_validation(state)) return;
+  const bool is_due =
+      is_step_due(step, state.config.trainer.save_every, last) || step == last;
+  const bool is_save_due = step > 0 && is_due && state.saved_step != step;
+  if (needs_validation(state)) progress.row.merge(validate_or_save(state, is_save_due));
+  progress.is_validated = true;
+  const bool is_best = step > 0 && progress.best_step == step && state.saved_step != step;
+  if (is_save_due || is_best) {
+    state.timer.begin("save");
+    save_checkpoint(state);
   }
-  run.timer.end();
-  StepReport report = run.row;
-  report_times(run, report);
+  state.timer.end();
+  StepReport report = progress.row;
+  report_times(state, report);
   if (step > 0) {
     report.set("perf/tokens_per_s",
-               static_cast<double>(run.num_tokens - tokens_before) / run.timer.total());
+               static_cast<double>(progress.num_tokens - tokens_before) / state.timer.total());
   }
-  run.metrics->write(step, report);
+  state.metrics->write(step, report);
 }
 
 /// Saves the last finished step and says how to go on.
-[[noreturn]] void save_interrupted(Run& run, const std::string& reason) {
-  if (run.finished_steps == 0) {
+[[noreturn]] void save_interrupted(State& state, const std::string& reason) {
+  if (state.progress.finished_steps == 0) {
     throw core::Interrupted(
         core::str(reason, ": no step is done yet; the same command starts again"));
   }
-  if (run.saved_step != run.finished_steps) save_checkpoint(run);
+  if (state.saved_step != state.progress.finished_steps) save_checkpoint(state);
   throw core::Interrupted(core::str(reason,
                                     ": step ",
-                                    run.finished_steps,
+                                    state.progress.finished_steps,
                                     " of ",
-                                    run.config.trainer.steps,
+                                    state.config.trainer.steps,
                                     " is saved in ",
-                                    run.config.output_dir,
+                                    state.config.output_dir,
                                     "; the same command continues from there"));
+}
+
+/// Whether a stop was asked for on any rank.
+bool stop_is_agreed(const State& state) {
+  const double asked = core::stop_requested() ? 1.0 : 0.0;
+  return state.communicator->reduce({asked}, distributed::Reduction::kMax).front() > 0.0;
 }
 
 }  // namespace
 
 Trainer::~Trainer() = default;
 
+StepReport Trainer::sft_step(int64_t step) {
+  State& state = *state_;
+  state.timer.begin("load");
+  const FedBatch batch = state.feed->next(step);
+  std::vector<TrainRow> rows = supervised_rows(state, batch.prompts);
+  const int64_t tokens = tokens_of(rows);
+  state.timer.begin("update");
+  StepReport report = update(state, std::move(rows), /*is_sft=*/true, step);
+  finish_report(state, report, step, tokens, batch.prompts);
+  return report;
+}
+
 StepReport Trainer::train_step(int64_t step) {
-  Run& run = *run_;
-  run.timer.reset();
-  run.timer.begin("load");
-  const PromptBatch prompts = run.stream->batch(step);
-  StepReport report;
-  if (run.is_sft(step)) {
-    const auto groups = ground_truth_groups(run, prompts);
-    report.merge(update_policy(run, groups, LossKind::kSft, step));
-    finish_report(run, report, step, tokens_of(groups), prompts);
-    return report;
-  }
-  run.timer.begin("generate");
-  auto groups = roll_out(run, prompts, step);
+  State& state = *state_;
+  state.timer.begin("load");
+  const FedBatch batch = state.feed->next(step);
+  state.timer.begin("generate");
+  auto groups = roll_out(state, batch, step);
   const int64_t sampled_tokens = tokens_of(groups);
-  run.timer.begin("verify");
-  groups = judge(run, std::move(groups), prompts, step);
+  state.timer.begin("verify");
+  groups = judge(state, std::move(groups), batch);
   groups = algorithm::classify(std::move(groups));
-  groups = algorithm::inject_ground_truth(
-      std::move(groups),
-      run.config.injection,
-      {.seed = static_cast<uint64_t>(run.config.seed), .step = step});
-  groups =
-      algorithm::compute_advantages(std::move(groups), run.config.algorithm, run.config.injection);
-  report.merge(describe_rollout(groups));
-  report.merge(describe_injection(groups));
-  report.merge(update_policy(run, groups, LossKind::kPolicy, step));
-  run.timer.begin("save");
-  record_completions(run, groups, step);
-  finish_report(run, report, step, sampled_tokens, prompts);
+  StepReport report = describe_rollout(state, groups);
+  groups = assign_credit(state, std::move(groups), step);
+  report.merge(describe_injection(state, groups));
+  // Before the first update: from there to the end of the step nothing fails for an outside reason.
+  state.timer.begin("save");
+  record_completions(state, groups, step);
+  state.timer.begin("update");
+  report.merge(update(state, algorithm::rows_of(groups), /*is_sft=*/false, step));
+  finish_report(state, report, step, sampled_tokens, batch.prompts);
   return report;
 }
 
 void Trainer::run() {
-  Run& run = *run_;
-  const int64_t last = run.config.trainer.steps;
-  core::info(batch_equation(run.config, run.task));
-  telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
+  State& state = *state_;
+  Progress& progress = state.progress;
+  const int64_t last = state.config.trainer.steps;
+  core::info(batch_equation(state.config, state.task));
+  telemetry::Progress bar(
+      state.task == Task::kSft ? "sft" : "train", last, progress.finished_steps);
   try {
-    if (!has_row(run)) {
-      run.timer.reset();
-      close_step(run, run.num_tokens);
+    if (!has_row(state)) {
+      state.timer.reset();
+      close_step(state, progress.num_tokens);
     }
-    for (int64_t step = run.finished_steps + 1; step <= last; ++step) {
-      const int64_t tokens_before = run.num_tokens;
-      run.row = train_step(step);
-      run.finished_steps = step;
-      run.is_validated = false;
-      close_step(run, tokens_before);
-      progress.advance(1, note_of(run.row));
-      if (core::stop_requested()) throw core::Interrupted("stopped by a signal");
+    for (int64_t step = progress.finished_steps + 1; step <= last; ++step) {
+      const int64_t tokens_before = progress.num_tokens;
+      state.timer.reset();
+      progress.row = state.is_sft(step) ? sft_step(step) : train_step(step);
+      progress.finished_steps = step;
+      progress.is_validated = false;
+      close_step(state, tokens_before);
+      bar.advance(1, note_of(progress.row));
+      if (stop_is_agreed(state)) throw core::Interrupted("stopped by a signal");
     }
   } catch (const core::Interrupted& stop) {
-    progress.finish();
-    save_interrupted(run, stop.what());
+    bar.finish();
+    save_interrupted(state, stop.what());
   }
-  progress.finish();
-  write_run_report(std::filesystem::path(run.config.output_dir) / "report.html",
-                   {run.config.output_dir},
-                   std::filesystem::path(run.config.output_dir).filename().string());
+  bar.finish();
+  write_run_report(std::filesystem::path(state.config.output_dir) / "report.html",
+                   {state.config.output_dir},
+                   std::filesystem::path(state.config.output_dir).filename().string());
 }
 
 }  // namespace sgrpo::trainer

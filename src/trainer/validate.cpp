@@ -2,40 +2,27 @@
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
-namespace {
 
-/// Whether `value` beats the best so far; lower is better for losses.
-bool improves(const Run& run, const std::string& metric, double value) {
-  const bool lower = metric.find("loss") != std::string::npos;
-  return !run.best || (lower ? value < *run.best : value > *run.best);
-}
-
-}  // namespace
-
-StepReport validate(Run& run) {
-  run.timer.begin("validate");
+StepReport validate(State& state) {
+  state.timer.begin("validate");
   StepReport report;
   eval::EvalJob job;
-  job.options = run.config.eval;
-  job.max_new_tokens = run.config.eval.max_new_tokens.value_or(run.config.rollout.max_new_tokens);
-  job.seed = static_cast<uint64_t>(run.config.seed);
-  for (const data::EvalSet& split : run.eval_sets) {
-    report.merge(eval::evaluate(run.policy, *run.verifiers, split, job).metrics);
+  job.options = state.config.eval;
+  job.max_new_tokens =
+      state.config.eval.max_new_tokens.value_or(state.config.rollout.max_new_tokens);
+  job.seed = static_cast<uint64_t>(state.config.seed);
+  for (const data::EvalSet& split : state.eval_sets) {
+    report.merge(eval::evaluate(state.learner->policy(), *state.verifiers, split, job).metrics);
   }
-  if (run.config.trainer.keep_best) {
-    const std::string& metric = *run.config.trainer.keep_best;
-    if (!report.has(metric)) {
-      throw core::UserError(
-          core::str("trainer.keep_best is '",
-                    metric,
-                    "', which validation does not give; it gives ",
-                    report.values().empty() ? "nothing" : report.values().front().first,
-                    ", ..."));
-    }
-    if (improves(run, metric, report.get(metric))) {
-      run.best = report.get(metric);
-      run.is_best = run.finished_steps > 0;
-    }
+  if (!state.config.trainer.keep_best) return report;
+  const std::string& metric = *state.config.trainer.keep_best;
+  Progress& progress = state.progress;
+  if (!report.has(metric)) {  // nothing was judged
+    core::warn("validation gave no ", metric, ": this step does not compete for the best");
+  } else if (progress.finished_steps > 0 &&
+             (!progress.best || report.get(metric) > *progress.best)) {
+    progress.best = report.get(metric);
+    progress.best_step = progress.finished_steps;
   }
   return report;
 }

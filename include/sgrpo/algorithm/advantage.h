@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sgrpo/algorithm/method.h"
 #include "sgrpo/algorithm/options.h"
 #include "sgrpo/types/rollout_group.h"
 
@@ -40,9 +41,10 @@ class Estimator {
   virtual bool allows_single() const { return false; }
   /// Whether it takes the KL of `kl_place: reward` token by token itself.
   virtual bool takes_token_kl() const { return false; }
-  /// Names of the keys that it reads from algorithm.params.estimator.
-  virtual std::vector<std::string> param_names() const { return {}; }
 };
+
+/// The estimator of `options`. Throws core::UserError for unknown names and parameters.
+std::unique_ptr<Estimator> make_estimator(const AlgorithmOptions& options);
 
 /// Adds host numbers over all ranks.
 using SumOverRanks = std::function<std::vector<double>(std::vector<double>)>;
@@ -73,10 +75,15 @@ void validate(const AlgorithmOptions& options,
 
 }  // namespace sgrpo::algorithm
 
-#define SGRPO_REGISTER_ADVANTAGE(name, Class)                                        \
-  static const bool registered_##Class = ::sgrpo::algorithm::EstimatorRegistry::add( \
-      name,                                                                          \
-      [](const ::sgrpo::algorithm::AlgorithmOptions& options)                        \
-          -> std::unique_ptr<::sgrpo::algorithm::Estimator> {                        \
-        return std::make_unique<Class>(options);                                     \
+/// Class(const AlgorithmOptions&, MethodParams&): what it does not ask for is refused.
+#define SGRPO_REGISTER_ADVANTAGE(name, Class)                                                    \
+  static const bool registered_##Class = ::sgrpo::algorithm::EstimatorRegistry::add(             \
+      name,                                                                                      \
+      [](const ::sgrpo::algorithm::AlgorithmOptions& options)                                    \
+          -> std::unique_ptr<::sgrpo::algorithm::Estimator> {                                    \
+        const auto own = ::sgrpo::algorithm::own_params(options.params, "estimator");            \
+        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.estimator");              \
+        auto estimator = std::make_unique<Class>(options, params);                               \
+        params.finish();                                                                         \
+        return estimator;                                                                        \
       })

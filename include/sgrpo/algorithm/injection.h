@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "sgrpo/algorithm/options.h"
@@ -19,13 +21,16 @@ std::vector<RolloutGroup> classify(std::vector<RolloutGroup> groups);
 struct InjectionContext {
   uint64_t seed = 0;
   int64_t step = 1;  // from 1; injection.warmup_steps counts these
+  /// Gives the bytes of all ranks in exchange for this one's: the cap counts groups of all ranks.
+  std::function<std::vector<std::string>(const std::string&)> exchange =
+      [](const std::string& bytes) { return std::vector{bytes}; };
 };
 
 /// Injects the ground truth where `options.when` says so: trigger, cap (groups picked by key),
-/// victim, replace or append, reward, smoothing. Groups without ground truth are marked and left
+/// victim, replace or append, reward. (Smoothing comes after shaping: shape_rewards.) Groups without ground truth are marked and left
 /// alone. The victim is chosen by the sum of its sampler log-probs (missing ones are a
 /// ContractError), an invalid member goes first, ties to the lowest index. Source: arXiv 2604.16557
-/// (abstract); smoothing: arXiv 2510.10606.
+/// (abstract).
 std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context);

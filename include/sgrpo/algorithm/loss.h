@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "sgrpo/algorithm/method.h"
 #include "sgrpo/algorithm/options.h"
 #include "sgrpo/core/rng.h"
 #include "sgrpo/types/loss_batch.h"
@@ -90,8 +91,6 @@ class TokenLoss {
   /// backward: [num_statistics] f64. Asked for without gradient, once per micro-batch.
   virtual int64_t num_statistics() const { return 0; }
   virtual at::Tensor statistics(const LossInputs& inputs) const;
-  /// Names of the keys that it reads from algorithm.params.loss.
-  virtual std::vector<std::string> param_names() const { return {}; }
 };
 struct LossSettings {
   AlgorithmOptions algorithm;
@@ -145,10 +144,15 @@ at::Tensor kl_estimate(KlEstimator estimator,
 
 }  // namespace sgrpo::algorithm
 
-#define SGRPO_REGISTER_LOSS(name, Class)                                        \
-  static const bool registered_##Class = ::sgrpo::algorithm::LossRegistry::add( \
-      name,                                                                     \
-      [](const ::sgrpo::algorithm::LossSettings& settings)                      \
-          -> std::unique_ptr<::sgrpo::algorithm::TokenLoss> {                   \
-        return std::make_unique<Class>(settings);                               \
+/// Class(const LossSettings&, MethodParams&): what it does not ask for is refused.
+#define SGRPO_REGISTER_LOSS(name, Class)                                                  \
+  static const bool registered_##Class = ::sgrpo::algorithm::LossRegistry::add(           \
+      name,                                                                               \
+      [](const ::sgrpo::algorithm::LossSettings& settings)                                \
+          -> std::unique_ptr<::sgrpo::algorithm::TokenLoss> {                             \
+        const auto own = ::sgrpo::algorithm::own_params(settings.algorithm.params, "loss"); \
+        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.loss");            \
+        auto loss = std::make_unique<Class>(settings, params);                            \
+        params.finish();                                                                  \
+        return loss;                                                                      \
       })

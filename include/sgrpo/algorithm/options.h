@@ -123,6 +123,7 @@ struct AlgorithmOptions {
   config::Choice<EstimatorRegistry> estimator = "grpo";
   ops::Deviation std = ops::Deviation::kSample;
   double std_eps = 1.0e-4;
+  double min_spread = 0.0;
   config::Choice<LossRegistry> loss = "clipped";
   Aggregation aggregation = Aggregation::kTokenMean;
   std::optional<double> aggregation_constant;
@@ -136,10 +137,14 @@ struct AlgorithmOptions {
   int64_t epochs_per_rollout = 1;
   int64_t minibatches_per_rollout = 1;
   double entropy_coef = 0.0;
-  core::Json params = core::Json::object();
+  core::Json shaping = core::Json::array();    // [{name, params}, ...]
+  core::Json modifiers = core::Json::array();  // [{name, params}, ...]
+  core::Json params = core::Json::object();    // {estimator: {...}, loss: {...}}
 
   /// Whether the reference is the model of step 0, not a checkpoint of its own.
   bool refers_to_start() const { return kl_ref == "start"; }
+  /// Whether sampled members pay a KL to the reference out of their reward.
+  bool has_kl_reward() const { return kl_coef > 0 && kl_place == KlPlace::kReward; }
   /// Whether the loss of sampled tokens has a KL term.
   bool has_kl_loss() const { return kl_coef > 0 && kl_place == KlPlace::kLoss; }
 
@@ -150,6 +155,11 @@ struct AlgorithmOptions {
     visit(
         "std", std, FieldInfo{.help = "divisor of the group's deviation: G-1, G, or no division"});
     visit("std_eps", std_eps, FieldInfo{.help = "added to the deviation", .low = 0, .high = 1});
+    visit("min_spread",
+          min_spread,
+          FieldInfo{.help = "rewards of a group that are closer than this count as equal",
+                    .low = 0,
+                    .high = 1e6});
     visit("loss", loss, FieldInfo{.help = "token loss"});
     visit("aggregation", aggregation, FieldInfo{.help = "how token losses become one number"});
     visit("aggregation_constant",
@@ -189,7 +199,15 @@ struct AlgorithmOptions {
     visit("entropy_coef",
           entropy_coef,
           FieldInfo{.help = "weight of the entropy bonus", .low = 0, .high = 1e3});
-    visit("params", params, FieldInfo{.help = "parameters of the estimator or loss"});
+    visit("shaping",
+          shaping,
+          FieldInfo{.help = "reward shapers, in order: [{name, params}, ...]"});
+    visit("modifiers",
+          modifiers,
+          FieldInfo{.help = "modifiers of advantages, in order: [{name, params}, ...]"});
+    visit("params",
+          params,
+          FieldInfo{.help = "parameters of the methods: {estimator: {...}, loss: {...}}"});
   }
 };
 

@@ -75,6 +75,12 @@ struct UpdateReport {
   double scoring_seconds = 0.0;  // of packing, and of scoring what does not learn
 };
 
+/// Log-probs and entropies per row, in the rows' order.
+struct RowScores {
+  std::vector<std::vector<float>> logprobs;
+  std::vector<std::vector<float>> entropy;
+};
+
 /// Which policy scores.
 enum class Who { kCurrent, kReference };
 
@@ -91,10 +97,10 @@ class Learner {
   void set_reference(std::unique_ptr<policy::Policy> reference);
   bool has_reference() const { return reference_ != nullptr; }
 
-  /// Log-probs of every decision of `rows`, in their order, without gradient.
-  std::vector<std::vector<float>> score(const std::vector<TrainRow>& rows,
-                                        const policy::ScoringOptions& scoring,
-                                        Who who) const;
+  /// Log-probs and entropies of every decision of `rows`, without gradient.
+  RowScores score(const std::vector<TrainRow>& rows,
+                  const policy::ScoringOptions& scoring,
+                  Who who) const;
 
   /// All optimizer steps of one step. Groups in which nothing can change a parameter are left out,
   /// but counted in every denominator. Old log-probs are scored where several updates need them,

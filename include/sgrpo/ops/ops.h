@@ -39,12 +39,17 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob(const at::Tensor& hidden,
 
 /// Group-relative advantages.
 /// Shapes:  rewards [P,G] f64, valid [P,G] bool -> [P,G] f64 (0 for invalid members)
-/// Formula: (r - mean) / (s + eps), or r - mean for kNone; equal rewards give zeros; n counts valid
-///          members
+/// Formula: (r - mean) / (s + eps), or r - mean for kNone; rewards without spread give zeros; n
+///          counts valid members
 at::Tensor group_advantage(const at::Tensor& rewards,
                            const at::Tensor& valid,
                            Deviation std,
-                           double eps);
+                           double eps,
+                           double min_spread = 0.0);
+
+/// Whether rewards between `lowest` and `highest` differ: by more than min_spread and by more than
+/// rounding, 1e-12 max(1, |highest|). The one rule for advantages, filters and metrics.
+bool has_spread(double lowest, double highest, double min_spread);
 
 /// How tokens are drawn.
 struct SampleOptions {

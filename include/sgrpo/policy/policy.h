@@ -115,6 +115,12 @@ std::unique_ptr<Policy> open(const std::filesystem::path& path,
                              const EncoderLimits& limits,
                              int64_t max_batch_rows = kMaxBatchRows);
 
+/// Opens a checkpoint to train it. Throws core::UserError also where `options` train something else
+/// than the folder holds: an adapter without model.lora, a frozen module that there is not.
+std::unique_ptr<Policy> open_trainable(const std::filesystem::path& path,
+                                       const model::ModelOptions& options,
+                                       const EncoderLimits& limits);
+
 /// Opens another checkpoint as a KL reference of `policy`: frozen, reading the policy's prompts and
 /// ids. Throws core::UserError if it reads token ids or patches otherwise than the policy.
 std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "sgrpo/config/fields.h"
+#include "sgrpo/types/sampling_options.h"
 
 namespace sgrpo::rollout {
 
@@ -49,5 +50,15 @@ struct RolloutOptions {
                     .is_path = true});
   }
 };
+
+/// How a run samples; what ends a completion is the policy's to say.
+inline SamplingOptions sampling_options(const RolloutOptions& options) {
+  return {.max_new_tokens = options.max_new_tokens,
+          .temperature = options.temperature,
+          .top_p = options.top_p,
+          .top_k = options.top_k,
+          .sampling_mask = options.sampling_mask,
+          .end_token_ids = {}};
+}
 
 }  // namespace sgrpo::rollout

@@ -11,7 +11,7 @@
 
 namespace sgrpo::trainer {
 
-struct Run;
+struct State;
 
 /// What the steps of a run do.
 enum class Task { kPolicyGradient, kSft };
@@ -33,8 +33,11 @@ class Trainer {
   /// One rollout with all its updates (steps count from 1).
   StepReport train_step(int64_t step);
 
+  /// One supervised update on the step's prompts.
+  StepReport sft_step(int64_t step);
+
  private:
-  std::unique_ptr<Run> run_;
+  std::unique_ptr<State> state_;
 };
 
 /// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about

@@ -2,15 +2,21 @@
 
 #include <ATen/ATen.h>
 
-#include "kernels/common/spread.h"
+#include <algorithm>
+
+#include "sgrpo/ops/ops.h"
 
 namespace sgrpo::algorithm {
+
+std::unique_ptr<Estimator> make_estimator(const AlgorithmOptions& options) {
+  return EstimatorRegistry::get("estimator", options.estimator)(options);
+}
 
 std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                                              const AlgorithmOptions& options,
                                              const InjectionOptions& injection,
                                              const SumOverRanks& sum) {
-  const auto estimator = EstimatorRegistry::get("estimator", options.estimator)(options);
+  const auto estimator = make_estimator(options);
   // With append, a group of one has a partner whenever it needs one.
   const bool allows_single = estimator->allows_single() || injection.can_append();
   for (const RolloutGroup& group : groups) {
@@ -38,6 +44,12 @@ std::vector<RolloutGroup> weigh_failures(std::vector<RolloutGroup> groups,
     }
   }
   return groups;
+}
+
+bool has_spread(const std::vector<double>& rewards, double min_spread) {
+  if (rewards.empty()) return false;
+  const auto [lowest, highest] = std::minmax_element(rewards.begin(), rewards.end());
+  return ops::has_spread(*lowest, *highest, min_spread);
 }
 
 }  // namespace sgrpo::algorithm

@@ -9,15 +9,18 @@ namespace {
 
 class DrGrpo final : public Estimator {
  public:
-  explicit DrGrpo(const AlgorithmOptions& /*options*/) {}
+  DrGrpo(const AlgorithmOptions& options, MethodParams& /*params*/) : min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
     const at::Tensor advantages =
-        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0);
+        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0, min_spread_);
     return with_advantages(std::move(groups), advantages);
   }
+
+ private:
+  double min_spread_;
 };
 
 SGRPO_REGISTER_ADVANTAGE("dr_grpo", DrGrpo);

@@ -9,18 +9,18 @@ namespace {
 
 class Grpo final : public Estimator {
  public:
-  explicit Grpo(const AlgorithmOptions& options) : std_(options.std), eps_(options.std_eps) {}
+  Grpo(const AlgorithmOptions& options, MethodParams& /*params*/) : std_(options.std), eps_(options.std_eps), min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_);
+    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_, min_spread_);
     return with_advantages(std::move(groups), advantages);
   }
 
  private:
   ops::Deviation std_;
-  double eps_;
+  double eps_, min_spread_;
 };
 
 SGRPO_REGISTER_ADVANTAGE("grpo", Grpo);

@@ -9,17 +9,20 @@ namespace {
 
 class Rloo final : public Estimator {
  public:
-  explicit Rloo(const AlgorithmOptions& /*options*/) {}
+  Rloo(const AlgorithmOptions& options, MethodParams& /*params*/) : min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
     const at::Tensor centred =
-        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0);
+        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0, min_spread_);
     const at::Tensor count = tensor.valid.sum(1, /*keepdim=*/true).to(at::kDouble);
     // One valid member has no others; its centred reward is 0 whatever the factor.
     return with_advantages(std::move(groups), centred * (count / (count - 1).clamp_min(1)));
   }
+
+ private:
+  double min_spread_;
 };
 
 SGRPO_REGISTER_ADVANTAGE("rloo", Rloo);

@@ -80,6 +80,7 @@ at::Tensor loss_statistics(const Scores& scores,
 
 LossSettings sft_settings(LossSettings settings) {
   settings.algorithm.loss = "sft";
+  settings.algorithm.params = core::Json::object();
   settings.algorithm.aggregation = Aggregation::kTokenMean;
   settings.algorithm.entropy_coef = 0.0;
   settings.algorithm.kl_place = KlPlace::kLoss;

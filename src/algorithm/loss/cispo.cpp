@@ -7,7 +7,7 @@ namespace {
 
 class Cispo final : public TokenLoss {
  public:
-  explicit Cispo(const LossSettings& settings)
+  Cispo(const LossSettings& settings, MethodParams& /*params*/)
       : high_(1 + settings.algorithm.clip_high), clips_injected_(settings.injection.gt_clip) {}
 
   at::Tensor token_loss(const LossInputs& inputs) const override {

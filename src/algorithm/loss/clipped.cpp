@@ -7,7 +7,7 @@ namespace {
 
 class Clipped final : public TokenLoss {
  public:
-  explicit Clipped(const LossSettings& settings)
+  Clipped(const LossSettings& settings, MethodParams& /*params*/)
       : low_(1 - settings.algorithm.clip_low),
         high_(1 + settings.algorithm.clip_high),
         dual_(settings.algorithm.clip_dual),

@@ -8,7 +8,7 @@ namespace {
 
 class Gspo final : public TokenLoss {
  public:
-  explicit Gspo(const LossSettings& settings)
+  Gspo(const LossSettings& settings, MethodParams& /*params*/)
       : low_(1 - settings.algorithm.clip_low),
         high_(1 + settings.algorithm.clip_high),
         clips_injected_(settings.injection.gt_clip) {}

@@ -7,7 +7,7 @@ namespace {
 
 class Reinforce final : public TokenLoss {
  public:
-  explicit Reinforce(const LossSettings& /*settings*/) {}
+  Reinforce(const LossSettings& /*settings*/, MethodParams& /*params*/) {}
 
   at::Tensor token_loss(const LossInputs& inputs) const override {
     return -inputs.batch.advantages * inputs.policy;

@@ -7,7 +7,7 @@ namespace {
 
 class Sft final : public TokenLoss {
  public:
-  explicit Sft(const LossSettings& /*settings*/) {}
+  Sft(const LossSettings& /*settings*/, MethodParams& /*params*/) {}
 
   at::Tensor token_loss(const LossInputs& inputs) const override { return -inputs.policy; }
   bool learns_without_advantage() const override { return true; }

@@ -10,7 +10,8 @@ namespace {
 at::Tensor group_advantage_cpu(const at::Tensor& rewards,
                                const at::Tensor& valid,
                                int64_t std,
-                               double eps) {
+                               double eps,
+                               double min_spread) {
   check_group_advantage(rewards, valid, std);
   at::Tensor advantages = at::empty_like(rewards);
   kernels::group_advantage_cpu({.rewards = rewards.const_data_ptr<double>(),
@@ -19,7 +20,8 @@ at::Tensor group_advantage_cpu(const at::Tensor& rewards,
                                 .num_groups = rewards.size(0),
                                 .group_size = rewards.size(1),
                                 .std = static_cast<kernels::GroupStd>(std),
-                                .eps = eps});
+                                .eps = eps,
+                                .min_spread = min_spread});
   return advantages;
 }
 

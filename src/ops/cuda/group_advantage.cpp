@@ -13,7 +13,8 @@ namespace {
 at::Tensor group_advantage_cuda(const at::Tensor& rewards,
                                 const at::Tensor& valid,
                                 int64_t std,
-                                double eps) {
+                                double eps,
+                                double min_spread) {
   check_group_advantage(rewards, valid, std);
   const c10::cuda::CUDAGuard guard(rewards.device());
   at::Tensor advantages = at::empty_like(rewards);
@@ -23,7 +24,8 @@ at::Tensor group_advantage_cuda(const at::Tensor& rewards,
                                                 .num_groups = rewards.size(0),
                                                 .group_size = rewards.size(1),
                                                 .std = static_cast<kernels::GroupStd>(std),
-                                                .eps = eps},
+                                                .eps = eps,
+                                                .min_spread = min_spread},
                                                c10::cuda::getCurrentCUDAStream()));
   return advantages;
 }

@@ -9,7 +9,8 @@ namespace {
 at::Tensor group_advantage_meta(const at::Tensor& rewards,
                                 const at::Tensor& valid,
                                 int64_t std,
-                                double /*eps*/) {
+                                double /*eps*/,
+                                double /*min_spread*/) {
   check_group_advantage(rewards, valid, std);
   return at::empty_like(rewards);
 }

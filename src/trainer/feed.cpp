@@ -1,0 +1,104 @@
+#include "trainer/feed.h"
+
+#include <map>
+
+#include "sgrpo/core/text.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+/// What a step of this run could not use although the row is well formed: it is found while the row
+/// is read, where a bad row is reported and replaced.
+std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
+                                                      Task task,
+                                                      const verifier::VerifierSet& verifiers) {
+  if (task == Task::kSft) return {};
+  return [&verifiers, sft_steps = config.trainer.sft_steps](const PromptRecord& record) {
+    verifiers.check_name(record.verifier, "'verifier'");
+    if (sft_steps == 0 || record.injected_text()) return;
+    throw core::UserError(core::str(
+        "no ground_truth or ground_truth_completion to learn from, which the SFT steps need "
+        "(trainer.sft_steps = ",
+        sft_steps,
+        ")"));
+  };
+}
+
+/// A ground truth is limited only where it is injected or learned: it must fit whole, because it is
+/// refused at load and never truncated.
+int64_t longest_ground_truth(const RunConfig& config, Task task) {
+  const bool is_used = config.injection.when != algorithm::InjectWhen::kNever ||
+                       config.trainer.sft_steps > 0;
+  return task == Task::kSft || !is_used ? 0 : config.rollout.max_new_tokens;
+}
+
+}  // namespace
+
+Feed::Feed(const RunConfig& config,
+           Task task,
+           const data::PromptEncoder& encoder,
+           const verifier::VerifierSet& verifiers) {
+  // Limits of training stay with training: validation has the policy's own encoder.
+  data::EncoderSpec spec = encoder.spec();
+  spec.max_ground_truth_tokens = longest_ground_truth(config, task);
+  spec.requires_completion = task == Task::kSft;
+  spec.check_record = record_check(config, task, verifiers);
+  stream_ = std::make_unique<data::PromptStream>(config.data,
+                                                 std::make_shared<data::PromptEncoder>(spec),
+                                                 static_cast<uint64_t>(config.seed),
+                                                 config.trainer.prompts_per_step);
+  if (!config.rollout.replay) return;
+  replay_path_ = *config.rollout.replay;
+  replay_ = data::load_replay(replay_path_,
+                              data::row_options(config.data),
+                              [&](const std::string& id) { return stream_->find(id); });
+  for (const data::RecordedGroup& group : replay_) {
+    if (static_cast<int64_t>(group.completions.size()) == config.rollout.group_size) continue;
+    throw core::UserError(core::str(group.source.str(),
+                                    ": ",
+                                    group.completions.size(),
+                                    " completions, but rollout.group_size is ",
+                                    config.rollout.group_size));
+  }
+}
+
+FedBatch Feed::next(int64_t step) {
+  FedBatch batch{.prompts = stream_->batch(step), .recordings = {}};
+  if (is_replay()) batch.recordings = recordings_of(batch.prompts, step);
+  return batch;
+}
+
+/// The recordings of one prompt that a step may take: the step's own where the file tells steps
+/// apart, else all.
+std::vector<const data::RecordedGroup*> Feed::candidates(const PromptRecord& record,
+                                                         int64_t step) const {
+  std::vector<const data::RecordedGroup*> own, all;
+  for (const data::RecordedGroup& group : replay_) {
+    if (group.record->id != record.id) continue;
+    all.push_back(&group);
+    if (group.step == step) own.push_back(&group);
+  }
+  if (all.empty()) {
+    throw core::UserError(core::str(replay_path_,
+                                    ": no recorded completions for prompt '",
+                                    record.id,
+                                    "' of ",
+                                    record.source.str()));
+  }
+  return own.empty() ? all : own;
+}
+
+/// The recording of every prompt of a step. A small data set may give a prompt twice: its n-th
+/// place takes the n-th recording, and the first again when they are used up.
+std::vector<const data::RecordedGroup*> Feed::recordings_of(const PromptBatch& prompts,
+                                                            int64_t step) const {
+  std::vector<const data::RecordedGroup*> result;
+  std::map<std::string, size_t> places;
+  for (const auto& prompt : prompts.prompts) {
+    const auto groups = candidates(*prompt->record, step);
+    result.push_back(groups[places[prompt->record->id]++ % groups.size()]);
+  }
+  return result;
+}
+
+}  // namespace sgrpo::trainer

@@ -1,0 +1,49 @@
+// Where a step's prompts and groups come from: the stream, recorded groups, verdicts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sgrpo/data/replay.h"
+#include "sgrpo/data/stream.h"
+#include "sgrpo/trainer/run_config.h"
+#include "sgrpo/trainer/trainer.h"
+#include "sgrpo/types/rollout_group.h"
+#include "sgrpo/verifier/verifier.h"
+
+namespace sgrpo::trainer {
+
+/// A step's prompts, and what was recorded for them under rollout.replay.
+struct FedBatch {
+  PromptBatch prompts;
+  std::vector<const data::RecordedGroup*> recordings;  // one a prompt, or none at all
+};
+
+/// The stream and the recordings of a run.
+class Feed {
+ public:
+  /// Opens data.train, and rollout.replay if it is set. Throws core::UserError.
+  Feed(const RunConfig& config,
+       Task task,
+       const data::PromptEncoder& encoder,
+       const verifier::VerifierSet& verifiers);
+
+  /// The prompts of step `step`. Throws core::UserError where a prompt has no recording.
+  FedBatch next(int64_t step);
+  data::PromptStream& stream() { return *stream_; }
+  const data::PromptStream& stream() const { return *stream_; }
+  bool is_replay() const { return !replay_.empty(); }
+
+ private:
+  std::vector<const data::RecordedGroup*> candidates(const PromptRecord& record,
+                                                     int64_t step) const;
+  std::vector<const data::RecordedGroup*> recordings_of(const PromptBatch& prompts,
+                                                        int64_t step) const;
+
+  std::unique_ptr<data::PromptStream> stream_;
+  std::vector<data::RecordedGroup> replay_;
+  std::string replay_path_;
+};
+
+}  // namespace sgrpo::trainer

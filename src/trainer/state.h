@@ -1,0 +1,42 @@
+// The owners of a run: nothing else of it is mutable.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "sgrpo/checkpoint/run_folder.h"
+#include "sgrpo/checkpoint/run_lock.h"
+#include "sgrpo/distributed/communicator.h"
+#include "sgrpo/eval/evaluate.h"
+#include "sgrpo/learner/learner.h"
+#include "sgrpo/telemetry/telemetry.h"
+#include "sgrpo/trainer/trainer.h"
+#include "sgrpo/verifier/verifier.h"
+#include "trainer/feed.h"
+#include "trainer/progress.h"
+
+namespace sgrpo::trainer {
+
+struct State {
+  RunConfig config;
+  Task task = Task::kPolicyGradient;
+  std::unique_ptr<distributed::Communicator> communicator;
+  std::unique_ptr<verifier::VerifierSet> verifiers;
+  std::unique_ptr<checkpoint::RunLock> lock;  // of output_dir, for as long as this run may write
+  std::unique_ptr<learner::Learner> learner;
+  std::unique_ptr<Feed> feed;
+  std::vector<data::EvalSet> eval_sets;
+  std::unique_ptr<checkpoint::RunFolder> folder;
+  std::unique_ptr<telemetry::MetricsWriter> metrics;
+  telemetry::PhaseTimer timer;
+  Progress progress;
+  int64_t saved_step = -1;  // of the newest checkpoint
+
+  bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
+  policy::ScoringOptions scoring(bool is_sft) const {
+    return {.temperature = is_sft ? 1.0 : config.rollout.temperature,
+            .sampling_mask = config.rollout.sampling_mask};
+  }
+};
+
+}  // namespace sgrpo::trainer
