@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "sgrpo/model/packed_tokens.h"
+
 namespace sgrpo::algorithm {
 namespace {
 
@@ -70,12 +72,16 @@ class BatchBuilder {
   }
 
   TrainBatch build() const {
+    model::PackedTokens input;
+    input.token_ids = at::cat(token_ids_);
+    input.position_ids = at::cat(position_ids_, 1);
+    input.pixel_values = pixel_values_.empty() ? no_pixels_ : at::cat(pixel_values_);
+    input.grid_thw = grids_.empty() ? at::empty({0, 3}, at::kLong) : at::cat(grids_);
+    input.image_rows = to_tensor(image_rows_, at::kLong);
+    input.plan = ops::AttentionPlan::make(
+        segments_, {.queries = next_row_, .keys = next_row_}, /*causal=*/true);
     TrainBatch batch;
-    batch.input.token_ids = at::cat(token_ids_);
-    batch.input.position_ids = at::cat(position_ids_, 1);
-    batch.input.pixel_values = pixel_values_.empty() ? no_pixels_ : at::cat(pixel_values_);
-    batch.input.grid_thw = grids_.empty() ? at::empty({0, 3}, at::kLong) : at::cat(grids_);
-    batch.input.segments.rows = to_tensor(segments_, at::kLong).reshape({-1, 6});
+    batch.input = std::make_shared<const model::PackedTokens>(std::move(input));
     batch.logit_rows = to_tensor(logit_rows_, at::kLong);
     batch.labels = to_tensor(labels_, at::kLong);
     batch.sequence_index = to_tensor(sequence_index_, at::kLong);
@@ -94,6 +100,7 @@ class BatchBuilder {
     const int64_t begin = next_row_;
     token_ids_.push_back(prompt.token_ids);
     position_ids_.push_back(prompt.position_ids);
+    model::append_image_rows(prompt, begin, image_rows_);
     next_row_ += prompt.num_tokens();
     if (prompt.num_images() > 0) {
       pixel_values_.push_back(prompt.patches.pixel_values);
@@ -115,8 +122,7 @@ class BatchBuilder {
 
   /// A segment that ends with the rows appended so far.
   void add_segment(int64_t q_begin, int64_t prefix_begin, int64_t prefix_end, int64_t self_begin) {
-    segments_.insert(segments_.end(),
-                     {q_begin, next_row_, prefix_begin, prefix_end, self_begin, next_row_});
+    segments_.push_back({q_begin, next_row_, prefix_begin, prefix_end, self_begin, next_row_});
   }
 
   void append_loss_tokens(const GroupMember& member, int64_t prompt_last_row, int64_t first_row) {
@@ -140,7 +146,8 @@ class BatchBuilder {
   int64_t next_row_ = 0;
   std::vector<at::Tensor> token_ids_, position_ids_, pixel_values_, grids_;
   at::Tensor no_pixels_ = at::empty({0, 0});
-  std::vector<int64_t> segments_, logit_rows_, labels_, sequence_index_, group_of_sequence_;
+  std::vector<ops::AttentionSegment> segments_;
+  std::vector<int64_t> image_rows_, logit_rows_, labels_, sequence_index_, group_of_sequence_;
   std::vector<int32_t> cu_seqlens_ = {0};
   std::vector<float> advantages_, sampler_logprobs_;
   std::vector<uint8_t> is_injected_;

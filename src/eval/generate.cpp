@@ -150,14 +150,16 @@ TrainBatch single_batch(const EncodedPrompt& prompt, const std::vector<int64_t>&
   const int64_t tokens = prompt_tokens + length - 1;
   TrainBatch batch;
   batch.labels = ids_tensor(completion_ids);
-  batch.input.token_ids = at::cat({prompt.token_ids, batch.labels.slice(0, 0, length - 1)});
+  model::PackedTokens input;
+  input.token_ids = at::cat({prompt.token_ids, batch.labels.slice(0, 0, length - 1)});
   const at::Tensor tail =
       at::arange(prompt.next_position(), prompt.next_position() + length - 1, at::kLong);
-  batch.input.position_ids = at::cat({prompt.position_ids, tail.expand({3, length - 1})}, 1);
-  batch.input.pixel_values = prompt.patches.pixel_values;
-  batch.input.grid_thw = prompt.patches.grid_thw;
-  batch.input.segments.rows =
-      at::tensor({int64_t{0}, tokens, int64_t{0}, int64_t{0}, int64_t{0}, tokens}).view({1, 6});
+  input.position_ids = at::cat({prompt.position_ids, tail.expand({3, length - 1})}, 1);
+  input.pixel_values = prompt.patches.pixel_values;
+  input.grid_thw = prompt.patches.grid_thw;
+  input.image_rows = ids_tensor(prompt.image_rows);
+  input.plan = ops::AttentionPlan::of_lengths({tokens}, /*causal=*/true);
+  batch.input = std::make_shared<const model::PackedTokens>(std::move(input));
   batch.logit_rows = at::arange(prompt_tokens - 1, tokens, at::kLong);
   batch.sequence_index = at::zeros({length}, at::kLong);
   batch.cu_seqlens = at::tensor({0, static_cast<int>(length)}, at::kInt);

@@ -9,7 +9,7 @@ namespace sgrpo::rollout {
 
 /// Prompts of one batch, packed for prefill.
 struct PrefillBatch {
-  PackedTokens input;
+  model::PackedTokens input;
   at::Tensor last_rows;               // [P] i64: row of each prompt's last token
   std::vector<int64_t> prompt_begin;  // [P+1] slots of each prompt in the cache
 };
@@ -27,11 +27,16 @@ struct Row {
   bool is_live = true;
 };
 
+/// What every live row sees in its next step, for the plan of decode steps: its prompt and its own
+/// tokens.
+std::vector<ops::DecodePlan::Row> visible_slots(const std::vector<Row*>& live,
+                                                const PrefillBatch& prefill);
+
 /// Inputs of one decode step: the last token of every live row.
 struct StepInput {
-  PackedTokens input;
+  model::PackedTokens input;
   at::Tensor slots;  // [B]
 };
-StepInput pack_step(const std::vector<Row*>& live, const PrefillBatch& prefill);
+StepInput pack_step(const std::vector<Row*>& live, const ops::AttentionPlan& plan);
 
 }  // namespace sgrpo::rollout

@@ -7,7 +7,7 @@ namespace sgrpo::rollout {
 PrefillBatch pack_prompts(const std::vector<SamplingRequest>& requests) {
   PrefillBatch batch;
   std::vector<at::Tensor> tokens, positions, pixels, grids;
-  std::vector<int64_t> segments, last_rows;
+  std::vector<int64_t> lengths, last_rows, image_rows;
   int64_t begin = 0;
   for (const SamplingRequest& request : requests) {
     const EncodedPrompt& prompt = *request.prompt;
@@ -18,7 +18,8 @@ PrefillBatch pack_prompts(const std::vector<SamplingRequest>& requests) {
       pixels.push_back(prompt.patches.pixel_values);
       grids.push_back(prompt.patches.grid_thw);
     }
-    segments.insert(segments.end(), {begin, end, begin, begin, begin, end});
+    model::append_image_rows(prompt, begin, image_rows);
+    lengths.push_back(end - begin);
     batch.prompt_begin.push_back(begin);
     last_rows.push_back(end - 1);
     begin = end;
@@ -29,20 +30,34 @@ PrefillBatch pack_prompts(const std::vector<SamplingRequest>& requests) {
   batch.input.position_ids = at::cat(positions, 1);
   batch.input.pixel_values = pixels.empty() ? at::empty({0, 0}) : at::cat(pixels);
   batch.input.grid_thw = grids.empty() ? at::empty({0, 3}, at::kLong) : at::cat(grids);
-  batch.input.segments.rows = at::tensor(segments, at::kLong).view({-1, 6});
+  batch.input.image_rows = at::tensor(image_rows, at::kLong);
+  batch.input.plan = ops::AttentionPlan::of_lengths(lengths, /*causal=*/true);
   return batch;
 }
 
-StepInput pack_step(const std::vector<Row*>& live, const PrefillBatch& prefill) {
+std::vector<ops::DecodePlan::Row> visible_slots(const std::vector<Row*>& live,
+                                                const PrefillBatch& prefill) {
+  std::vector<ops::DecodePlan::Row> rows;
+  for (const Row* row : live) {
+    const auto prompt = static_cast<size_t>(row->prompt);
+    const auto done = static_cast<int64_t>(row->completion.token_ids.size());
+    rows.push_back({.prefix_begin = prefill.prompt_begin[prompt],
+                    .prefix_end = prefill.prompt_begin[prompt + 1],
+                    .self_begin = row->first_slot,
+                    .self_end = row->first_slot + done});
+  }
+  return rows;
+}
+
+StepInput pack_step(const std::vector<Row*>& live, const ops::AttentionPlan& plan) {
   const auto rows = static_cast<int64_t>(live.size());
   StepInput step;
   step.input.token_ids = at::empty({rows}, at::kLong);
   step.input.position_ids = at::empty({3, rows}, at::kLong);
-  step.input.segments.rows = at::empty({rows, 6}, at::kLong);
+  step.input.plan = plan;
   step.slots = at::empty({rows}, at::kLong);
   auto tokens = step.input.token_ids.accessor<int64_t, 1>();
   auto positions = step.input.position_ids.accessor<int64_t, 2>();
-  auto segments = step.input.segments.rows.accessor<int64_t, 2>();
   auto slots = step.slots.accessor<int64_t, 1>();
   for (int64_t i = 0; i < rows; ++i) {
     const Row& row = *live[static_cast<size_t>(i)];
@@ -50,14 +65,6 @@ StepInput pack_step(const std::vector<Row*>& live, const PrefillBatch& prefill) 
     tokens[i] = row.completion.token_ids.back();
     slots[i] = row.first_slot + done - 1;
     for (int64_t axis = 0; axis < 3; ++axis) positions[axis][i] = row.next_position + done - 1;
-    const auto prompt = static_cast<size_t>(row.prompt);
-    const int64_t values[6] = {i,
-                               i + 1,
-                               prefill.prompt_begin[prompt],
-                               prefill.prompt_begin[prompt + 1],
-                               row.first_slot,
-                               row.first_slot + done};
-    for (int64_t column = 0; column < 6; ++column) segments[i][column] = values[column];
   }
   return step;
 }

@@ -23,7 +23,8 @@ class BatchDecoder {
         requests_(std::move(requests)),
         options_(options),
         masked_(at::tensor(options.masked_ids, at::kLong).to(model.device())),
-        prefill_(pack_prompts(requests_)) {
+        prefill_(pack_prompts(requests_)),
+        plan_(num_rows(), num_slots(), model.device()) {
     const int64_t prompt_slots = prefill_.prompt_begin.back();
     for (size_t prompt = 0; prompt < requests_.size(); ++prompt) {
       const int64_t next = requests_[prompt].prompt->next_position();
@@ -38,19 +39,23 @@ class BatchDecoder {
         rows_.push_back(std::move(row));
       }
     }
-    const auto rows = static_cast<int64_t>(rows_.size());
-    cache_ = model.make_cache(prompt_slots + rows * options.max_new_tokens);
+    cache_ = model.make_cache(num_slots());
   }
 
   std::vector<RolloutGroup> run(const std::function<void(int64_t)>& progress) {
     std::vector<Row*> live = all_rows();
     append_tokens(live, first_logits());
-    while (true) {
+    for (bool is_first = true;; is_first = false) {
       if (progress) progress(static_cast<int64_t>(live.size()));
-      std::erase_if(live, [](const Row* row) { return !row->is_live; });
+      const auto finished = std::erase_if(live, [](const Row* row) { return !row->is_live; });
       if (live.empty()) break;
       if (core::stop_requested()) throw core::Interrupted("stopped by a signal while sampling");
-      const StepInput step = pack_step(live, prefill_);
+      if (is_first || finished > 0) {
+        plan_.assign(visible_slots(live, prefill_));
+      } else {
+        plan_.advance();
+      }
+      const StepInput step = pack_step(live, plan_.attention());
       const at::Tensor hidden = model_.forward_cached(step.input, step.slots, cache_);
       append_tokens(live, at::linear(hidden, model_.output_weight()));
     }
@@ -58,6 +63,12 @@ class BatchDecoder {
   }
 
  private:
+  int64_t num_rows() const { return static_cast<int64_t>(requests_.size()) * options_.group_size; }
+  /// Of the prompts, then of every completion at its longest.
+  int64_t num_slots() const {
+    return prefill_.prompt_begin.back() + num_rows() * options_.max_new_tokens;
+  }
+
   std::vector<Row*> all_rows() {
     std::vector<Row*> result;
     for (Row& row : rows_) result.push_back(&row);
@@ -151,6 +162,7 @@ class BatchDecoder {
   const SamplingOptions& options_;
   at::Tensor masked_;
   PrefillBatch prefill_;
+  ops::DecodePlan plan_;
   model::KvCache cache_;
   std::vector<Row> rows_;
 };
@@ -199,7 +211,7 @@ Scores score(const model::Model& model,
              const at::Tensor& masked_ids,
              double temperature) {
   batch.validate();
-  const at::Tensor hidden = model.forward(batch.input);
+  const at::Tensor hidden = model.forward(*batch.input);
   const at::Tensor rows = hidden.index_select(0, batch.logit_rows.to(hidden.device()));
   auto [logprobs, entropy] = ops::linear_logprob(rows,
                                                  model.output_weight(),

@@ -26,6 +26,13 @@ Passes passes_of(const Run& run, LossKind kind) {
   return {.epochs = options.epochs_per_rollout, .minibatches = options.minibatches_per_rollout};
 }
 
+/// Puts what forward passes read on the device: once, however many passes read it.
+Minibatch on_device(Minibatch batches, at::Device device) {
+  for (TrainBatch& batch : batches)
+    batch.input = std::make_shared<const model::PackedTokens>(batch.input->to(device));
+  return batches;
+}
+
 /// The step's groups in `num_parts` contiguous parts, packed. Groups without valid members are left
 /// out.
 std::vector<Minibatch> pack(const Run& run,
@@ -45,7 +52,8 @@ std::vector<Minibatch> pack(const Run& run,
     const auto end = static_cast<std::ptrdiff_t>((part + 1) * usable.size() / parts);
     if (begin == end) continue;
     result.push_back(
-        algorithm::pack_groups({usable.begin() + begin, usable.begin() + end}, packing));
+        on_device(algorithm::pack_groups({usable.begin() + begin, usable.begin() + end}, packing),
+                  run.policy.model->device()));
   }
   return result;
 }

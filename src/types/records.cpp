@@ -83,35 +83,8 @@ void EncodedPrompt::validate() const {
   patches.validate();
 }
 
-void PackedTokens::validate() const {
-  const int64_t tokens = token_ids.defined() ? token_ids.size(0) : 0;
-  check_vector(token_ids, "token_ids", tokens, at::kLong, "T");
-  TORCH_CHECK_VALUE(position_ids.defined() && position_ids.dim() == 2 &&
-                        position_ids.size(0) == 3 && position_ids.size(1) == tokens,
-                    "position_ids must be [3, T] with T = ",
-                    tokens);
-  TORCH_CHECK_VALUE(
-      segments.rows.defined() && segments.rows.dim() == 2 && segments.rows.size(1) == 6,
-      "segments must be [S, 6]");
-  int64_t next = 0;
-  const auto rows = segments.rows.accessor<int64_t, 2>();
-  for (int64_t s = 0; s < segments.size(); ++s) {
-    TORCH_CHECK_VALUE(rows[s][0] == next && rows[s][1] > rows[s][0],
-                      "segment ",
-                      s,
-                      " covers queries [",
-                      rows[s][0],
-                      ", ",
-                      rows[s][1],
-                      "), expected a non-empty range that begins at ",
-                      next);
-    next = rows[s][1];
-  }
-  TORCH_CHECK_VALUE(next == tokens, "segments cover ", next, " of ", tokens, " tokens");
-}
-
 void TrainBatch::validate() const {
-  input.validate();
+  TORCH_CHECK_VALUE(input != nullptr, "input is missing");
   const int64_t tokens = labels.defined() ? labels.size(0) : 0;
   check_vector(labels, "labels", tokens, at::kLong, "M");
   check_vector(logit_rows, "logit_rows", tokens, at::kLong, "M");

@@ -10,6 +10,7 @@
 
 #include "sgrpo/model/model.h"
 #include "sgrpo/types/rollout_group.h"
+#include "sgrpo/types/train_batch.h"
 
 namespace sgrpo::rollout {
 
