@@ -65,6 +65,14 @@ std::vector<int64_t> expand_placeholders(const std::vector<int64_t>& ids,
   return expanded;
 }
 
+std::vector<int64_t> places_of(int64_t id, const std::vector<int64_t>& ids) {
+  std::vector<int64_t> places;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] == id) places.push_back(static_cast<int64_t>(i));
+  }
+  return places;
+}
+
 /// 64 bits of a patch: multiply and shift, in four chains that the processor runs side by side. Not
 /// cryptographic, but fast; the SHA over all fingerprints keeps their order.
 uint64_t fingerprint(const float* values, int64_t count) {
@@ -143,6 +151,7 @@ EncodedPrompt PromptEncoder::encode_unchecked(const std::shared_ptr<const Prompt
   for (const PixelPatches& image : images) tokens_per_image.push_back(tokens_of(image, merge));
   const auto expanded = expand_placeholders(ids, spec_.image_token_id, tokens_per_image);
   prompt.token_ids = to_tensor(expanded);
+  if (takes_images) prompt.image_rows = places_of(spec_.image_token_id, expanded);
   prompt.patches = join_patches(images, takes_images ? spec_.processor->patch_dim() : 0);
   prompt.position_ids =
       mrope_positions(expanded, spec_.image_token_id, prompt.patches.grid_thw, merge);

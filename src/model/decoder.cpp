@@ -113,7 +113,7 @@ at::Tensor Decoder::attention(const Layer& layer,
                               size_t index,
                               const at::Tensor& x,
                               const Rotary& angles,
-                              const SegmentTable& segments,
+                              const ops::AttentionPlan& plan,
                               const CacheView& view) const {
   const int64_t tokens = x.size(0), head_dim = config_.head_dim;
   const auto parts = layer.qkv(x);
@@ -131,20 +131,20 @@ at::Tensor Decoder::attention(const Layer& layer,
     v = view.cache->values[index].index_copy_(0, view.slots, v);
   }
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  const at::Tensor out = ops::segment_attention(q, k, v, segments.rows, scale, /*causal=*/true);
+  const at::Tensor out = ops::segment_attention(q, k, v, plan, scale);
   return layer.o_proj(out.view({tokens, config_.num_heads * head_dim}));
 }
 
 at::Tensor Decoder::run(at::Tensor hidden,
                         const at::Tensor& position_ids,
-                        const SegmentTable& segments,
+                        const ops::AttentionPlan& plan,
                         const CacheView& cache,
                         const AfterLayer& after_layer) const {
   const Rotary angles = rotary(position_ids);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const at::Tensor x = ops::rms_norm(hidden, layer.input_norm, config_.rms_norm_eps);
-    hidden = hidden + attention(layer, i, x, angles, segments, cache);
+    hidden = hidden + attention(layer, i, x, angles, plan, cache);
     const auto gate_up =
         layer.gate_up(ops::rms_norm(hidden, layer.post_attention_norm, config_.rms_norm_eps));
     hidden = hidden + layer.down_proj(ops::swiglu(gate_up[0], gate_up[1]));

@@ -70,7 +70,7 @@ class Decoder {
   /// Hidden states after the final norm: [T, D].
   at::Tensor run(at::Tensor hidden,
                  const at::Tensor& position_ids,
-                 const SegmentTable& segments,
+                 const ops::AttentionPlan& plan,
                  const CacheView& cache,
                  const AfterLayer& after_layer) const;
 
@@ -88,7 +88,7 @@ class Decoder {
                        size_t index,
                        const at::Tensor& x,
                        const Rotary& angles,
-                       const SegmentTable& segments,
+                       const ops::AttentionPlan& plan,
                        const CacheView& cache) const;
 
   DecoderConfig config_;

@@ -34,7 +34,7 @@ VisionFeatures QwenModel::encode_images(const PackedTokens& input) const {
   TORCH_CHECK_VALUE(
       vision_ != nullptr, "the batch has images, but ", spec_.model_type, " has no vision tower");
   const auto begin = std::chrono::steady_clock::now();
-  VisionFeatures features = vision_->encode(input.pixel_values.to(device()), input.grid_thw);
+  VisionFeatures features = vision_->encode(input.pixel_values, input.grid_thw);
   if (!at::GradMode::is_enabled()) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
     vision_seconds_ += spent.count();
@@ -42,13 +42,14 @@ VisionFeatures QwenModel::encode_images(const PackedTokens& input) const {
   return features;
 }
 
-at::Tensor QwenModel::run(const PackedTokens& input, const Decoder::CacheView& cache) const {
-  const at::Tensor token_ids = input.token_ids.to(device());
-  at::Tensor hidden = decoder_.embed(token_ids);
+at::Tensor QwenModel::run(const PackedTokens& packed, const Decoder::CacheView& cache) const {
+  packed.validate();
+  const PackedTokens input = packed.to(device());
+  at::Tensor hidden = decoder_.embed(input.token_ids);
   Decoder::AfterLayer after_layer;
-  if (input.pixel_values.defined() && input.pixel_values.size(0) > 0) {
+  if (input.has_images()) {
     const VisionFeatures features = encode_images(input);
-    const at::Tensor rows = at::nonzero(token_ids == spec_.image_token_id).squeeze(1);
+    const at::Tensor& rows = input.image_rows;
     TORCH_CHECK_VALUE(rows.size(0) == features.tokens.size(0),
                       "the batch has ",
                       rows.size(0),
@@ -63,13 +64,10 @@ at::Tensor QwenModel::run(const PackedTokens& input, const Decoder::CacheView& c
       };
     }
   }
-  return decoder_.run(hidden, input.position_ids.to(device()), input.segments, cache, after_layer);
+  return decoder_.run(hidden, input.position_ids, input.plan, cache, after_layer);
 }
 
-at::Tensor QwenModel::forward(const PackedTokens& input) const {
-  input.validate();
-  return run(input, {});
-}
+at::Tensor QwenModel::forward(const PackedTokens& input) const { return run(input, {}); }
 
 KvCache QwenModel::make_cache(int64_t num_slots) const {
   KvCache cache;

@@ -7,6 +7,7 @@ namespace sgrpo::model {
 void TokenPacker::append_prompt(const EncodedPrompt& prompt) {
   token_ids_.push_back(prompt.token_ids);
   position_ids_.push_back(prompt.position_ids);
+  append_image_rows(prompt, next_row_, image_rows_);
   next_row_ += prompt.num_tokens();
   if (prompt.num_images() > 0) {
     pixel_values_.push_back(prompt.patches.pixel_values);
@@ -27,8 +28,12 @@ void TokenPacker::append_ids(const std::vector<int64_t>& ids, int64_t position) 
 
 /// A segment that ends with the rows appended so far.
 void TokenPacker::add_segment(int64_t q_begin, int64_t prefix_begin, int64_t prefix_end) {
-  segments_.insert(segments_.end(),
-                   {q_begin, next_row_, prefix_begin, prefix_end, q_begin, next_row_});
+  segments_.push_back({.q_begin = q_begin,
+                       .q_end = next_row_,
+                       .prefix_begin = prefix_begin,
+                       .prefix_end = prefix_end,
+                       .self_begin = q_begin,
+                       .self_end = next_row_});
 }
 
 int64_t TokenPacker::add_prompt(const EncodedPrompt& prompt) {
@@ -67,7 +72,9 @@ PackedTokens TokenPacker::build() const {
     packed.pixel_values = no_pixels_;
   }
   packed.grid_thw = grids_.empty() ? at::empty({0, 3}, at::kLong) : at::cat(grids_);
-  packed.segments.rows = at::tensor(segments_, at::kLong).reshape({-1, 6});
+  packed.image_rows = at::tensor(image_rows_, at::kLong);
+  packed.plan = ops::AttentionPlan::make(
+      segments_, {.queries = next_row_, .keys = next_row_}, /*causal=*/true);
   return packed;
 }
 

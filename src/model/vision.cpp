@@ -23,24 +23,14 @@ at::Tensor patch_positions(const at::Tensor& grid_thw, int64_t merge_size) {
   return at::tensor(positions, at::kLong).view({-1, 2});
 }
 
-SegmentTable segments_of_lengths(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> rows;
-  int64_t begin = 0;
-  for (const int64_t length : lengths) {
-    rows.insert(rows.end(), {begin, begin + length, 0, 0, begin, begin + length});
-    begin += length;
-  }
-  return {at::tensor(rows, at::kLong).view({-1, 6})};
-}
-
-SegmentTable frame_segments(const at::Tensor& grid_thw) {
+ops::AttentionPlan plan_of_frames(const at::Tensor& grid_thw) {
   std::vector<int64_t> lengths;
   const auto grid = grid_thw.accessor<int64_t, 2>();
   for (int64_t image = 0; image < grid_thw.size(0); ++image) {
     lengths.insert(
         lengths.end(), static_cast<size_t>(grid[image][0]), grid[image][1] * grid[image][2]);
   }
-  return segments_of_lengths(lengths);
+  return ops::AttentionPlan::of_lengths(lengths, /*causal=*/false);
 }
 
 }  // namespace sgrpo::model

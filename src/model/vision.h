@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "sgrpo/types/train_batch.h"
+#include "sgrpo/ops/attention_plan.h"
 
 namespace sgrpo::model {
 
@@ -28,10 +28,7 @@ class VisionTower {
 /// row by row.
 at::Tensor patch_positions(const at::Tensor& grid_thw, int64_t merge_size);
 
-/// One non-causal segment a frame: [frames, 6].
-SegmentTable frame_segments(const at::Tensor& grid_thw);
-
-/// One non-causal segment for each run of `lengths` rows.
-SegmentTable segments_of_lengths(const std::vector<int64_t>& lengths);
+/// Patches see all patches of their frame.
+ops::AttentionPlan plan_of_frames(const at::Tensor& grid_thw);
 
 }  // namespace sgrpo::model

@@ -114,14 +114,13 @@ Rotary vision_rotary(const at::Tensor& positions, int64_t head_dim, at::Device d
 
 at::Tensor VitAttention::operator()(const at::Tensor& x,
                                     const Rotary& angles,
-                                    const SegmentTable& segments) const {
+                                    const ops::AttentionPlan& plan) const {
   const int64_t patches = x.size(0), hidden = x.size(1), head_dim = hidden / num_heads;
   const at::Tensor parts = qkv(x).view({patches, 3, num_heads, head_dim});
   const at::Tensor q = ops::rotate(parts.select(1, 0), angles.cos, angles.sin);  // [N, H, E]
   const at::Tensor k = ops::rotate(parts.select(1, 1), angles.cos, angles.sin);
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  const at::Tensor out =
-      ops::segment_attention(q, k, parts.select(1, 2), segments.rows, scale, /*causal=*/false);
+  const at::Tensor out = ops::segment_attention(q, k, parts.select(1, 2), plan, scale);
   return proj(out.reshape({patches, hidden}));
 }
 
@@ -142,8 +141,8 @@ at::Tensor tanh_gelu(const at::Tensor& x) { return at::gelu(x, "tanh"); }
 
 at::Tensor VitBlock::operator()(const at::Tensor& hidden,
                                 const Rotary& angles,
-                                const SegmentTable& segments) const {
-  const at::Tensor attended = hidden + attention(norm1(hidden), angles, segments);
+                                const ops::AttentionPlan& plan) const {
+  const at::Tensor attended = hidden + attention(norm1(hidden), angles, plan);
   return attended + fc2(activation(fc1(norm2(attended))));
 }
 

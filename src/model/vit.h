@@ -80,7 +80,7 @@ struct VitAttention {
   int64_t num_heads = 0;
   at::Tensor operator()(const at::Tensor& x,
                         const Rotary& angles,
-                        const SegmentTable& segments) const;
+                        const ops::AttentionPlan& plan) const;
 };
 VitAttention take_vit_attention(WeightLoader& weights,
                                 const std::string& prefix,
@@ -99,7 +99,7 @@ struct VitBlock {
   at::Tensor (*activation)(const at::Tensor&) = nullptr;
   at::Tensor operator()(const at::Tensor& hidden,
                         const Rotary& angles,
-                        const SegmentTable& segments) const;
+                        const ops::AttentionPlan& plan) const;
 };
 /// How a family calls the linear layers and what stands between them.
 struct VitMlpSpec {

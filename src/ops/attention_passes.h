@@ -10,9 +10,9 @@
 
 namespace sgrpo::ops {
 
-/// Arguments of the op. `segments` lies where the kernels read it.
+/// Arguments of the op; the table is a checked plan's and lies where the kernels read it.
 struct AttentionInput {
-  at::Tensor q, k, v, segments;
+  at::Tensor q, k, v, table;
   double scale = 1.0;
   bool causal = true;
 };
@@ -31,8 +31,8 @@ kernels::SegmentAttentionParams<T, Stored> attention_params(const AttentionInput
   return {.q = head_rows<T>(input.q),
           .k = head_rows<Stored>(input.k),
           .v = head_rows<Stored>(input.v),
-          .segments = input.segments.const_data_ptr<int64_t>(),
-          .num_segments = input.segments.size(0),
+          .segments = input.table.const_data_ptr<int64_t>(),
+          .num_segments = input.table.size(0),
           .num_heads = input.q.size(1),
           .num_kv_heads = input.k.size(1),
           .head_dim = input.q.size(2),

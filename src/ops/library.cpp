@@ -6,17 +6,19 @@ TORCH_LIBRARY(sgrpo, m) {
   // std: 0 none, 1 sample, 2 population. f64.
   m.def("group_advantage(Tensor rewards, Tensor valid, int std, float eps, float min_spread) -> Tensor");
 
-  // q [Tq,H,E], k and v [Tk,K,E], segments [S,6] i64 CPU. Accumulates in f32 (f64 for f64 inputs).
+  // q [Tq,H,E], k and v [Tk,K,E]; table [S,6], cluster_begin [C+1] and cluster_members [S] i64 as
+  // an AttentionPlan gives them, which has checked them. Accumulates in f32 (f64 for f64 inputs).
   m.def(
-      "segment_attention(Tensor q, Tensor k, Tensor v, Tensor segments, float scale, bool causal) "
-      "-> Tensor");
+      "segment_attention(Tensor q, Tensor k, Tensor v, Tensor table, Tensor cluster_begin, Tensor "
+      "cluster_members,"
+      " float scale, bool causal) -> Tensor");
   m.def(
-      "segment_attention_forward(Tensor q, Tensor k, Tensor v, Tensor segments, float scale, bool "
+      "segment_attention_forward(Tensor q, Tensor k, Tensor v, Tensor table, float scale, bool "
       "causal)"
       " -> (Tensor out, Tensor lse)");
   m.def(
       "segment_attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, Tensor "
-      "lse, Tensor segments,"
+      "lse, Tensor table, Tensor cluster_begin, Tensor cluster_members,"
       " float scale, bool causal) -> (Tensor grad_q, Tensor grad_k, Tensor grad_v)");
 
   // hidden [M,D], weight [V,D], labels [M] i64, masked_ids [Z] i64. Logits are f32, sums f32 lanes

@@ -13,7 +13,7 @@ namespace sgrpo::policy {
 
 /// What a language policy reads in one pass.
 struct LanguageInputs : PolicyInputs {
-  PackedTokens tokens;
+  model::PackedTokens tokens;
   at::Tensor logit_rows;  // [M] i64: the row whose hidden state decides; rows may repeat
 };
 

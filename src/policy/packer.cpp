@@ -57,7 +57,7 @@ class BatchBuilder {
 
   PackedBatch build(const ScoringOptions& scoring, const at::Device& device) const {
     auto inputs = std::make_shared<LanguageInputs>();
-    inputs->tokens = packer_.build();
+    inputs->tokens = packer_.build().to(device);
     inputs->logit_rows = to_tensor(logit_rows_, at::kLong).to(device);
     LossBatch loss;
     loss.labels = to_tensor(labels_, at::kLong).to(device);

@@ -60,6 +60,7 @@ void Decoder::make_rows(int64_t prompt_slots) {
   }
   for (Row& row : rows_) live_.push_back(&row);
   cache_ = model_.make_cache(slot);
+  plan_.emplace(static_cast<int64_t>(rows_.size()), slot, model_.device());
 }
 
 void Decoder::advance(int64_t steps, const GroupSink& finished) {
@@ -89,18 +90,32 @@ at::Tensor Decoder::first_logits() {
       .repeat_interleave(at::tensor(counts, at::kLong).to(hidden.device()), 0);
 }
 
-/// One decode step of every live row: a segment of one query whose prefix is its prompt's slots and
-/// whose own keys are its own slots.
+/// What every live row sees: its prompt's slots and its own. Assigned anew when a row has left.
+void Decoder::plan_step() {
+  if (is_planned_) return plan_->advance();
+  std::vector<ops::DecodePlan::Row> rows;
+  for (const Row* row : live_) {
+    const auto done = static_cast<int64_t>(row->completion.token_ids.size());
+    rows.push_back({.prefix_begin = prompt_begin_[row->request],
+                    .prefix_end = prompt_begin_[row->request + 1],
+                    .self_begin = row->first_slot,
+                    .self_end = row->first_slot + done});
+  }
+  plan_->assign(rows);
+  is_planned_ = true;
+}
+
+/// One decode step of every live row, from its last token.
 at::Tensor Decoder::next_logits() {
   const auto rows = static_cast<int64_t>(live_.size());
-  PackedTokens input;
+  plan_step();
+  model::PackedTokens input;
   input.token_ids = at::empty({rows}, at::kLong);
   input.position_ids = at::empty({3, rows}, at::kLong);
-  input.segments.rows = at::empty({rows, 6}, at::kLong);
+  input.plan = plan_->attention();
   at::Tensor slots = at::empty({rows}, at::kLong);
   auto* tokens = input.token_ids.mutable_data_ptr<int64_t>();
   auto positions = input.position_ids.accessor<int64_t, 2>();
-  auto* segment = input.segments.rows.mutable_data_ptr<int64_t>();
   auto* slot = slots.mutable_data_ptr<int64_t>();
   for (int64_t i = 0; i < rows; ++i) {
     const Row& row = *live_[static_cast<size_t>(i)];
@@ -108,14 +123,6 @@ at::Tensor Decoder::next_logits() {
     tokens[i] = row.completion.token_ids.back();
     slot[i] = row.first_slot + done - 1;
     for (int64_t axis = 0; axis < 3; ++axis) positions[axis][i] = row.next_position + done - 1;
-    for (const int64_t value : {i,
-                                i + 1,
-                                prompt_begin_[row.request],
-                                prompt_begin_[row.request + 1],
-                                row.first_slot,
-                                row.first_slot + done}) {
-      *segment++ = value;
-    }
   }
   const at::Tensor hidden = model_.forward_cached(input, slots, cache_);
   return at::linear(hidden, model_.output_weight());
@@ -205,7 +212,8 @@ void Decoder::append(Row& row, int64_t id, float logprob, float entropy) {
 
 /// Ended rows leave; a group whose last row ended goes to the caller.
 void Decoder::hand_over(const GroupSink& finished) {
-  std::erase_if(live_, [](const Row* row) { return !row->is_live; });
+  const auto left = std::erase_if(live_, [](const Row* row) { return !row->is_live; });
+  is_planned_ = is_planned_ && left == 0;
   for (size_t r = 0; r < requests_.size(); ++r) {
     if (open_[r] != 0) continue;
     open_[r] = std::numeric_limits<size_t>::max();  // handed over

@@ -1,10 +1,12 @@
 // The groups of a few requests while they are being decoded together.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "sgrpo/ops/attention_plan.h"
 #include "sgrpo/rollout/rollout.h"
 
 namespace sgrpo::rollout {
@@ -41,6 +43,7 @@ class Decoder {
   void make_rows(int64_t prompt_slots);
   at::Tensor first_logits();
   at::Tensor next_logits();
+  void plan_step();
   void append_tokens(const at::Tensor& logits);
   void append_drawn(const Draw& draw, const at::Tensor& logits);
   void append(Row& row, int64_t id, float logprob, float entropy);
@@ -54,10 +57,12 @@ class Decoder {
   at::Tensor masked_, no_mask_;
   std::vector<int64_t> prompt_begin_;  // [P+1] slots of each prompt in the cache
   model::KvCache cache_;
+  std::optional<ops::DecodePlan> plan_;
   std::vector<Row> rows_;
   std::vector<Row*> live_;
   std::vector<size_t> open_;  // live completions per request
   bool is_prefilled_ = false;
+  bool is_planned_ = false;  // the plan is of today's live rows
 };
 
 }  // namespace sgrpo::rollout

@@ -3,7 +3,6 @@
 #include "sgrpo/types/loss_batch.h"
 #include "sgrpo/types/parameter_arena.h"
 #include "sgrpo/types/rollout_group.h"
-#include "sgrpo/types/train_batch.h"
 #include "sgrpo/types/train_row.h"
 
 #include <ATen/ATen.h>
@@ -86,33 +85,6 @@ void EncodedPrompt::validate() const {
                     "position_ids must be [3, S] with S = ",
                     num_tokens());
   patches.validate();
-}
-
-void PackedTokens::validate() const {
-  const int64_t tokens = token_ids.defined() ? token_ids.size(0) : 0;
-  check_vector(token_ids, "token_ids", tokens, at::kLong, "T");
-  TORCH_CHECK_VALUE(position_ids.defined() && position_ids.dim() == 2 &&
-                        position_ids.size(0) == 3 && position_ids.size(1) == tokens,
-                    "position_ids must be [3, T] with T = ",
-                    tokens);
-  TORCH_CHECK_VALUE(
-      segments.rows.defined() && segments.rows.dim() == 2 && segments.rows.size(1) == 6,
-      "segments must be [S, 6]");
-  int64_t next = 0;
-  const auto rows = segments.rows.accessor<int64_t, 2>();
-  for (int64_t s = 0; s < segments.size(); ++s) {
-    TORCH_CHECK_VALUE(rows[s][0] == next && rows[s][1] > rows[s][0],
-                      "segment ",
-                      s,
-                      " covers queries [",
-                      rows[s][0],
-                      ", ",
-                      rows[s][1],
-                      "), expected a non-empty range that begins at ",
-                      next);
-    next = rows[s][1];
-  }
-  TORCH_CHECK_VALUE(next == tokens, "segments cover ", next, " of ", tokens, " tokens");
 }
 
 at::Tensor LossBatch::in_loss() const { return weight != 0; }

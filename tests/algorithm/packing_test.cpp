@@ -1,4 +1,5 @@
 #include "sgrpo/algorithm/packing.h"
+#include "sgrpo/model/packed_tokens.h"
 
 #include <gtest/gtest.h>
 
@@ -36,11 +37,11 @@ TEST(Packing, shared_prompt_gives_the_hand_made_layout) {
   const auto batches = pack({short_group(prompt)});
   ASSERT_EQ(batches.size(), 1u);
   const TrainBatch& batch = batches[0];
-  EXPECT_EQ(ints(batch.input.token_ids), (Ints{100, 101, 102, 10, 11}));
-  EXPECT_EQ(ints(batch.input.position_ids[0]), (Ints{0, 1, 2, 3, 4}));
-  EXPECT_EQ(ints(batch.input.position_ids[2]), (Ints{0, 1, 2, 3, 4}));
+  EXPECT_EQ(ints(batch.input->token_ids), (Ints{100, 101, 102, 10, 11}));
+  EXPECT_EQ(ints(batch.input->position_ids[0]), (Ints{0, 1, 2, 3, 4}));
+  EXPECT_EQ(ints(batch.input->position_ids[2]), (Ints{0, 1, 2, 3, 4}));
   // q range, prefix, self: the prompt, then the first completion; the second has no input token.
-  EXPECT_EQ(ints(batch.input.segments.rows), (Ints{0, 3, 0, 0, 0, 3, 3, 5, 0, 3, 3, 5}));
+  EXPECT_EQ(ints(batch.input->plan.table()), (Ints{0, 3, 0, 0, 0, 3, 3, 5, 0, 3, 3, 5}));
   EXPECT_EQ(ints(batch.logit_rows), (Ints{2, 3, 4, 2}));
   EXPECT_EQ(ints(batch.labels), (Ints{10, 11, 12, 10}));
   EXPECT_EQ(ints(batch.sequence_index), (Ints{0, 0, 0, 1}));
@@ -58,9 +59,9 @@ TEST(Packing, copied_prompts_give_one_causal_segment_a_sequence) {
   const EncodedPrompt prompt = make_prompt(3);
   const auto batches = pack({short_group(prompt)}, {.share_prefix = false});
   const TrainBatch& batch = batches[0];
-  EXPECT_EQ(ints(batch.input.token_ids), (Ints{100, 101, 102, 10, 11, 100, 101, 102}));
-  EXPECT_EQ(ints(batch.input.position_ids[1]), (Ints{0, 1, 2, 3, 4, 0, 1, 2}));
-  EXPECT_EQ(ints(batch.input.segments.rows), (Ints{0, 5, 0, 0, 0, 5, 5, 8, 5, 5, 5, 8}));
+  EXPECT_EQ(ints(batch.input->token_ids), (Ints{100, 101, 102, 10, 11, 100, 101, 102}));
+  EXPECT_EQ(ints(batch.input->position_ids[1]), (Ints{0, 1, 2, 3, 4, 0, 1, 2}));
+  EXPECT_EQ(ints(batch.input->plan.table()), (Ints{0, 5, 0, 0, 0, 5, 5, 8, 5, 5, 5, 8}));
   EXPECT_EQ(ints(batch.logit_rows), (Ints{2, 3, 4, 7}));
   EXPECT_EQ(batch.num_loss_tokens_global, 4);
 }
@@ -68,15 +69,15 @@ TEST(Packing, copied_prompts_give_one_causal_segment_a_sequence) {
 /// What the row behind loss token m sees: (token, position) pairs in order.
 std::vector<std::pair<int64_t, int64_t>> context_of(const TrainBatch& batch, int64_t m) {
   const int64_t row = batch.logit_rows[m].item<int64_t>();
-  const auto segments = batch.input.segments.rows.accessor<int64_t, 2>();
+  const auto segments = batch.input->plan.table().accessor<int64_t, 2>();
   std::vector<std::pair<int64_t, int64_t>> context;
   const auto add = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      context.emplace_back(batch.input.token_ids[i].item<int64_t>(),
-                           batch.input.position_ids[0][i].item<int64_t>());
+      context.emplace_back(batch.input->token_ids[i].item<int64_t>(),
+                           batch.input->position_ids[0][i].item<int64_t>());
     }
   };
-  for (int64_t s = 0; s < batch.input.segments.size(); ++s) {
+  for (int64_t s = 0; s < batch.input->plan.num_segments(); ++s) {
     if (row < segments[s][0] || row >= segments[s][1]) continue;
     add(segments[s][2], segments[s][3]);
     // The last query row sees the whole self range, every earlier one a key less.
@@ -122,7 +123,7 @@ TEST(Packing, completions_go_on_from_the_prompts_largest_position) {
   group.members = {make_member(0, 3)};
   const auto batches = pack({group});
   for (int64_t axis = 0; axis < 3; ++axis) {
-    EXPECT_EQ(ints(batches[0].input.position_ids[axis].slice(0, 3)), (Ints{10, 11})) << axis;
+    EXPECT_EQ(ints(batches[0].input->position_ids[axis].slice(0, 3)), (Ints{10, 11})) << axis;
   }
 }
 
@@ -131,19 +132,22 @@ TEST(Packing, pixels_follow_the_order_of_their_prompts) {
   for (const size_t p : {size_t{0}, size_t{2}}) {
     prompts[p].patches.pixel_values = at::full({4, 12}, static_cast<double>(p));
     prompts[p].patches.grid_thw = at::tensor({1, 2, 2}, at::kLong).reshape({1, 3});
+    prompts[p].image_rows = {1};
   }
   std::vector<RolloutGroup> groups;
   for (const EncodedPrompt& prompt : prompts) groups.push_back(make_group(prompt, {1, 0}));
   const TrainBatch shared = pack(groups)[0];
-  EXPECT_EQ(shared.input.pixel_values.sizes(), (at::IntArrayRef{8, 12}));
-  EXPECT_EQ(ints(shared.input.pixel_values.select(1, 0)), (Ints{0, 0, 0, 0, 2, 2, 2, 2}));
-  EXPECT_EQ(shared.input.grid_thw.size(0), 2);
+  EXPECT_EQ(shared.input->pixel_values.sizes(), (at::IntArrayRef{8, 12}));
+  EXPECT_EQ(ints(shared.input->pixel_values.select(1, 0)), (Ints{0, 0, 0, 0, 2, 2, 2, 2}));
+  EXPECT_EQ(shared.input->grid_thw.size(0), 2);
+  EXPECT_EQ(ints(shared.input->image_rows), (Ints{1, 11}));  // 3 + 1 + 1 rows a group
   const TrainBatch copied = pack(groups, {.share_prefix = false})[0];
-  EXPECT_EQ(copied.input.pixel_values.size(0), 16);
-  EXPECT_EQ(copied.input.grid_thw.size(0), 4);
+  EXPECT_EQ(copied.input->pixel_values.size(0), 16);
+  EXPECT_EQ(copied.input->grid_thw.size(0), 4);
+  EXPECT_EQ(ints(copied.input->image_rows), (Ints{1, 5, 17, 21}));
   const TrainBatch text = pack({groups[1]})[0];
-  EXPECT_EQ(text.input.pixel_values.sizes(), (at::IntArrayRef{0, 12}));
-  EXPECT_EQ(text.input.grid_thw.sizes(), (at::IntArrayRef{0, 3}));
+  EXPECT_EQ(text.input->pixel_values.sizes(), (at::IntArrayRef{0, 12}));
+  EXPECT_EQ(text.input->grid_thw.sizes(), (at::IntArrayRef{0, 3}));
 }
 
 TEST(Packing, invalid_members_are_left_out_of_rows_and_denominators) {
@@ -168,9 +172,9 @@ TEST(Packing, budget_splits_between_groups_and_denominators_stay_global) {
   groups[2] = make_group(prompt, {1, 0, 0, 0, 0, 0, 0, 0, 0});  // 12 tokens: beyond the budget
   const auto batches = pack(groups, {.micro_batch_tokens = 10});
   ASSERT_EQ(batches.size(), 3u);
-  EXPECT_EQ(batches[0].input.num_tokens(), 10);
-  EXPECT_EQ(batches[1].input.num_tokens(), 12);
-  EXPECT_EQ(batches[2].input.num_tokens(), 5);
+  EXPECT_EQ(batches[0].input->num_tokens(), 10);
+  EXPECT_EQ(batches[1].input->num_tokens(), 12);
+  EXPECT_EQ(batches[2].input->num_tokens(), 5);
   EXPECT_EQ(batches[1].group_of_sequence, Ints(9, 2));
   for (const TrainBatch& batch : batches) {
     EXPECT_EQ(batch.num_loss_tokens_global, 30);

@@ -202,6 +202,7 @@ TEST_F(EncodeErrors, sixty_four_images_are_one_span_each_in_order) {
   const at::Tensor is_image = prompt.token_ids == spec.image_token_id;
   const at::Tensor grid = prompt.patches.grid_thw;
   EXPECT_EQ(is_image.sum().item<int64_t>(), (grid.prod(1) / 4).sum().item<int64_t>());
+  EXPECT_TRUE(at::equal(at::tensor(prompt.image_rows, at::kLong), is_image.nonzero().squeeze(1)));
   const at::Tensor first = image::load_image(row->images[0], *spec.processor).pixel_values;
   const at::Tensor second = image::load_image(row->images[1], *spec.processor).pixel_values;
   const int64_t pair = first.size(0) + second.size(0);

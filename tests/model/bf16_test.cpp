@@ -137,9 +137,10 @@ std::vector<std::pair<std::string, at::Tensor>> summed_gradients(const Model& mo
     packed.position_ids = input.position_ids.repeat({1, rows});
     packed.pixel_values = repeat(input.pixel_values);
     packed.grid_thw = repeat(input.grid_thw);
-    const at::Tensor begin = at::arange(rows, at::kLong) * tokens, zero = at::zeros_like(begin);
-    packed.segments.rows =
-        at::stack({begin, begin + tokens, zero, zero, begin, begin + tokens}, 1).contiguous();
+    const at::Tensor begin = at::arange(rows, at::kLong).view({rows, 1}) * tokens;
+    packed.image_rows = (begin + input.image_rows).flatten();
+    packed.plan = ops::AttentionPlan::of_lengths(
+        std::vector<int64_t>(static_cast<size_t>(rows), tokens), /*causal=*/true);
   }
   for (int64_t pass = 0; pass < (is_one_pass ? 1 : rows); ++pass) {
     const at::Tensor hidden = model.forward(packed);
@@ -187,18 +188,17 @@ TEST_P(Bf16, a_cache_of_bfloat16_gives_hidden_states_as_good_as_one_pass) {
     PackedTokens prompt = each.input;
     prompt.token_ids = prompt.token_ids.slice(0, 0, length);
     prompt.position_ids = prompt.position_ids.slice(1, 0, length);
-    prompt.segments = one_segment(length);
+    prompt.plan = one_segment(length);
     KvCache cache = model->make_cache(total);
     EXPECT_EQ(cache.keys.front().scalar_type(), at::kBFloat16);
     std::vector<at::Tensor> rows = {model->forward_cached(prompt, at::arange(length), cache)};
     for (int64_t t = length; t < total; ++t) {
-      const at::Tensor segment =
-          at::tensor({int64_t{0}, int64_t{1}, int64_t{0}, length, length, t + 1}, at::kLong);
       const PackedTokens step{.token_ids = each.input.token_ids.slice(0, t, t + 1),
                               .position_ids = each.input.position_ids.slice(1, t, t + 1),
                               .pixel_values = at::empty({0, 0}),
                               .grid_thw = at::empty({0, 3}, at::kLong),
-                              .segments = {segment.view({1, 6})}};
+                              .image_rows = {},
+                              .plan = step_plan(length, length, t + 1)};
       rows.push_back(model->forward_cached(step, at::full({1}, t, at::kLong), cache));
     }
     error.add(at::cat(rows), expected_.at(each.name + "/hidden"));

@@ -78,17 +78,16 @@ TEST_P(Family, a_cache_gives_the_hidden_states_of_one_pass) {
     PackedTokens prompt = whole;
     prompt.token_ids = prompt.token_ids.slice(0, 0, length);
     prompt.position_ids = prompt.position_ids.slice(1, 0, length);
-    prompt.segments = one_segment(length);
+    prompt.plan = one_segment(length);
     KvCache cache = model->make_cache(total);
     std::vector<at::Tensor> rows = {model->forward_cached(prompt, at::arange(length), cache)};
     for (int64_t t = length; t < total; ++t) {
-      const at::Tensor segment =
-          at::tensor({int64_t{0}, int64_t{1}, int64_t{0}, length, length, t + 1}, at::kLong);
       const PackedTokens step{.token_ids = whole.token_ids.slice(0, t, t + 1),
                               .position_ids = whole.position_ids.slice(1, t, t + 1),
                               .pixel_values = at::empty({0, 0}),
                               .grid_thw = at::empty({0, 3}, at::kLong),
-                              .segments = {segment.view({1, 6})}};
+                              .image_rows = {},
+                              .plan = step_plan(length, length, t + 1)};
       rows.push_back(model->forward_cached(step, at::full({1}, t, at::kLong), cache));
     }
     expect_close(at::cat(rows), golden_.at(name, "hidden"), 2e-5, name);

@@ -31,7 +31,8 @@ struct FamilyGolden {
             .position_ids = at(name, "position_ids"),
             .pixel_values = at(name, "pixel_values"),
             .grid_thw = at(name, "grid_thw"),
-            .segments = one_segment(at(name, "token_ids").size(0))};
+            .image_rows = placeholder_rows(checkpoint.config, at(name, "token_ids")),
+            .plan = one_segment(at(name, "token_ids").size(0))};
   }
   int64_t prompt_length(const std::string& name) const {
     return at(name, "prompt_length").item<int64_t>();

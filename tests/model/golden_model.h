@@ -73,20 +73,33 @@ struct GoldenCase {
   at::Tensor labels() const { return input.token_ids.slice(0, prompt_length); }
 };
 
-inline SegmentTable one_segment(int64_t tokens) {
-  return {at::tensor({int64_t{0}, tokens, int64_t{0}, int64_t{0}, int64_t{0}, tokens}, at::kLong)
-              .view({1, 6})};
+/// One causal sequence.
+inline ops::AttentionPlan one_segment(int64_t tokens) {
+  return ops::AttentionPlan::of_lengths({tokens}, /*causal=*/true);
+}
+
+/// Row 0 sees the prompt's slots [0, prompt_end) and its own [begin, end).
+inline ops::AttentionPlan step_plan(int64_t prompt_end, int64_t begin, int64_t end) {
+  return ops::AttentionPlan::make({{0, 1, 0, prompt_end, begin, end}}, {1, end}, /*causal=*/true);
+}
+
+/// The placeholders among `token_ids`; none for a text model.
+inline at::Tensor placeholder_rows(const core::Json& config, const at::Tensor& token_ids) {
+  const auto id = core::get_int_or(config, "image_token_id", -1, "config.json", -1, 1'000'000);
+  return at::nonzero(token_ids == id).squeeze(1);
 }
 
 inline GoldenCase golden_case(const std::string& name) {
   static const sgrpo::testing::GoldenTensors golden(golden_folder() + "expected.safetensors");
+  static const core::Json config = Checkpoint::golden().config;
   const auto get = [&](const char* key) { return golden.at(name + "/" + key); };
   GoldenCase result;
   result.input = {.token_ids = get("token_ids"),
                   .position_ids = get("position_ids"),
                   .pixel_values = get("pixel_values"),
                   .grid_thw = get("grid_thw"),
-                  .segments = one_segment(get("token_ids").size(0))};
+                  .image_rows = placeholder_rows(config, get("token_ids")),
+                  .plan = one_segment(get("token_ids").size(0))};
   result.prompt_length = get("prompt_length").item<int64_t>();
   result.hidden = get("hidden");
   result.logprobs = get("logprobs");

@@ -21,7 +21,7 @@ PackedTokens prompt_of(const GoldenCase& c) {
   PackedTokens prompt = c.input;
   prompt.token_ids = prompt.token_ids.slice(0, 0, c.prompt_length);
   prompt.position_ids = prompt.position_ids.slice(1, 0, c.prompt_length);
-  prompt.segments = one_segment(c.prompt_length);
+  prompt.plan = one_segment(c.prompt_length);
   return prompt;
 }
 
@@ -35,14 +35,14 @@ PackedTokens joined(const PackedTokens& prompt, const at::Tensor& completion) {
   result.token_ids = at::cat({prompt.token_ids, completion});
   result.position_ids =
       at::cat({prompt.position_ids, positions_behind(prompt, completion.size(0))}, 1);
-  result.segments = one_segment(result.token_ids.size(0));
+  result.plan = one_segment(result.token_ids.size(0));
   return result;
 }
 
 /// Prompts, each with its completions behind it, every prompt once.
 PackedTokens tries(const std::vector<std::pair<PackedTokens, std::vector<at::Tensor>>>& groups) {
-  std::vector<at::Tensor> tokens, positions, pixels, grids;
-  std::vector<int64_t> rows;
+  std::vector<at::Tensor> tokens, positions, pixels, grids, image_rows;
+  std::vector<ops::AttentionSegment> segments;
   int64_t next = 0;
   for (const auto& [prompt, completions] : groups) {
     const int64_t begin = next, end = next + prompt.num_tokens();
@@ -50,13 +50,14 @@ PackedTokens tries(const std::vector<std::pair<PackedTokens, std::vector<at::Ten
     positions.push_back(prompt.position_ids);
     pixels.push_back(prompt.pixel_values);
     grids.push_back(prompt.grid_thw);
-    rows.insert(rows.end(), {begin, end, begin, begin, begin, end});
+    image_rows.push_back(prompt.image_rows + begin);
+    segments.push_back({begin, end, begin, begin, begin, end});
     next = end;
     for (const at::Tensor& completion : completions) {
       const int64_t length = completion.size(0);
       tokens.push_back(completion);
       positions.push_back(positions_behind(prompt, length));
-      rows.insert(rows.end(), {next, next + length, begin, end, next, next + length});
+      segments.push_back({next, next + length, begin, end, next, next + length});
       next += length;
     }
   }
@@ -64,7 +65,8 @@ PackedTokens tries(const std::vector<std::pair<PackedTokens, std::vector<at::Ten
           .position_ids = at::cat(positions, 1),
           .pixel_values = at::cat(pixels),
           .grid_thw = at::cat(grids),
-          .segments = {at::tensor(rows, at::kLong).view({-1, 6})}};
+          .image_rows = at::cat(image_rows),
+          .plan = ops::AttentionPlan::make(segments, {next, next}, /*causal=*/true)};
 }
 
 struct Groups {
@@ -86,8 +88,8 @@ struct Groups {
 /// Rows of `packed` that hold the completions, in the order of separate().
 std::vector<at::Tensor> completion_rows(const PackedTokens& packed, const at::Tensor& hidden) {
   std::vector<at::Tensor> result;
-  const auto rows = packed.segments.rows.accessor<int64_t, 2>();
-  for (int64_t s = 0; s < packed.segments.size(); ++s)
+  const auto rows = packed.plan.table().accessor<int64_t, 2>();
+  for (int64_t s = 0; s < packed.plan.num_segments(); ++s)
     if (rows[s][3] > rows[s][2]) result.push_back(hidden.slice(0, rows[s][0], rows[s][1]));
   return result;
 }
@@ -144,14 +146,12 @@ TEST(Cache, prefill_and_single_steps_give_the_hidden_states_of_one_pass) {
     // The completion's slots lie apart from the prompt's, as in sampling.
     std::vector<at::Tensor> rows = {model->forward_cached(prompt, at::arange(length), cache)};
     for (int64_t t = length; t < total; ++t) {
-      const PackedTokens step{
-          .token_ids = c.input.token_ids.slice(0, t, t + 1),
-          .position_ids = c.input.position_ids.slice(1, t, t + 1),
-          .pixel_values = at::empty({0, 0}),
-          .grid_thw = at::empty({0, 3}, at::kLong),
-          .segments = {
-              at::tensor({int64_t{0}, int64_t{1}, int64_t{0}, length, length + 5, t + 6}, at::kLong)
-                  .view({1, 6})}};
+      const PackedTokens step{.token_ids = c.input.token_ids.slice(0, t, t + 1),
+                              .position_ids = c.input.position_ids.slice(1, t, t + 1),
+                              .pixel_values = at::empty({0, 0}),
+                              .grid_thw = at::empty({0, 3}, at::kLong),
+                              .image_rows = {},
+                              .plan = step_plan(length, length + 5, t + 6)};
       rows.push_back(model->forward_cached(step, at::full({1}, t + 5, at::kLong), cache));
     }
     expect_close(at::cat(rows), c.hidden, 2e-5, name);
@@ -170,8 +170,7 @@ TEST(Cache, is_refused_while_gradients_are_recorded) {
 TEST(Forward, refuses_placeholders_that_do_not_match_the_images) {
   const Checkpoint checkpoint = Checkpoint::golden();
   PackedTokens input = golden_case("image").input;
-  input.token_ids = input.token_ids.clone();
-  input.token_ids[6] = 1;  // the first placeholder
+  input.image_rows = input.image_rows.slice(0, 1);
   EXPECT_EQ(refusal([&] { checkpoint.load()->forward(input); }),
             "the batch has 34 image placeholders, its images give 35 features");
 }

@@ -56,15 +56,18 @@ void expect_devices_agree(const Op& op,
 }
 
 TEST_F(Cuda, segment_attention_agrees_with_the_cpu) {
-  const at::Tensor tries =
-      at::tensor({0, 70, 0, 0, 0, 70, 70, 90, 0, 70, 70, 90, 90, 131, 0, 70, 90, 131}, at::kLong);
-  const at::Tensor windows = at::tensor({0, 64, 0, 0, 0, 64, 64, 131, 0, 0, 64, 131}, at::kLong);
+  const AttentionPlan tries = AttentionPlan::make(
+      {{0, 70, 0, 0, 0, 70}, {70, 90, 0, 70, 70, 90}, {90, 131, 0, 70, 90, 131}},
+      {131, 131},
+      /*causal=*/true);
+  const AttentionPlan windows = AttentionPlan::of_lengths({64, 67}, /*causal=*/false);
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
     for (const int64_t head_dim : {8, 20, 32, 64, 80, 128, 256}) {
       for (const bool causal : {true, false}) {
-        const at::Tensor rows = (causal ? tries : windows).view({-1, 6});
+        const AttentionPlan& plan = causal ? tries : windows;
         const auto op = [&](const variable_list& in) {
-          return variable_list{segment_attention(in[0], in[1], in[2], rows, 0.2, causal)};
+          return variable_list{
+              segment_attention(in[0], in[1], in[2], plan.to(in[0].device()), 0.2)};
         };
         expect_devices_agree(op,
                              {random_normal({131, 4, head_dim}, 1).to(dtype),

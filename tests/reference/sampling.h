@@ -79,13 +79,14 @@ inline at::Tensor slow_logits(const model::Model& model,
                               const std::vector<int64_t>& completion) {
   const auto length = static_cast<int64_t>(completion.size());
   const int64_t tokens = prompt.num_tokens() + length, next = prompt.next_position();
-  PackedTokens input;
+  model::PackedTokens input;
   input.token_ids = at::cat({prompt.token_ids, at::tensor(completion, at::kLong)});
   const at::Tensor tail = at::arange(next, next + length, at::kLong).expand({3, length});
   input.position_ids = at::cat({prompt.position_ids, tail}, 1);
   input.pixel_values = prompt.patches.pixel_values;
   input.grid_thw = prompt.patches.grid_thw;
-  input.segments.rows = at::tensor({0L, tokens, 0L, 0L, 0L, tokens}).view({1, 6});
+  input.image_rows = at::tensor(prompt.image_rows, at::kLong);
+  input.plan = ops::AttentionPlan::of_lengths({tokens}, /*causal=*/true);
   const at::Tensor hidden = model.forward(input);
   return at::linear(hidden.select(0, tokens - 1), model.output_weight()).contiguous();
 }

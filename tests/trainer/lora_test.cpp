@@ -94,11 +94,13 @@ TEST_F(LoraRuns, opened_adapter_and_merged_export_agree) {
   expect_same_bytes(model() / "config.json", scratch_ / "merged" / "config.json");
 
   const at::NoGradGuard guard;
-  const PackedTokens text{.token_ids = at::arange(20, 30, at::kLong),
-                          .position_ids = at::arange(10, at::kLong).expand({3, 10}).contiguous(),
-                          .pixel_values = at::empty({0, 0}),
-                          .grid_thw = at::empty({0, 3}, at::kLong),
-                          .segments = {at::tensor({0, 10, 0, 0, 0, 10}, at::kLong).view({1, 6})}};
+  const model::PackedTokens text{
+      .token_ids = at::arange(20, 30, at::kLong),
+      .position_ids = at::arange(10, at::kLong).expand({3, 10}).contiguous(),
+      .pixel_values = at::empty({0, 0}),
+      .grid_thw = at::empty({0, 3}, at::kLong),
+      .image_rows = {},
+      .plan = ops::AttentionPlan::of_lengths({10}, true)};
   const at::Tensor live = open(folder).model->forward(text),
                    plain = open(scratch_ / "merged").model->forward(text),
                    start = open(model()).model->forward(text);

@@ -16,7 +16,7 @@
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/registry.h"
 #include "sgrpo/model/options.h"
-#include "sgrpo/types/train_batch.h"
+#include "sgrpo/model/packed_tokens.h"
 
 namespace sgrpo::model {
 
@@ -86,8 +86,8 @@ class Model {
   virtual KvCache make_cache(int64_t num_slots) const = 0;
 
   /// As forward, without gradient, writing keys and values of row t of `input` to slot `slots[t]`
-  /// and attending as `input.segments` says, whose key ranges are slots of the cache. Serves
-  /// prefill (with pixels) and decoding.
+  /// and attending as `input.plan` says, whose keys are slots of the cache. Serves prefill (with
+  /// pixels) and decoding.
   virtual at::Tensor forward_cached(const PackedTokens& input,
                                     const at::Tensor& slots,
                                     KvCache& cache) const = 0;

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "sgrpo/model/packed_tokens.h"
 #include "sgrpo/types/encoded_prompt.h"
-#include "sgrpo/types/train_batch.h"
 
 namespace sgrpo::model {
 
@@ -39,7 +39,8 @@ class TokenPacker {
   int64_t next_row_ = 0;
   std::vector<at::Tensor> token_ids_, position_ids_, pixel_values_, grids_;
   at::Tensor no_pixels_;
-  std::vector<int64_t> segments_;
+  std::vector<ops::AttentionSegment> segments_;
+  std::vector<int64_t> image_rows_;
 };
 
 }  // namespace sgrpo::model

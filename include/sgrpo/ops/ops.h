@@ -7,23 +7,23 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "sgrpo/ops/attention_plan.h"
 #include "sgrpo/ops/deviation.h"
-#include "sgrpo/types/train_batch.h"
 
 namespace sgrpo::ops {
 
-/// Attention of packed segments: every query row sees its segment's prefix keys and its own keys
-/// (see SegmentTable). Serves training (prompt tries), the vision tower (windows, not causal) and
-/// decoding (caches) alike. Shapes:  q [Tq,H,E], k [Tk,K,E], v [Tk,K,E] (H multiple of K; rows may
-/// be strided) -> [Tq,H,E] Formula: softmax(scale q k^T) v over the visible keys, accumulated in
-/// f32 Edge:    no visible key is impossible by construction (self range is never empty) Throws:
-/// c10::ValueError for shapes, c10::IndexError for ranges beyond Tq or Tk
+/// Attention of packed segments: every query row sees its segment's prefix keys and its own keys.
+/// Serves training (prompt tries), the vision tower (windows, not causal) and decoding (caches)
+/// alike. The plan lies on q's device.
+/// Shapes:  q [Tq,H,E], k [Tk,K,E], v [Tk,K,E] (H multiple of K; rows may be strided) -> [Tq,H,E]
+/// Formula: softmax(scale q k^T) v over the visible keys, accumulated in f32
+/// Edge:    no visible key is impossible by construction (a segment's own keys are never none)
+/// Throws:  c10::ValueError for shapes, another number of queries than the plan's, fewer keys
 at::Tensor segment_attention(const at::Tensor& q,
                              const at::Tensor& k,
                              const at::Tensor& v,
-                             const at::Tensor& segments,
-                             double scale,
-                             bool causal);
+                             const AttentionPlan& plan,
+                             double scale);
 
 /// Log-probabilities and entropies of labels under softmax(hidden weight^T / temperature), the full
 /// distribution. Shapes:  hidden [M,D], weight [V,D], labels [M] i64, masked_ids [Z] i64 (ids that

@@ -40,7 +40,6 @@ Windows window_order(const at::Tensor& grid_thw, const VisionConfig& config) {
       config.window_size / config.merge_size / config.patch_size;  // in merged patches
   const int64_t unit = config.merge_size * config.merge_size;
   Windows windows;
-  std::vector<int64_t> order;
   int64_t base = 0;
   const auto grid = grid_thw.accessor<int64_t, 2>();
   for (int64_t image = 0; image < grid_thw.size(0); ++image) {
@@ -55,13 +54,15 @@ Windows window_order(const at::Tensor& grid_thw, const VisionConfig& config) {
         const int64_t rows = std::min(window, height - top),
                       columns = std::min(window, width - left);
         for (int64_t cell = 0; cell < rows * columns; ++cell) {
-          order.push_back(base + (top + cell / columns) * width + left + cell % columns);
+          windows.order.push_back(base + (top + cell / columns) * width + left + cell % columns);
         }
         windows.lengths.push_back(rows * columns * unit);
       }
     }
   }
-  windows.order = at::tensor(order, at::kLong);
+  windows.inverse.resize(windows.order.size());
+  for (size_t i = 0; i < windows.order.size(); ++i)
+    windows.inverse[static_cast<size_t>(windows.order[i])] = static_cast<int64_t>(i);
   return windows;
 }
 
@@ -105,9 +106,9 @@ Rotary Tower::rotary(const at::Tensor& grid_thw, const at::Tensor& order) const 
 at::Tensor Tower::run_block(const Block& block,
                             at::Tensor hidden,
                             const Rotary& angles,
-                            const SegmentTable& segments) const {
+                            const ops::AttentionPlan& plan) const {
   const at::Tensor normed = ops::rms_norm(hidden, block.norm1, kVisionNormEps);
-  hidden = hidden + block.attention(normed, angles, segments);
+  hidden = hidden + block.attention(normed, angles, plan);
   const auto gate_up = block.gate_up(ops::rms_norm(hidden, block.norm2, kVisionNormEps));
   return hidden + block.down_proj(ops::swiglu(gate_up[0], gate_up[1]));
 }
@@ -115,12 +116,15 @@ at::Tensor Tower::run_block(const Block& block,
 VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& grid_thw) const {
   const int64_t unit = config_.merge_unit(), hidden_size = config_.hidden_size;
   const Windows windows = window_order(grid_thw, config_);
-  const at::Tensor order = windows.order.to(patch_embed_.weight.device());
+  const at::Device device = patch_embed_.weight.device();
+  const at::Tensor order = at::tensor(windows.order, at::kLong);
   at::Tensor hidden = patch_embed_(pixel_values);
-  hidden = hidden.view({-1, unit, hidden_size}).index_select(0, order).view({-1, hidden_size});
-  const Rotary angles = rotary(grid_thw, windows.order);
-  const SegmentTable in_window = segments_of_lengths(windows.lengths),
-                     in_frame = frame_segments(grid_thw);
+  hidden = hidden.view({-1, unit, hidden_size})
+               .index_select(0, order.to(device))
+               .view({-1, hidden_size});
+  const Rotary angles = rotary(grid_thw, order);
+  const auto in_window = ops::AttentionPlan::of_lengths(windows.lengths, false).to(device);
+  const auto in_frame = plan_of_frames(grid_thw).to(device);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const bool is_full = config_.full_attention_blocks.count(static_cast<int64_t>(i)) != 0;
     hidden = run_block(blocks_[i], hidden, angles, is_full ? in_frame : in_window);
@@ -128,7 +132,8 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
   const at::Tensor merged =
       ops::rms_norm(hidden, merger_norm_, kVisionNormEps).view({-1, unit * hidden_size});
   const at::Tensor features = merger_out_(at::gelu(merger_in_(merged)));
-  return {.tokens = features.index_select(0, at::argsort(order)), .deepstack = {}};
+  return {.tokens = features.index_select(0, at::tensor(windows.inverse, at::kLong).to(device)),
+          .deepstack = {}};
 }
 
 }  // namespace sgrpo::model::qwen2_5_vl

@@ -18,7 +18,8 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& whe
 /// The order of merged patches in which attention windows are contiguous, and the windows' lengths
 /// in patches.
 struct Windows {
-  at::Tensor order;              // [M] i64: window order -> image order
+  std::vector<int64_t> order;    // [M]: window order -> image order
+  std::vector<int64_t> inverse;  // [M]: image order -> window order
   std::vector<int64_t> lengths;  // patches a window; ragged at the right and lower edge
 };
 Windows window_order(const at::Tensor& grid_thw, const VisionConfig& config);
@@ -38,7 +39,7 @@ class Tower final : public VisionTower {
   at::Tensor run_block(const Block& block,
                        at::Tensor hidden,
                        const Rotary& angles,
-                       const SegmentTable& segments) const;
+                       const ops::AttentionPlan& plan) const;
   Rotary rotary(const at::Tensor& grid_thw, const at::Tensor& order) const;
 
   VisionConfig config_;

@@ -34,7 +34,7 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
   at::Tensor hidden = patch_embed_(pixel_values);
   const Rotary angles = vision_rotary(
       patch_positions(grid_thw, config_.merge_size), config_.head_dim(), hidden.device());
-  const SegmentTable frames = frame_segments(grid_thw);
+  const ops::AttentionPlan frames = plan_of_frames(grid_thw).to(hidden.device());
   for (const VitBlock& block : blocks_) hidden = block(hidden, angles, frames);
   return {.tokens = merger_(hidden), .deepstack = {}};
 }

@@ -97,7 +97,7 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
   hidden = hidden + position.to(hidden.scalar_type());
   const Rotary angles =
       vision_rotary(patch_positions(grid_thw, config_.merge_size), config_.head_dim(), device);
-  const SegmentTable frames = frame_segments(grid_thw);
+  const ops::AttentionPlan frames = plan_of_frames(grid_thw).to(device);
   VisionFeatures features;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     hidden = blocks_[i](hidden, angles, frames);

@@ -3,7 +3,6 @@
 #include <torch/library.h>
 
 #include "ops/attention_passes.h"
-#include "ops/segment_checks.h"
 
 namespace sgrpo::ops {
 namespace {
@@ -11,11 +10,10 @@ namespace {
 std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
                                            const at::Tensor& k,
                                            const at::Tensor& v,
-                                           const at::Tensor& segments,
+                                           const at::Tensor& table,
                                            double scale,
                                            bool causal) {
-  check_segment_attention(q, k, v, segments, causal);
-  return attention_forward({q, k, v, segments, scale, causal}, [](const auto& work) {
+  return attention_forward({q, k, v, table, scale, causal}, [](const auto& work) {
     const int64_t items = work.params.num_segments * work.params.num_kv_heads;
     at::parallel_for(0, items, 1, [&](int64_t begin, int64_t end) {
       kernels::segment_attention_forward_cpu(work, begin, end);
@@ -26,10 +24,12 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
 at::Tensor forward_only(const at::Tensor& q,
                         const at::Tensor& k,
                         const at::Tensor& v,
-                        const at::Tensor& segments,
+                        const at::Tensor& table,
+                        const at::Tensor& /*cluster_begin*/,
+                        const at::Tensor& /*cluster_members*/,
                         double scale,
                         bool causal) {
-  return std::get<0>(forward(q, k, v, segments, scale, causal));
+  return std::get<0>(forward(q, k, v, table, scale, causal));
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad,
@@ -38,23 +38,25 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad,
                                                         const at::Tensor& v,
                                                         const at::Tensor& out,
                                                         const at::Tensor& lse,
-                                                        const at::Tensor& segments,
+                                                        const at::Tensor& table,
+                                                        const at::Tensor& cluster_begin,
+                                                        const at::Tensor& cluster_members,
                                                         double scale,
                                                         bool causal) {
-  check_segment_attention(q, k, v, segments, causal);
-  const auto clusters = cluster_segments(segments, k.size(0));
+  const auto* first = cluster_begin.const_data_ptr<int64_t>();
+  const auto* members = cluster_members.const_data_ptr<int64_t>();
   const auto launch = [&](const auto& work) {
     const int64_t kv_heads = work.params.num_kv_heads;
-    const auto items = static_cast<int64_t>(clusters.size()) * kv_heads;
+    const int64_t items = (cluster_begin.size(0) - 1) * kv_heads;
     at::parallel_for(0, items, 1, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
-        const auto& cluster = clusters[static_cast<size_t>(item / kv_heads)];
+        const int64_t* cluster = first + item / kv_heads;
         kernels::segment_attention_backward_cpu(
-            work, cluster.data(), static_cast<int64_t>(cluster.size()), item % kv_heads);
+            work, members + cluster[0], cluster[1] - cluster[0], item % kv_heads);
       }
     });
   };
-  return attention_backward({q, k, v, segments, scale, causal}, {grad, out, lse}, launch);
+  return attention_backward({q, k, v, table, scale, causal}, {grad, out, lse}, launch);
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// Segment attention on CUDA: launches on the current stream. The segment table
-// is copied to the device: it is a CPU tensor because the host must check it.
+// Segment attention on CUDA: launches on the current stream.
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -8,17 +7,16 @@
 
 #include "kernels/segment_attention/segment_attention_cuda.h"
 #include "ops/attention_passes.h"
-#include "ops/segment_checks.h"
 
 namespace sgrpo::ops {
 namespace {
 
-void check(const at::Tensor& q,
-           const at::Tensor& k,
-           const at::Tensor& v,
-           const at::Tensor& segments,
-           bool causal) {
-  check_segment_attention(q, k, v, segments, causal);
+std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
+                                           const at::Tensor& k,
+                                           const at::Tensor& v,
+                                           const at::Tensor& table,
+                                           double scale,
+                                           bool causal) {
   TORCH_CHECK_VALUE(k.device() == q.device() && v.device() == q.device(),
                     "q, k and v must share a device");
   TORCH_CHECK_VALUE(q.size(2) <= kernels::kCudaHeadDim,
@@ -26,18 +24,8 @@ void check(const at::Tensor& q,
                     q.size(2),
                     ", the CUDA kernel takes up to ",
                     kernels::kCudaHeadDim);
-}
-
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
-                                           const at::Tensor& k,
-                                           const at::Tensor& v,
-                                           const at::Tensor& segments,
-                                           double scale,
-                                           bool causal) {
-  check(q, k, v, segments, causal);
   const c10::cuda::CUDAGuard guard(q.device());
-  const AttentionInput input{q, k, v, segments.to(q.device()), scale, causal};
-  return attention_forward(input, [&](const auto& work) {
+  return attention_forward({q, k, v, table, scale, causal}, [&](const auto& work) {
     C10_CUDA_CHECK(kernels::segment_attention_forward_cuda(
         work, q.size(0), c10::cuda::getCurrentCUDAStream()));
   });
@@ -46,10 +34,12 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q,
 at::Tensor forward_only(const at::Tensor& q,
                         const at::Tensor& k,
                         const at::Tensor& v,
-                        const at::Tensor& segments,
+                        const at::Tensor& table,
+                        const at::Tensor& /*cluster_begin*/,
+                        const at::Tensor& /*cluster_members*/,
                         double scale,
                         bool causal) {
-  return std::get<0>(forward(q, k, v, segments, scale, causal));
+  return std::get<0>(forward(q, k, v, table, scale, causal));
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad,
@@ -58,18 +48,18 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad,
                                                         const at::Tensor& v,
                                                         const at::Tensor& out,
                                                         const at::Tensor& lse,
-                                                        const at::Tensor& segments,
+                                                        const at::Tensor& table,
+                                                        const at::Tensor& /*cluster_begin*/,
+                                                        const at::Tensor& /*cluster_members*/,
                                                         double scale,
                                                         bool causal) {
-  check(q, k, v, segments, causal);
   const c10::cuda::CUDAGuard guard(q.device());
-  const AttentionInput input{q, k, v, segments.to(q.device()), scale, causal};
   at::Tensor delta = at::empty_like(lse);
   const auto launch = [&]<class T>(const kernels::SegmentAttentionBackward<T>& work) {
     C10_CUDA_CHECK(kernels::segment_attention_backward_cuda(
         work, delta.data_ptr<T>(), q.size(0), k.size(0), c10::cuda::getCurrentCUDAStream()));
   };
-  return attention_backward(input, {grad, out, lse}, launch);
+  return attention_backward({q, k, v, table, scale, causal}, {grad, out, lse}, launch);
 }
 
 }  // namespace

@@ -1,42 +1,43 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
-#include "ops/segment_checks.h"
-
 namespace sgrpo::ops {
 namespace {
 
 std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& q,
-                                          const at::Tensor& k,
-                                          const at::Tensor& v,
-                                          const at::Tensor& segments,
+                                          const at::Tensor& /*k*/,
+                                          const at::Tensor& /*v*/,
+                                          const at::Tensor& /*table*/,
                                           double /*scale*/,
-                                          bool causal) {
-  check_segment_attention(q, k, v, segments, causal);
+                                          bool /*causal*/) {
   const auto sums = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return {at::empty(q.sizes(), q.options()),
           at::empty({q.size(0), q.size(1)}, q.options().dtype(sums))};
 }
 
 at::Tensor attend_only(const at::Tensor& q,
-                       const at::Tensor& k,
-                       const at::Tensor& v,
-                       const at::Tensor& segments,
-                       double scale,
-                       bool causal) {
-  return std::get<0>(attend(q, k, v, segments, scale, causal));
+                       const at::Tensor& /*k*/,
+                       const at::Tensor& /*v*/,
+                       const at::Tensor& /*table*/,
+                       const at::Tensor& /*cluster_begin*/,
+                       const at::Tensor& /*cluster_members*/,
+                       double /*scale*/,
+                       bool /*causal*/) {
+  return at::empty(q.sizes(), q.options());
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> attend_backward(const at::Tensor& /*grad*/,
-                                                               const at::Tensor& q,
-                                                               const at::Tensor& k,
-                                                               const at::Tensor& v,
-                                                               const at::Tensor& /*out*/,
-                                                               const at::Tensor& /*lse*/,
-                                                               const at::Tensor& segments,
-                                                               double /*scale*/,
-                                                               bool causal) {
-  check_segment_attention(q, k, v, segments, causal);
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attend_backward(
+    const at::Tensor& /*grad*/,
+    const at::Tensor& q,
+    const at::Tensor& k,
+    const at::Tensor& v,
+    const at::Tensor& /*out*/,
+    const at::Tensor& /*lse*/,
+    const at::Tensor& /*table*/,
+    const at::Tensor& /*cluster_begin*/,
+    const at::Tensor& /*cluster_members*/,
+    double /*scale*/,
+    bool /*causal*/) {
   return {at::empty(q.sizes(), q.options()),
           at::empty(k.sizes(), k.options()),
           at::empty(v.sizes(), v.options())};
