@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "sgrpo/core/check.h"
@@ -8,19 +9,37 @@
 
 namespace sgrpo {
 
+namespace {
+constexpr std::array<std::string_view, 6> kStatusNames = {
+    "correct", "incorrect", "unparsed", "timeout", "error", "truncated"};
+}  // namespace
+
 std::string_view to_string(VerdictStatus status) {
-  switch (status) {
-    case VerdictStatus::kCorrect: return "correct";
-    case VerdictStatus::kIncorrect: return "incorrect";
-    case VerdictStatus::kUnparsed: return "unparsed";
-    case VerdictStatus::kTimeout: return "timeout";
-    case VerdictStatus::kError: return "error";
-  }
-  return "error";
+  return kStatusNames.at(static_cast<size_t>(status));
+}
+
+std::optional<VerdictStatus> verdict_status(std::string_view name) {
+  const auto found = std::find(kStatusNames.begin(), kStatusNames.end(), name);
+  if (found == kStatusNames.end()) return std::nullopt;
+  return static_cast<VerdictStatus>(found - kStatusNames.begin());
 }
 
 void Verdict::validate() const {
   SGRPO_CHECK(std::isfinite(reward), "reward is ", reward, ", expected a finite number");
+  const auto check = [](const TextSpan& span, const char* what) {
+    SGRPO_CHECK(0 <= span.begin && span.begin <= span.end,
+                what,
+                " is [",
+                span.begin,
+                ", ",
+                span.end,
+                "), expected a span of the completion");
+  };
+  if (answer_span) check(*answer_span, "answer_span");
+  for (const VerdictItem& item : items) {
+    check(item.span, "an item's span");
+    SGRPO_CHECK(std::isfinite(item.reward), "an item's reward is ", item.reward);
+  }
 }
 
 void PromptRecord::validate() const {

@@ -195,7 +195,7 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
                                              double timeout_s,
                                              std::string& mutable_answer) {
   const BlockedSigpipe guard;
-  const std::string message = core::str(line, "\n");
+  const std::string message = line.empty() ? "" : core::str(line, "\n");
   std::string_view pending = message;
   const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                            std::chrono::duration<double>(timeout_s));
@@ -203,10 +203,8 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
   while (true) {
     const bool is_open = write_some(pending) && read_output();
     read_errors();
-    const size_t newline = buffer_.find('\n', scanned);
-    if (newline != std::string::npos && newline <= kMaxLineBytes) {
-      mutable_answer = buffer_.substr(0, newline);
-      buffer_.erase(0, newline + 1);
+    if (auto answer = take_line(scanned)) {
+      mutable_answer = std::move(*answer);
       return Outcome::kLine;
     }
     if (buffer_.size() > kMaxLineBytes) return Outcome::kTooLong;
@@ -274,9 +272,21 @@ void ChildProcess::wait_for_events(bool is_writing, Clock::time_point deadline) 
   poll(events.data(), events.size(), static_cast<int>(slice.count()));
 }
 
-bool ChildProcess::has_unread_output() {
+bool ChildProcess::has_unread_output(std::chrono::milliseconds patience) {
+  pollfd event{output_.get(), POLLIN, 0};
+  if (buffer_.empty() && patience.count() > 0) {
+    poll(&event, 1, static_cast<int>(patience.count()));
+  }
   read_output();
   return !buffer_.empty();
+}
+
+std::optional<std::string> ChildProcess::take_line(size_t scanned) {
+  const size_t newline = buffer_.find('\n', scanned);
+  if (newline == std::string::npos || newline > kMaxLineBytes) return std::nullopt;
+  std::string line = buffer_.substr(0, newline);
+  buffer_.erase(0, newline + 1);
+  return line;
 }
 
 bool ChildProcess::has_exited() const {

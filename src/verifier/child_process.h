@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,12 +43,14 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  /// Sends one line and waits for one; reading and writing overlap, so that neither side can block
-  /// the other. Throws core::Interrupted if a stop was asked for meanwhile.
+  /// Sends one line (none if empty) and waits for one; reading and writing overlap, so that neither
+  /// side can block the other. Throws core::Interrupted if a stop was asked for meanwhile.
   Outcome exchange(std::string_view line, double timeout_s, std::string& mutable_answer);
 
-  /// Whether there is output that no `exchange` asked for.
-  bool has_unread_output();
+  /// Whether there is output that no `exchange` asked for, or comes within `patience`.
+  bool has_unread_output(std::chrono::milliseconds patience);
+  /// A whole line of that output, if there is one.
+  std::optional<std::string> take_line(size_t scanned = 0);
 
   /// Ends the child and says how it went: "exit status 3; stderr ends with '...'".
   std::string end();
