@@ -64,12 +64,13 @@ void describe_lengths(const std::vector<const GroupMember*>& members, StepReport
 }
 
 void describe_verdicts(const std::vector<const GroupMember*>& members, StepReport& report) {
-  int64_t timeouts = 0, errors = 0, unparsed = 0;
+  int64_t timeouts = 0, errors = 0, unparsed = 0, count = 0;
   std::map<std::string, std::pair<double, int64_t>> by_verifier;
   for (const GroupMember* member : members) {
     timeouts += member->verdict.status == VerdictStatus::kTimeout;
     errors += member->verdict.status == VerdictStatus::kError;
     unparsed += member->verdict.status == VerdictStatus::kUnparsed;
+    count += member->verdict.status != VerdictStatus::kTruncated;  // no verifier was asked
     for (const auto& [name, reward] : member->verdict.breakdown) {
       by_verifier[name].first += reward;
       ++by_verifier[name].second;
@@ -78,7 +79,6 @@ void describe_verdicts(const std::vector<const GroupMember*>& members, StepRepor
   for (const auto& [name, sum] : by_verifier) {
     report.set("rewards/" + name + "/mean", sum.first / static_cast<double>(sum.second));
   }
-  const auto count = static_cast<int64_t>(members.size());
   report.set("verifier/timeout_frac", share(timeouts, count));
   report.set("verifier/error_frac", share(errors, count));
   report.set("verifier/unparsed_frac", share(unparsed, count));
@@ -114,13 +114,19 @@ StepReport describe_rollout(const std::vector<RolloutGroup>& groups) {
     ++kinds[group.kind];
     ++classed;
   }
-  report.set("reward", moments(rewards).mean);
-  report.set("reward_std", classed == 0 ? 0.0 : deviations / static_cast<double>(classed));
+  if (classed > 0) {  // a mean over nothing is no number
+    report.set("reward", moments(rewards).mean);
+    report.set("reward_std", deviations / static_cast<double>(classed));
+  }
   describe_verdicts(all, report);
-  report.set("frac_reward_zero_std", share(flat, classed));
-  report.set("group/frac_all_fail", share(kinds[GroupKind::kAllFail], classed));
-  report.set("group/frac_all_pass", share(kinds[GroupKind::kAllPass], classed));
-  report.set("group/frac_mixed", share(kinds[GroupKind::kMixed], classed));
+  if (classed > 0) {
+    report.set("frac_reward_zero_std", share(flat, classed));
+    report.set("group/frac_all_fail", share(kinds[GroupKind::kAllFail], classed));
+    report.set("group/frac_all_pass", share(kinds[GroupKind::kAllPass], classed));
+    report.set("group/frac_mixed", share(kinds[GroupKind::kMixed], classed));
+  }
+  const auto num_groups = static_cast<int64_t>(groups.size());
+  report.set("group/frac_unjudged", share(num_groups - classed, num_groups));
   describe_lengths(all, report);
   return report;
 }
@@ -143,12 +149,12 @@ StepReport describe_injection(const std::vector<RolloutGroup>& groups) {
     rewards.insert(rewards.end(), own.begin(), own.end());
     dead += moments(own).is_flat;
   }
-  report.set("reward_with_injected", moments(rewards).mean);
-  report.set("cgi/injected_frac", share(injected, classed));
+  if (!rewards.empty()) report.set("reward_with_injected", moments(rewards).mean);
+  if (classed > 0) report.set("cgi/injected_frac", share(injected, classed));
   report.set("cgi/missing_gt_frac", share(missing, static_cast<int64_t>(groups.size())));
   report.set("cgi/injected_advantage",
              injected == 0 ? 0.0 : advantage / static_cast<double>(injected));
-  report.set("cgi/frac_dead_after", share(dead, classed));
+  if (classed > 0) report.set("cgi/frac_dead_after", share(dead, classed));
   return report;
 }
 

@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/config/binder.h"
@@ -7,17 +9,12 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/trainer/evaluation.h"
 #include "trainer/open.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
 namespace {
-
-eval::EncoderLimits limits_of(const RunConfig& config, Task task) {
-  // Injected and supervised completions must fit whole: they are refused at load, never truncated.
-  const int64_t longest = task == Task::kSft ? 0 : config.rollout.max_new_tokens;
-  return eval::encoder_limits(config.data, longest);
-}
 
 std::vector<std::pair<std::string, at::Tensor>> trainable(const model::Model& model) {
   std::vector<std::pair<std::string, at::Tensor>> result;
@@ -85,7 +82,7 @@ void open_model(Run& run) {
   const RunConfig& config = run.config;
   model::ModelOptions options = config.model;
   options.seed = static_cast<uint64_t>(config.seed);
-  run.policy = eval::open_policy(config.model.path, options, limits_of(config, run.task));
+  run.policy = eval::open_policy(config.model.path, options, eval_limits(config));
   check_adapter(run);
   check_freeze(run);
   run.masked_ids = mask_for(run, *run.policy.model);
@@ -128,10 +125,26 @@ void check_split(const Run& run, const data::EvalSet& split) {
                                   first));
 }
 
+/// Which metrics validation gives follows from the splits: a misspelt one must not cost a run.
+void check_best_metric(const Run& run) {
+  if (!run.config.trainer.keep_best) return;
+  const std::string& metric = *run.config.trainer.keep_best;
+  const std::vector<std::string> names = eval::metric_names(run.eval_sets, run.config.eval);
+  if (std::find(names.begin(), names.end(), metric) != names.end()) return;
+  throw core::UserError(core::str("trainer.keep_best is '",
+                                  core::printable(metric),
+                                  "', which validation does not give",
+                                  core::did_you_mean(metric, names),
+                                  "; it gives ",
+                                  core::join(names, ", ")));
+}
+
 void open_data(Run& run) {
   const RunConfig& config = run.config;
-  // Validation rows need no completion: the stream has an encoder of its own.
+  // Validation reads rows without limits and needs no completion: the stream has its own encoder.
   data::EncoderSpec spec = run.policy.encoder->spec();
+  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
+  spec.max_ground_truth_tokens = ground_truth_limit(config, run.task);
   spec.requires_completion = run.task == Task::kSft;
   spec.check_record = record_check(run);
   run.stream = std::make_unique<data::PromptStream>(config.data,
@@ -142,6 +155,7 @@ void open_data(Run& run) {
     run.eval_sets.push_back(data::load_eval_set(name, path, config.data));
     check_split(run, run.eval_sets.back());
   }
+  check_best_metric(run);
   if (!config.rollout.replay) return;
   run.replay = data::load_replay(*config.rollout.replay,
                                  data::row_options(config.data),
@@ -175,6 +189,13 @@ void open_folder(Run& run) {
 }
 
 }  // namespace
+
+int64_t ground_truth_limit(const RunConfig& config, Task task) {
+  // What is injected or learned must fit whole: it is refused at load, never truncated.
+  const bool is_used =
+      config.injection.when != algorithm::InjectWhen::kNever || config.trainer.sft_steps > 0;
+  return task == Task::kPolicyGradient && is_used ? config.rollout.max_new_tokens : 0;
+}
 
 std::string batch_equation(const RunConfig& config, Task task) {
   const bool is_sft = task == Task::kSft;

@@ -29,6 +29,10 @@ core::Json to_json(const StepReport& report) {
   return json;
 }
 
+core::Json to_json(const std::optional<double>& value) {
+  return value ? core::Json(*value) : core::Json(nullptr);
+}
+
 StepReport to_report(const core::Json& json) {
   StepReport report;
   for (const auto& [name, value] : json.items())  // null: NaN or infinite
@@ -170,25 +174,41 @@ void save_checkpoint(Run& run) {
                  {"rejected_rows", run.stream->rejected_rows()},
                  {"row", to_json(run.row)},
                  {"is_validated", run.is_validated},
-                 {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
+                 {"best", to_json(run.best)},
+                 {"best_at_start", to_json(run.best_at_start)}};
   state.optimizer = run.optimizer->state();
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
     if (parameter.tensor.requires_grad() && is_narrower(run, parameter))
       state.optimizer.emplace_back(kWide + parameter.name, parameter.tensor.detach());
   }
   run.folder->save(state, model_writer(run), run.config.trainer.keep_last);
-  if (run.is_best) run.folder->mark_best(run.finished_steps);
-  run.is_best = false;
   run.saved_step = run.finished_steps;
 }
 
-bool has_row(const Run& run) {
+void keep_best(Run& run) {
+  if (run.saved_step != run.finished_steps) save_checkpoint(run);
+  run.folder->mark_best(run.finished_steps);
+  run.is_best = false;
+}
+
+bool take_row(Run& run) {
   const std::filesystem::path path = std::filesystem::path(run.config.output_dir) / "metrics.jsonl";
   const std::string text = core::read_file(path);
   const std::string_view rows = core::trim(text);
   if (rows.empty()) return false;
   const core::Json last = core::parse_json(rows.substr(rows.rfind('\n') + 1), path.string());
-  return core::get_int(last, "step", path.string()) >= run.finished_steps;
+  if (core::get_int(last, "step", path.string()) < run.finished_steps) return false;
+  if (run.is_validated) return true;
+  StepReport validation;
+  for (const auto& [name, value] : to_report(last).values()) {
+    if (core::starts_with(name, "val/")) validation.set(name, value);
+  }
+  run.is_validated = true;
+  if (validation.values().empty()) return true;
+  run.row.merge(validation);
+  note_validation(run, validation);
+  if (run.is_best) keep_best(run);
+  return true;
 }
 
 bool restore(Run& run) {
@@ -228,6 +248,8 @@ bool restore(Run& run) {
     run.skipped_steps = core::get_int(state, "skipped_steps", where);
     run.no_signal_steps = core::get_int(state, "no_signal_steps", where);
     if (core::find(state, "best") != nullptr) run.best = core::get_double(state, "best", where);
+    if (core::find(state, "best_at_start") != nullptr)
+      run.best_at_start = core::get_double(state, "best_at_start", where);
     core::info("continuing after step ", *step, " of ", run.config.output_dir);
     return true;
   }

@@ -37,15 +37,22 @@ StepReport describe_injection(const std::vector<RolloutGroup>& groups);
 /// Writes completions/step-N.jsonl; every few steps also the console table.
 void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step);
 
-/// Evaluates all splits and returns val/* metrics.
+/// Evaluates all splits, notes their results and returns val/* metrics.
 StepReport validate(Run& run);
+
+/// Compares the last finished step's validation with the best so far: higher is better. A value
+/// that is absent is no best, and step 0 does not compete.
+void note_validation(Run& run, const StepReport& report);
 
 /// Saves a checkpoint of the last finished step.
 void save_checkpoint(Run& run);
 
-/// Whether metrics.jsonl has the row of the last finished step: a stop may come before it is
-/// written.
-bool has_row(const Run& run);
+/// Links the last finished step as the best one, saved first if it is not.
+void keep_best(Run& run);
+
+/// Takes what metrics.jsonl says of the last finished step, whose checkpoint may have been saved
+/// before its validation; false if its row is missing: a stop may come before it is written.
+bool take_row(Run& run);
 
 /// Continues from the newest intact checkpoint of output_dir; false if there is none.
 bool restore(Run& run);

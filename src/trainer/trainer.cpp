@@ -103,17 +103,22 @@ bool needs_validation(const Run& run) {
              : is_due(run.finished_steps, run.config.eval.every, run.config.trainer.steps);
 }
 
-/// Ends the last finished step: validation and checkpoint where they are due, then its row of
-/// metrics. Step 0 is the evaluation at start.
+/// Ends the last finished step: checkpoint and validation where they are due, in this order so that
+/// a validation that fails costs no trained step, then its row of metrics. Step 0 is the evaluation
+/// at start.
 void close_step(Run& run, int64_t tokens_before) {
   const int64_t step = run.finished_steps, last = run.config.trainer.steps;
   if (step == 0 && !needs_validation(run)) return;
-  if (needs_validation(run)) run.row.merge(validate(run));
-  run.is_validated = true;
   const bool is_save_due = is_due(step, run.config.trainer.save_every, last) || step == last;
-  if (step > 0 && ((is_save_due && run.saved_step != step) || run.is_best)) {
+  if (step > 0 && is_save_due && run.saved_step != step) {
     run.timer.begin("save");
     save_checkpoint(run);
+  }
+  if (needs_validation(run)) run.row.merge(validate(run));
+  run.is_validated = true;
+  if (run.is_best) {
+    run.timer.begin("save");
+    keep_best(run);
   }
   run.timer.end();
   StepReport report = run.row;
@@ -185,7 +190,7 @@ void Trainer::run() {
   core::info(batch_equation(run.config, run.task));
   telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
   try {
-    if (!has_row(run)) {
+    if (!take_row(run)) {
       run.timer.reset();
       close_step(run, run.num_tokens);
     }

@@ -158,7 +158,8 @@ VerifierSet::Job job_of(const std::string& completion,
 }
 
 TEST(Answers, of_several_rewards_the_first_that_gives_one_counts) {
-  const VerifierSet set = set_of(Truncated::kJudge, R"([{"verifier": "count"}, {"verifier": "exact"}])");
+  const VerifierSet set =
+      set_of(Truncated::kJudge, R"([{"verifier": "count"}, {"verifier": "exact"}])");
   const auto verdicts = set.judge({job_of("I see 3", "3", false), job_of("no number", "3", false)});
   EXPECT_EQ(verdicts[0].answer, "3");
   EXPECT_EQ(*verdicts[0].answer_span, (TextSpan{.begin = 6, .end = 7}));
