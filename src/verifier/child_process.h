@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,18 +28,25 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// Owns the child. Destroying it kills the child with everything it started: first its process
-/// group, then whatever still carries the marker variable that the child was given in its
-/// environment (programs that made a session of their own).
+/// What is run, and with what.
+struct ChildOptions {
+  std::filesystem::path program;
+  std::vector<std::string> argv;         // argv[0] included
+  std::vector<std::string> environment;  // names of the variables that it sees
+  uint64_t memory_bytes = 0;             // of private memory, each process; 0 = no limit
+};
+
+/// Owns the child, which runs under sgrpo-run (run/main.cpp): destroying this, or the end of this
+/// process however it comes, kills the child with everything it started.
 class ChildProcess {
  public:
   /// `line`: one arrived; `timeout`: none in time; `ended`: the program closed its output or ended;
   /// `too_long`: more bytes than a line may have.
   enum class Outcome { kLine, kTimeout, kEnded, kTooLong };
 
-  /// Starts `program` with `argv`. posix_spawn, not fork: the process has many threads.
-  /// Throws RunError naming the program and the reason.
-  ChildProcess(const std::filesystem::path& program, const std::vector<std::string>& argv);
+  /// Starts it. posix_spawn, not fork: the process has many threads. Throws RunError if the runner
+  /// cannot start; a program that cannot says so on its stderr.
+  explicit ChildProcess(const ChildOptions& options);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
@@ -69,8 +77,8 @@ class ChildProcess {
   bool has_exited() const;
   void kill_all();
 
-  std::string marker_;
   Descriptor input_, output_, errors_;
+  Descriptor life_;  // open as long as the child may live
   pid_t pid_ = -1;
   int wait_status_ = 0;
   std::string buffer_, stderr_tail_;

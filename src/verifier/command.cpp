@@ -20,6 +20,7 @@ namespace {
 
 constexpr double kDefaultTimeoutS = 10.0;
 constexpr int64_t kDefaultRestarts = 8;
+constexpr double kDefaultMemoryGib = 8.0;
 /// How long a second line may come after the last row's first one and still be noticed.
 constexpr std::chrono::milliseconds kSettle{20};
 constexpr int kMostLateLines = 1000;
@@ -147,7 +148,7 @@ struct Batch {
 class Command : public Verifier {
  public:
   Command(const core::Json& json, const std::string& where)
-      : Command(Params(json, where, {"argv", "max_restarts"})) {}
+      : Command(Params(json, where, {"argv", "max_restarts", "env", "memory_gib"})) {}
 
   Verdict verify(const Sample& sample) const override {
     return verify_all({sample}, kDefaultTimeoutS).front();
@@ -175,13 +176,18 @@ class Command : public Verifier {
 
  private:
   explicit Command(const Params& params)
-      : argv_(params.texts("argv", {})),
-        max_restarts_(params.integer("max_restarts", kDefaultRestarts, 0, 1'000'000)) {
-    if (argv_.empty()) {
+      : max_restarts_(params.integer("max_restarts", kDefaultRestarts, 0, 1'000'000)) {
+    child_.argv = params.texts("argv", {});
+    if (child_.argv.empty()) {
       throw core::UserError(core::str(
           params.path("argv"), " is missing: expected the program and its arguments, a list"));
     }
-    program_ = find_program(argv_.front(), params.path("argv[0]"));
+    child_.program = find_program(child_.argv.front(), params.path("argv[0]"));
+    child_.environment = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH"};
+    for (const std::string& name : params.texts("env", {})) child_.environment.push_back(name);
+    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+    child_.memory_bytes =
+        static_cast<uint64_t>(params.number("memory_gib", kDefaultMemoryGib, 0.001, 1e6) * kGiB);
   }
 
   Verdict judge(const Sample& sample, double timeout_s, Batch& mutable_batch) const {
@@ -195,7 +201,7 @@ class Command : public Verifier {
     end_surplus(std::chrono::milliseconds(0), mutable_batch);
     try {
       if (!process_) {
-        process_ = std::make_unique<ChildProcess>(program_, argv_);
+        process_ = std::make_unique<ChildProcess>(child_);
         num_rows_ = 0;
         gives_ids_ = false;
       }
@@ -334,12 +340,11 @@ class Command : public Verifier {
   }
 
   std::string prefix() const {
-    return core::str("command '", core::printable(argv_.front()), "' ");
+    return core::str("command '", core::printable(child_.argv.front()), "' ");
   }
 
-  std::vector<std::string> argv_;
   int64_t max_restarts_;
-  std::filesystem::path program_;
+  ChildOptions child_;
   mutable std::mutex mutex_;
   mutable std::unique_ptr<ChildProcess> process_;
   mutable int64_t num_failures_ = 0;  // in a row, in this batch

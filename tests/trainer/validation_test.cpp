@@ -50,7 +50,7 @@ TEST_F(Validation, best_is_the_highest_accuracy_whatever_the_split_is_called) {
 }
 
 TEST_F(Validation, start_does_not_compete_and_it_is_said_when_it_was_better) {
-  Run state;
+  trainer::Run state;
   state.config.trainer.keep_best = "val/val/pass@1";
   const testing::LogCapture log;
   const auto note = [&](int64_t step, double value) {

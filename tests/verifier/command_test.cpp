@@ -7,7 +7,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <mutex>
+#include <sstream>
 #include <thread>
 
 #include "sgrpo/core/interrupt.h"
@@ -265,6 +267,53 @@ TEST(Command, grandchildren_die_even_in_sessions_of_their_own) {
     }
     EXPECT_FALSE(is_alive(pid)) << pid;
   }
+}
+
+TEST(Command, children_without_an_environment_and_fast_forkers_die_with_the_program) {
+  const std::string path = testing::TempDir() + "/sgrpo_command_forks_" + std::to_string(getpid());
+  const std::string chain = path + ".sh";
+  std::ofstream(chain) << "echo $$ >> " << path << "\nsleep 0.01\nsh " << chain << " &\n";
+  const auto verifier = shell("read x; setsid env -i sh -c 'echo $$ >> " + path +
+                              "; exec sleep 1000' & setsid env -i PATH=\"$PATH\" sh " + chain +
+                              " & wait; sleep 1000");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), 0.5)), "timeout");
+  std::filesystem::remove(chain);
+  const auto last_pids = [&] {
+    std::ifstream file(path);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+  };
+  const std::string before = last_pids();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(last_pids(), before) << "a chain of processes goes on";
+  std::istringstream lines(before);
+  int64_t count = 0;
+  for (std::string pid; std::getline(lines, pid); ++count) EXPECT_FALSE(is_alive(pid)) << pid;
+  EXPECT_GT(count, 3);
+  std::filesystem::remove(path);
+}
+
+TEST(Command, program_sees_the_named_variables_only) {
+  setenv("SGRPO_TEST_SECRET", "1", 1);
+  setenv("SGRPO_TEST_KEY", "1", 1);
+  const char* const script =
+      R"(read x; if [ "$PATH$HOME" ] && [ -z "$SGRPO_TEST_SECRET" ] && [ "$SGRPO_TEST_KEY" = "$1" ]
+         then echo '{"reward": 1}'; else echo '{"reward": 0}'; fi; read x)";
+  const auto verifier = [&](const std::vector<std::string>& names, const char* expected) {
+    return make({{"argv", {"sh", "-c", script, "sh", expected}}, {"env", names}});
+  };
+  EXPECT_EQ(statuses(verifier({}, "")->verify_all(samples({"x"}), 5)), "correct");
+  EXPECT_EQ(statuses(verifier({"SGRPO_TEST_KEY"}, "1")->verify_all(samples({"x"}), 5)), "correct");
+}
+
+TEST(Command, memory_is_limited) {
+  const char* const script = R"(read x; x=$(head -c 200000000 /dev/zero | tr '\0' x)
+    echo '{"reward": 1}'; read x)";
+  const auto status = [&](double gib) {
+    return statuses(make({{"argv", {"sh", "-c", script}}, {"memory_gib", gib}})
+                        ->verify_all(samples({"x"}), 30));
+  };
+  EXPECT_EQ(status(0.05), "error");
+  EXPECT_EQ(status(8), "correct");
 }
 
 TEST(Command, ended_program_is_seen_though_a_grandchild_holds_its_output) {
