@@ -9,6 +9,10 @@
 namespace sgrpo::trainer {
 namespace {
 
+/// Before completions whose verifier failed are judged again: a judge may be starting, or busy.
+const std::vector<std::chrono::milliseconds> kPauses = {
+    std::chrono::seconds(1), std::chrono::seconds(10), std::chrono::seconds(60)};
+
 rollout::SamplingOptions sampling_options(const Run& run, int64_t step) {
   const rollout::RolloutOptions& options = run.config.rollout;
   rollout::SamplingOptions sampling;
@@ -175,7 +179,7 @@ std::vector<RolloutGroup> judge(Run& run,
     run.verifiers->check_name(record.verifier, record.source.str());
   }
   groups = eval::judge_groups(std::move(groups), *run.verifiers);
-  if (run.replay.empty()) return groups;
+  if (run.replay.empty()) return judge_again(run, std::move(groups), kPauses);
   const auto recordings = recordings_of(run, prompts, step);
   for (size_t i = 0; i < groups.size(); ++i) {
     const auto& recorded = recordings[i]->completions;

@@ -17,6 +17,13 @@ std::vector<RolloutGroup> judge(Run& run,
                                 const PromptBatch& prompts,
                                 int64_t step);
 
+/// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
+/// of the step's (and at least 4). Throws core::RunError if they are at last, the newest finished
+/// step saved.
+std::vector<RolloutGroup> judge_again(Run& run,
+                                      std::vector<RolloutGroup> groups,
+                                      const std::vector<std::chrono::milliseconds>& pauses);
+
 /// One-member groups that hold the row's completion, for the SFT loss.
 std::vector<RolloutGroup> ground_truth_groups(const Run& run, const PromptBatch& prompts);
 

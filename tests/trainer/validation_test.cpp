@@ -96,6 +96,8 @@ TEST_F(Validation, what_no_verifier_judged_is_absent_and_never_best) {
   const Overrides broken = {"verifier.name=command",
                             "verifier.params={argv: ['false']}",
                             "verifier.truncated=judge",
+                            "trainer.prompts_per_step=1",
+                            "rollout.group_size=2",
                             "trainer.keep_best=val/val/pass@1"};
   const auto folder = run("broken", both(every_step("val", "1"), broken));
   const Json row = metrics_of(folder).at(0);
@@ -119,6 +121,68 @@ TEST_F(Validation, masked_truncated_completions_are_no_verdicts) {
     EXPECT_TRUE(completion.at("status") == "truncated" || completion.at("status") == "unparsed" ||
                 completion.at("status") == "incorrect")
         << completion.at("status");
+}
+
+/// Six members of two groups, judged by a program that fails `failures` times before it works.
+class JudgeAgain : public Validation {
+ protected:
+  std::vector<RolloutGroup> judged(int64_t failures, bool has_ground_truth = true) {
+    const std::string starts = (scratch_ / "starts").string();
+    const std::string script = core::str("echo x >> ",
+                                         starts,
+                                         "; [ $(wc -l < ",
+                                         starts,
+                                         ") -gt ",
+                                         failures,
+                                         " ] || exit 1; while read -r x; do echo "
+                                         "'{\"reward\": 1}'; done");
+    verifier::VerifierOptions options;
+    options.name = "command";
+    options.params = {{"argv", {"sh", "-c", script}}, {"max_restarts", 0}};
+    state_.verifiers = std::make_unique<verifier::VerifierSet>(options, Json(), Json());
+    PromptRecord record;
+    if (has_ground_truth) record.ground_truth = "boot";
+    prompt_.record = std::make_shared<const PromptRecord>(record);
+    std::vector<RolloutGroup> groups(2);
+    for (RolloutGroup& group : groups) {
+      group.prompt = &prompt_;
+      group.members.resize(3);
+    }
+    return eval::judge_groups(std::move(groups), *state_.verifiers);
+  }
+  trainer::Run state_;
+  EncodedPrompt prompt_;
+  std::vector<std::chrono::milliseconds> pauses_ = std::vector(3, std::chrono::milliseconds(1));
+};
+
+TEST_F(JudgeAgain, failed_members_get_the_verdict_of_a_later_try) {
+  const testing::LogCapture log;
+  const auto groups = judge_again(state_, judged(2), pauses_);
+  for (const RolloutGroup& group : groups) {
+    for (const GroupMember& member : group.members) EXPECT_EQ(member.verdict.reward, 1.0);
+  }
+  EXPECT_TRUE(core::contains(log.text(),
+                             "6 of 6 completions of step 1 have no verdict (timeout or error, "
+                             "reasons above): they are judged again in 0.001 s"))
+      << log.text();
+}
+
+TEST_F(JudgeAgain, verifier_that_stays_broken_ends_the_run) {
+  const testing::LogCapture quiet;
+  auto groups = judged(100);
+  EXPECT_EQ(
+      testing::message_of<core::RunError>([&] { judge_again(state_, std::move(groups), pauses_); }),
+      "6 of 6 completions of step 1 have no verdict after 4 tries (timeout or error, reasons "
+      "above): mend the verifier; the same command continues after step 0");
+}
+
+TEST_F(JudgeAgain, rows_without_ground_truth_and_few_failures_are_masked_only) {
+  const testing::LogCapture quiet;
+  EXPECT_EQ(judge_again(state_, judged(100, false), pauses_).size(), 2U);
+  auto groups = judged(100);
+  for (GroupMember& member : groups[0].members) member.verdict.status = VerdictStatus::kCorrect;
+  EXPECT_EQ(judge_again(state_, std::move(groups), pauses_)[1].members[0].verdict.status,
+            VerdictStatus::kError);
 }
 
 TEST_F(Validation, step_is_on_disk_when_the_validation_after_it_fails) {
