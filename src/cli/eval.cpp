@@ -4,9 +4,15 @@
 #include <iostream>
 
 #include "cli/rows.h"
+#include "sgrpo/checkpoint/adapter_folder.h"
+#include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/names.h"
+#include "sgrpo/core/text.h"
 #include "sgrpo/eval/evaluate.h"
 #include "sgrpo/telemetry/telemetry.h"
+#include "sgrpo/trainer/evaluation.h"
 #include "sgrpo/trainer/load_config.h"
 
 namespace sgrpo::cli {
@@ -37,9 +43,22 @@ struct Eval {
                     .is_path = true});
   }
 
+  static std::string details() {
+    return "Beside every accuracy stands NAME/n, the rows it covers; n, error and timeout count "
+           "the "
+           "rows that were\njudged, whose verifier failed, and whose verifier was late. What was "
+           "not judged is in no mean, and a\nmean over nothing is absent. Exit code: 2 when rows "
+           "were bad, 1 when a split judged nothing, else 0.\nWithout a configuration, a "
+           "checkpoint "
+           "of ours is computed in its run's model.dtype.\n";
+  }
+
   int run(const Invocation& invocation) {
     trainer::RunConfig config = trainer::load_run_config(invocation.config, invocation.overrides);
-    if (model) config.model.path = *model;
+    if (model) {
+      config.model.path = *model;
+      if (!invocation.config) use_dtype_of_run(invocation.overrides, config.model);
+    }
     if (data) config.data.eval = {{std::filesystem::path(*data).stem().string(), *data}};
     config::require(config, {"model.path"});
     if (config.data.eval.empty()) {
@@ -47,36 +66,64 @@ struct Eval {
     }
     const verifier::VerifierSet verifiers(config.verifier, config.verifiers, config.rewards);
     const auto policy =
-        policy::open(config.model.path, config.model, policy::encoder_limits(config.data, 0));
+        policy::open(config.model.path, config.model, trainer::eval_limits(config));
     StepReport report;
+    std::vector<std::string> unjudged;
     std::ofstream rows;
     if (output) rows.open(*output, std::ios::binary);
     if (!rows) throw core::RunError(core::str("cannot write ", *output));
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
       const auto result = evaluate_split(*policy, verifiers, config, name, path);
-      report.merge(result.metrics);
-      num_rejected += result.num_rejected;
+      report.merge(eval::metrics_of(name, result.sums));
+      num_rejected += result.sums.rejected;
+      if (result.sums.judged == 0) unjudged.push_back(name);
       if (output) write_rows(name, result, rows);
     }
     print(report, invocation.json);
     if (num_rejected > 0) {
       throw core::UserError(core::str(num_rejected, " bad rows were left out (named above)"));
     }
+    if (!unjudged.empty()) {
+      throw core::RunError(core::str("no row of ",
+                                     core::join(unjudged, ", "),
+                                     " was judged: the verifier failed on all of them (reasons "
+                                     "above), so there is no accuracy"));
+    }
     return 0;
   }
 
  private:
+  /// Validation's numbers are those of the run's dtype: it is the one to evaluate its checkpoint
+  /// in.
+  static void use_dtype_of_run(const std::vector<std::string>& overrides,
+                               model::ModelOptions& mutable_options) {
+    for (const std::string& text : overrides) {
+      if (core::starts_with(text, "model")) return;  // the user says it
+    }
+    const checkpoint::ModelFolder folder(mutable_options.path);
+    const std::filesystem::path opened =
+        folder.adapter() ? folder.adapter()->folder() : folder.folder();
+    const std::filesystem::path checkpoints = opened.parent_path().parent_path();
+    const std::filesystem::path yaml = checkpoints.parent_path() / "config.yaml";
+    if (checkpoints.filename() != "checkpoints" || !std::filesystem::exists(yaml)) return;
+    const config::Node run = config::load_yaml(yaml);
+    const config::Node* section = run.find("model");
+    const config::Node* dtype = section == nullptr ? nullptr : section->find("dtype");
+    const auto known =
+        dtype == nullptr ? std::nullopt : core::from_name<model::Dtype>(dtype->scalar);
+    if (!known) return;
+    mutable_options.dtype = *known;
+    core::info("computing in ", dtype->scalar, ", as ", yaml.string(), " says");
+  }
+
   static eval::EvalResult evaluate_split(const policy::Policy& policy,
                                          const verifier::VerifierSet& verifiers,
                                          const trainer::RunConfig& config,
                                          const std::string& name,
                                          const std::string& path) {
     const data::EvalSet split = data::load_eval_set(name, path, config.data);
-    eval::EvalJob job;
-    job.options = config.eval;
-    job.max_new_tokens = config.eval.max_new_tokens.value_or(config.rollout.max_new_tokens);
-    job.seed = static_cast<uint64_t>(config.seed);
+    const eval::EvalJob job = trainer::eval_job(config);
     telemetry::Progress progress("eval " + name, static_cast<int64_t>(split.records.size()));
     return eval::evaluate(
         policy, verifiers, split, job, [&](int64_t done) { progress.advance(done); });
@@ -93,7 +140,8 @@ struct Eval {
                                  {"completion", sample.completion.text},
                                  {"ground_truth", row.record->ground_truth.value_or("")},
                                  {"reward", sample.verdict.reward},
-                                 {"status", to_string(sample.verdict.status)}})
+                                 {"status", to_string(sample.verdict.status)},
+                                 {"answer", sample.verdict.answer}})
             << "\n";
       }
     }
@@ -103,14 +151,23 @@ struct Eval {
   static void print(const StepReport& report, bool json) {
     if (json) {
       core::Json object = core::Json::object();
-      for (const auto& [name, value] : report.values()) object[name] = value;
+      for (const auto& [name, value] : report.values()) {
+        object[name] = is_count(name) ? core::Json(static_cast<int64_t>(value)) : core::Json(value);
+      }
       std::cout << core::dump_ascii(object) << "\n";
       return;
     }
     for (const auto& [name, value] : report.values()) {
-      std::cout << std::left << std::setw(44) << name << std::fixed << std::setprecision(4) << value
-                << "\n";
+      std::cout << std::left << std::setw(44) << name << std::fixed
+                << std::setprecision(is_count(name) ? 0 : 4) << value << "\n";
     }
+  }
+
+  static bool is_count(const std::string& metric) {
+    for (const char* end : {"/n", "/error", "/timeout", "/truncated"}) {
+      if (core::ends_with(metric, end)) return true;
+    }
+    return false;
   }
 };
 

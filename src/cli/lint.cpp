@@ -137,7 +137,7 @@ struct Lint {
   std::shared_ptr<const data::PromptEncoder> open_encoder(const trainer::RunConfig& config) const {
     const std::string folder = model.value_or(config.model.path);
     if (folder.empty()) return nullptr;
-    const int64_t longest = task == trainer::Task::kSft ? 0 : config.rollout.max_new_tokens;
+    const int64_t longest = trainer::ground_truth_limit(config, task);
     return policy::open_encoder(checkpoint::ModelFolder(folder),
                               policy::encoder_limits(config.data, longest));
   }

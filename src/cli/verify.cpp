@@ -43,6 +43,8 @@ std::vector<std::string> completions_of(const PromptRecord& record) {
   return texts;
 }
 
+Json json_of(const TextSpan& span) { return {{"begin", span.begin}, {"end", span.end}}; }
+
 struct Verify {
   static constexpr const char* kSummary = "run a verifier over recorded completions";
   static constexpr bool kTakesConfig = true;
@@ -68,8 +70,9 @@ struct Verify {
   }
 
   static std::string details() {
-    return "stdout: {\"id\", \"index\", \"status\", \"reward\", \"breakdown\"} for every "
-           "completion, {\"id\", \"error\"}\nfor a bad row; --json adds a last line {\"summary\": "
+    return "stdout: {\"id\", \"index\", \"status\", \"reward\", \"answer\"} for every completion, "
+           "with \"answer_span\",\n\"items\", \"comment\" and \"breakdown\" where there are any, "
+           "{\"id\", \"error\"} for a bad row; --json adds a last line {\"summary\": "
            "...}, else the summary is on stderr.\n\nverifiers: " +
            core::join(verifier::VerifierRegistry::names(), ", ") + "\n";
   }
@@ -145,7 +148,15 @@ struct Verify {
     Json row = {{"id", task.record->id},
                 {"index", task.index},
                 {"status", to_string(verdict.status)},
-                {"reward", verdict.reward}};
+                {"reward", verdict.reward},
+                {"answer", verdict.answer}};
+    if (verdict.answer_span) row["answer_span"] = json_of(*verdict.answer_span);
+    for (const VerdictItem& item : verdict.items) {
+      Json entry = json_of(item.span);
+      entry["reward"] = item.reward;
+      row["items"].push_back(entry);
+    }
+    if (!verdict.comment.empty()) row["comment"] = verdict.comment;
     if (verdict.breakdown.size() > 1) row["breakdown"] = verdict.breakdown;
     writer.write(row);
     if (position >= 10) return;
@@ -169,16 +180,26 @@ struct Verify {
       reward += verdict.reward;
       ++num_valid;
     }
-    const double mean = num_valid == 0 ? 0.0 : reward / static_cast<double>(num_valid);
+    // A mean over nothing is no number.
+    const Json mean = num_valid == 0 ? Json() : Json(reward / static_cast<double>(num_valid));
     if (json) {
-      const Json summary = {
-          {"completions", verdicts.size()}, {"mean_reward", mean}, {"status", counts}};
+      const Json summary = {{"completions", verdicts.size()},
+                            {"judged", num_valid},
+                            {"mean_reward", mean},
+                            {"status", counts}};
       std::cout << core::dump_ascii({{"summary", summary}}) << "\n";
       return;
     }
     std::vector<std::string> parts;
     for (const auto& [status, count] : counts) parts.push_back(str(count, " ", status));
-    core::info(verdicts.size(), " completions: ", core::join(parts, ", "), "; mean reward ", mean);
+    core::info(verdicts.size(),
+               " completions: ",
+               core::join(parts, ", "),
+               "; mean reward ",
+               mean.is_null() ? "n.a." : core::dump_ascii(mean),
+               " of ",
+               num_valid,
+               " judged");
   }
 
   std::string chosen_;

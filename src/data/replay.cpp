@@ -87,13 +87,7 @@ RecordedGroup read_group(const RecordedLine& line, const RowOptions& options) {
 
 VerdictStatus read_status(const Json& row, const std::string& where) {
   const std::string name = core::get_string(row, "status", where);
-  for (const auto status : {VerdictStatus::kCorrect,
-                            VerdictStatus::kIncorrect,
-                            VerdictStatus::kUnparsed,
-                            VerdictStatus::kTimeout,
-                            VerdictStatus::kError}) {
-    if (name == to_string(status)) return status;
-  }
+  if (const auto status = verdict_status(name)) return *status;
   throw UserError(str(where, ": unknown status '", core::printable(name), "'"));
 }
 

@@ -62,15 +62,16 @@ void describe_lengths(const Members& members, MetricSums& sums) {
 }
 
 void describe_verdicts(const Members& members, MetricSums& sums) {
-  double timeouts = 0.0, errors = 0.0, unparsed = 0.0;
+  double timeouts = 0.0, errors = 0.0, unparsed = 0.0, judged = 0.0;
   for (const GroupMember* member : members) {
     timeouts += member->verdict.status == VerdictStatus::kTimeout;
     errors += member->verdict.status == VerdictStatus::kError;
     unparsed += member->verdict.status == VerdictStatus::kUnparsed;
+    judged += member->verdict.status != VerdictStatus::kTruncated;  // of those no verifier was asked
   }
-  sums.mean("verifier/timeout_frac", timeouts, size_of(members));
-  sums.mean("verifier/error_frac", errors, size_of(members));
-  sums.mean("verifier/unparsed_frac", unparsed, size_of(members));
+  sums.mean("verifier/timeout_frac", timeouts, judged);
+  sums.mean("verifier/error_frac", errors, judged);
+  sums.mean("verifier/unparsed_frac", unparsed, judged);
 }
 
 /// Of the distribution that the sampler saw, over every sampled token.

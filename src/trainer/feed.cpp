@@ -1,5 +1,6 @@
 #include "trainer/feed.h"
 
+#include <algorithm>
 #include <map>
 
 #include "sgrpo/core/text.h"
@@ -24,14 +25,6 @@ std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
   };
 }
 
-/// A ground truth is limited only where it is injected or learned: it must fit whole, because it is
-/// refused at load and never truncated.
-int64_t longest_ground_truth(const RunConfig& config, Task task) {
-  const bool is_used = config.injection.when != algorithm::InjectWhen::kNever ||
-                       config.trainer.sft_steps > 0;
-  return task == Task::kSft || !is_used ? 0 : config.rollout.max_new_tokens;
-}
-
 }  // namespace
 
 Feed::Feed(const RunConfig& config,
@@ -40,7 +33,8 @@ Feed::Feed(const RunConfig& config,
            const verifier::VerifierSet& verifiers) {
   // Limits of training stay with training: validation has the policy's own encoder.
   data::EncoderSpec spec = encoder.spec();
-  spec.max_ground_truth_tokens = longest_ground_truth(config, task);
+  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
+  spec.max_ground_truth_tokens = ground_truth_limit(config, task);
   spec.requires_completion = task == Task::kSft;
   spec.check_record = record_check(config, task, verifiers);
   stream_ = std::make_unique<data::PromptStream>(config.data,

@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/config/binder.h"
@@ -7,6 +9,7 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/trainer/evaluation.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -18,7 +21,7 @@ std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
   model::ModelOptions options = config.model;
   options.seed = static_cast<uint64_t>(config.seed);
   auto policy = policy::open_trainable(
-      config.model.path, options, policy::encoder_limits(config.data, /*ground truth=*/0));
+      config.model.path, options, eval_limits(config));
   std::unique_ptr<policy::Policy> reference;
   if (config.algorithm.kl_coef > 0.0) {
     reference = config.algorithm.refers_to_start()
@@ -57,6 +60,20 @@ void check_split(const State& state, const data::EvalSet& split) {
                                   first));
 }
 
+/// Which metrics validation gives follows from the splits: a misspelt one must not cost a run.
+void check_best_metric(const State& state) {
+  if (!state.config.trainer.keep_best) return;
+  const std::string& metric = *state.config.trainer.keep_best;
+  const std::vector<std::string> names = eval::metric_names(state.eval_sets, state.config.eval);
+  if (std::find(names.begin(), names.end(), metric) != names.end()) return;
+  throw core::UserError(core::str("trainer.keep_best is '",
+                                  core::printable(metric),
+                                  "', which validation does not give",
+                                  core::did_you_mean(metric, names),
+                                  "; it gives ",
+                                  core::join(names, ", ")));
+}
+
 void open_data(State& state) {
   const RunConfig& config = state.config;
   state.feed = std::make_unique<Feed>(
@@ -65,6 +82,7 @@ void open_data(State& state) {
     state.eval_sets.push_back(data::load_eval_set(name, path, config.data));
     check_split(state, state.eval_sets.back());
   }
+  check_best_metric(state);
 }
 
 /// A folder that holds another run's metrics is not silently overwritten.

@@ -16,18 +16,34 @@ void save_checkpoint(State& state) {
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
   saved.optimizer = state.learner->state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
-  if (state.progress.best_step == saved.step) state.folder->mark_best(saved.step);
   state.saved_step = saved.step;
 }
 
-bool has_row(const State& state) {
+void keep_best(State& state) {
+  if (state.saved_step != state.progress.finished_steps) save_checkpoint(state);
+  state.folder->mark_best(state.progress.finished_steps);
+}
+
+bool take_row(State& state) {
+  Progress& progress = state.progress;
   const std::filesystem::path path =
       std::filesystem::path(state.config.output_dir) / "metrics.jsonl";
   const std::string text = core::read_file(path);
   const std::string_view rows = core::trim(text);
   if (rows.empty()) return false;
   const core::Json last = core::parse_json(rows.substr(rows.rfind('\n') + 1), path.string());
-  return core::get_int(last, "step", path.string()) >= state.progress.finished_steps;
+  if (core::get_int(last, "step", path.string()) < progress.finished_steps) return false;
+  if (progress.is_validated) return true;
+  StepReport validation;
+  for (const auto& [name, value] : to_report(last).values()) {
+    if (core::starts_with(name, "val/")) validation.set(name, value);
+  }
+  progress.is_validated = true;
+  if (validation.values().empty()) return true;
+  progress.row.merge(validation);
+  note_validation(state, validation);
+  if (progress.best_step == progress.finished_steps) keep_best(state);
+  return true;
 }
 
 bool restore(State& state) {

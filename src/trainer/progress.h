@@ -16,8 +16,9 @@ struct Progress {
   int64_t num_tokens = 0;       // prompt and completion tokens so far
   int64_t skipped_steps = 0;    // updates left out for a number that is not finite
   int64_t no_signal_steps = 0;  // steps in which nothing could change a parameter
-  std::optional<double> best;   // of trainer.keep_best
-  int64_t best_step = 0;        // 0: none yet
+  std::optional<double> best;   // of trainer.keep_best, steps from 1 on
+  int64_t best_step = 0;        // its step
+  std::optional<double> best_at_start;  // the same metric at step 0
   bool is_validated = false;    // `row` has its validation, if one is due
   StepReport row;               // metrics of the last finished step, without times
 
@@ -30,6 +31,7 @@ struct Progress {
     visit("no_signal_steps", self.no_signal_steps);
     visit("best", self.best);
     visit("best_step", self.best_step);
+    visit("best_at_start", self.best_at_start);
     visit("is_validated", self.is_validated);
     visit("row", self.row);
   }

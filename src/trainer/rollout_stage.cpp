@@ -9,6 +9,10 @@
 namespace sgrpo::trainer {
 namespace {
 
+/// Before completions whose verifier failed are judged again: a judge may be starting, or busy.
+const std::vector<std::chrono::milliseconds> kPauses = {
+    std::chrono::seconds(1), std::chrono::seconds(10), std::chrono::seconds(60)};
+
 SamplingOptions sampling_options(const State& state) {
   SamplingOptions sampling = rollout::sampling_options(state.config.rollout);
   sampling.end_token_ids = state.learner->policy().end_token_ids();
@@ -114,7 +118,7 @@ std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t 
   return state.feed->is_replay() ? replayed(state, batch) : sample(state, batch.prompts, step);
 }
 
-std::vector<RolloutGroup> judge(const State& state,
+std::vector<RolloutGroup> judge(State& state,
                                 std::vector<RolloutGroup> groups,
                                 const FedBatch& batch) {
   for (const RolloutGroup& group : groups) {
@@ -122,6 +126,7 @@ std::vector<RolloutGroup> judge(const State& state,
     state.verifiers->check_name(record.verifier, record.source.str());
   }
   groups = eval::judge_groups(std::move(groups), *state.verifiers);
+  if (batch.recordings.empty()) return judge_again(state, std::move(groups), kPauses);
   for (size_t i = 0; i < batch.recordings.size(); ++i) {
     const auto& recorded = batch.recordings[i]->completions;
     for (size_t member = 0; member < recorded.size(); ++member) {

@@ -193,6 +193,10 @@ void check_optim(const RunConfig& config) {
 
 void check_eval(const eval::EvalOptions& eval) {
   if (eval.k.empty()) refuse("eval.k is empty, expected at least one k, such as [1]");
+  for (const int64_t k : eval.k) {
+    if (std::count(eval.k.begin(), eval.k.end(), k) > 1)
+      refuse(str("eval.k has ", k, " twice, expected each k once"));
+  }
   const int64_t largest = *std::max_element(eval.k.begin(), eval.k.end());
   if (largest > eval.samples) {
     refuse(str("eval.k has ",

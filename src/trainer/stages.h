@@ -1,6 +1,7 @@
 // The stages of a step that are more than one call: each takes records and returns new ones.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "sgrpo/algorithm/advantage.h"
@@ -13,7 +14,7 @@ namespace sgrpo::trainer {
 std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step);
 
 /// Verdicts: recorded rewards where a replay has them, else the verifiers'.
-std::vector<RolloutGroup> judge(const State& state,
+std::vector<RolloutGroup> judge(State& state,
                                 std::vector<RolloutGroup> groups,
                                 const FedBatch& batch);
 
@@ -43,17 +44,29 @@ void record_completions(const State& state,
                         const std::vector<RolloutGroup>& groups,
                         int64_t step);
 
-/// Evaluates all splits and returns val/* metrics; notes the best.
+/// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
+/// of the step's (and at least 4). Throws core::RunError if they are at last, the newest finished
+/// step saved.
+std::vector<RolloutGroup> judge_again(State& state,
+                                      std::vector<RolloutGroup> groups,
+                                      const std::vector<std::chrono::milliseconds>& pauses);
+
+/// Evaluates all splits, notes their results and returns val/* metrics.
 StepReport validate(State& state);
-/// Throws core::UserError if trainer.keep_best is no metric that validation will give.
-void check_keep_best(const State& state);
+
+/// Compares the last finished step's validation with the best so far: higher is better. A value
+/// that is absent is no best, and step 0 does not compete.
+void note_validation(State& state, const StepReport& report);
 
 /// Saves a checkpoint of the last finished step.
 void save_checkpoint(State& state);
 
-/// Whether metrics.jsonl has the row of the last finished step: a stop may come before it is
-/// written.
-bool has_row(const State& state);
+/// Links the last finished step as the best one, saved first if it is not.
+void keep_best(State& state);
+
+/// Takes what metrics.jsonl says of the last finished step, whose checkpoint may have been saved
+/// before its validation; false if its row is missing: a stop may come before it is written.
+bool take_row(State& state);
 
 /// Continues from the newest intact checkpoint of output_dir; false if there is none.
 bool restore(State& state);

@@ -102,7 +102,7 @@ std::string note_of(const StepReport& report) {
   return text;
 }
 
-bool is_step_due(int64_t step, int64_t every, int64_t last) {
+bool is_due(int64_t step, int64_t every, int64_t last) {
   return every > 0 && (step % every == 0 || step == last);
 }
 
@@ -110,37 +110,30 @@ bool needs_validation(const State& state) {
   if (state.eval_sets.empty() || state.progress.is_validated) return false;
   return state.progress.finished_steps == 0
              ? state.config.eval.at_start
-             : is_step_due(state.progress.finished_steps, state.config.eval.every, state.config.trainer.steps);
+             : is_due(state.progress.finished_steps, state.config.eval.every, state.config.trainer.steps);
 }
 
-/// A validation that fails leaves what was trained on disk, if a save is due.
-StepReport validate_or_save(State& state, bool is_save_due) {
-  try {
-    return validate(state);
-  } catch (const core::Interrupted&) {
-    throw;
-  } catch (...) {
-    if (is_save_due) save_checkpoint(state);
-    throw;
-  }
-}
-
-/// Ends the last finished step: validation and checkpoint where they are due, then its row of
-/// metrics. Step 0 is the evaluation at start.
+/// Ends the last finished step: checkpoint and validation where they are due, in this order so that
+/// a validation that fails costs no trained step, then its row of metrics. Step 0 is the evaluation
+/// at start.
 void close_step(State& state, int64_t tokens_before) {
   Progress& progress = state.progress;
   const int64_t step = progress.finished_steps, last = state.config.trainer.steps;
   if (step == 0 && !needs_validation(state)) return;
-  const bool is_due =
-      is_step_due(step, state.config.trainer.save_every, last) || step == last;
-  const bool is_save_due = step > 0 && is_due && state.saved_step != step;
-  if (needs_validation(state)) progress.row.merge(validate_or_save(state, is_save_due));
-  progress.is_validated = true;
-  const bool is_best = step > 0 && progress.best_step == step && state.saved_step != step;
-  if (is_save_due || is_best) {
+  const bool is_save_due =
+      is_due(step, state.config.trainer.save_every, last) || step == last;
+  if (step > 0 && is_save_due && state.saved_step != step) {
     state.timer.begin("save");
     save_checkpoint(state);
   }
+  if (needs_validation(state)) {
+    progress.row.merge(validate(state));
+    if (step > 0 && progress.best_step == step) {
+      state.timer.begin("save");
+      keep_best(state);
+    }
+  }
+  progress.is_validated = true;
   state.timer.end();
   StepReport report = progress.row;
   report_times(state, report);
@@ -220,7 +213,7 @@ void Trainer::run() {
   telemetry::Progress bar(
       state.task == Task::kSft ? "sft" : "train", last, progress.finished_steps);
   try {
-    if (!has_row(state)) {
+    if (!take_row(state)) {
       state.timer.reset();
       close_step(state, progress.num_tokens);
     }

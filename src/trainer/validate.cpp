@@ -1,30 +1,73 @@
 #include "sgrpo/core/log.h"
+#include "sgrpo/trainer/evaluation.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
+namespace {
+
+/// Step 0 is no checkpoint of this run: it is the mark that the best one is measured against.
+void say_if_start_was_better(const State& state) {
+  const Progress& progress = state.progress;
+  if (!progress.best_at_start || *progress.best_at_start <= *progress.best) return;
+  core::warn(*state.config.trainer.keep_best,
+             " is ",
+             *progress.best,
+             " at step ",
+             progress.finished_steps,
+             ", the best so far, but was ",
+             *progress.best_at_start,
+             " before training, which does not compete for checkpoints/best");
+}
+
+}  // namespace
+
+eval::EvalJob eval_job(const RunConfig& config) {
+  eval::EvalJob job;
+  job.options = config.eval;
+  job.max_new_tokens = config.eval.max_new_tokens.value_or(config.rollout.max_new_tokens);
+  job.seed = static_cast<uint64_t>(config.seed);
+  return job;
+}
+
+policy::EncoderLimits eval_limits(const RunConfig& config) {
+  return {.min_pixels = config.data.min_pixels, .max_pixels = config.data.max_pixels};
+}
 
 StepReport validate(State& state) {
   state.timer.begin("validate");
   StepReport report;
-  eval::EvalJob job;
-  job.options = state.config.eval;
-  job.max_new_tokens =
-      state.config.eval.max_new_tokens.value_or(state.config.rollout.max_new_tokens);
-  job.seed = static_cast<uint64_t>(state.config.seed);
+  const eval::EvalJob job = eval_job(state.config);
   for (const data::EvalSet& split : state.eval_sets) {
-    report.merge(eval::evaluate(state.learner->policy(), *state.verifiers, split, job).metrics);
+    const eval::EvalResult result =
+        eval::evaluate(state.learner->policy(), *state.verifiers, split, job);
+    eval::check_usable(split, result);
+    report.merge(eval::metrics_of(split.name, result.sums));
   }
-  if (!state.config.trainer.keep_best) return report;
-  const std::string& metric = *state.config.trainer.keep_best;
-  Progress& progress = state.progress;
-  if (!report.has(metric)) {  // nothing was judged
-    core::warn("validation gave no ", metric, ": this step does not compete for the best");
-  } else if (progress.finished_steps > 0 &&
-             (!progress.best || report.get(metric) > *progress.best)) {
-    progress.best = report.get(metric);
-    progress.best_step = progress.finished_steps;
-  }
+  note_validation(state, report);
   return report;
+}
+
+void note_validation(State& state, const StepReport& report) {
+  if (!state.config.trainer.keep_best) return;
+  Progress& progress = state.progress;
+  const std::string& metric = *state.config.trainer.keep_best;
+  if (!report.has(metric)) {
+    core::warn("trainer.keep_best: no row of ",
+               metric,
+               " was judged at step ",
+               progress.finished_steps,
+               ": it does not compete for checkpoints/best");
+    return;
+  }
+  const double value = report.get(metric);
+  if (progress.finished_steps == 0) {
+    progress.best_at_start = value;
+    return;
+  }
+  if (progress.best && value <= *progress.best) return;
+  progress.best = value;
+  progress.best_step = progress.finished_steps;
+  say_if_start_was_better(state);
 }
 
 }  // namespace sgrpo::trainer

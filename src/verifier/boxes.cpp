@@ -129,7 +129,7 @@ std::vector<Box> find_boxes(std::string_view text,
                             const std::vector<std::string>& keys,
                             bool is_xywh) {
   std::vector<Box> boxes;
-  if (const auto json = find_json(text)) collect(*json, {keys, is_xywh}, false, boxes);
+  if (const auto json = find_json(text)) collect(json->value, {keys, is_xywh}, false, boxes);
   if (boxes.empty()) boxes = scan(text, is_xywh);
   if (!boxes.empty()) return boxes;
   size_t end = 0;

@@ -9,11 +9,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <thread>
 
 #include "sgrpo/core/error.h"
@@ -26,21 +24,22 @@ namespace {
 constexpr std::chrono::milliseconds kPollSlice{100};  // how late a stop or an exit may be seen
 constexpr std::chrono::milliseconds kGrace{200};      // for a child whose input was closed
 constexpr size_t kStderrTailBytes = 2048;
-constexpr int kKillRounds = 50;
+constexpr std::chrono::seconds kLongestEnd{10};
+constexpr const char* kRunner = "sgrpo-run";
 
 struct Pipe {
   Descriptor read, write;
 };
 
-/// Above 2, so that the child's dup2 to 0, 1, 2 cannot hit another end.
+/// Above 3, so that the child's dup2 to 0, 1, 2, 3 cannot hit another end.
 Pipe make_pipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw core::RunError(core::str("cannot make a pipe: ", std::strerror(errno)));
   }
   const Descriptor low_read(ends[0]), low_write(ends[1]);
-  Pipe pipe{Descriptor(fcntl(ends[0], F_DUPFD_CLOEXEC, 3)),
-            Descriptor(fcntl(ends[1], F_DUPFD_CLOEXEC, 3))};
+  Pipe pipe{Descriptor(fcntl(ends[0], F_DUPFD_CLOEXEC, 4)),
+            Descriptor(fcntl(ends[1], F_DUPFD_CLOEXEC, 4))};
   if (pipe.read.get() < 0 || pipe.write.get() < 0) {
     throw core::RunError(core::str("cannot make a pipe: ", std::strerror(errno)));
   }
@@ -54,12 +53,12 @@ void set_nonblocking(const Descriptor& end) {
 /// posix_spawn's two settings objects.
 class SpawnSettings {
  public:
-  SpawnSettings(int input, int output, int errors) {
+  /// The child's descriptors from 0 on, all above 2.
+  explicit SpawnSettings(const std::array<int, 4>& descriptors) {
     posix_spawn_file_actions_init(&actions_);
-    posix_spawn_file_actions_adddup2(&actions_, input, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
+    for (int i = 0; i < 4; ++i)
+      posix_spawn_file_actions_adddup2(&actions_, descriptors[static_cast<size_t>(i)], i);
+    posix_spawn_file_actions_addclosefrom_np(&actions_, 4);
     posix_spawnattr_init(&attributes_);
     sigset_t none, all;
     sigemptyset(&none);
@@ -116,20 +115,27 @@ class BlockedSigpipe {
   bool was_pending_ = false;
 };
 
-/// Living processes with `marker` in their environment (a zombie's environment reads empty).
-std::vector<pid_t> processes_with(const std::string& marker) {
-  std::vector<pid_t> result;
+/// sgrpo-run beside this program, or, for tests, one folder above it.
+std::filesystem::path find_runner() {
   std::error_code error;
-  for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry->path() / "environ", std::ios::binary);
-    const std::string environment((std::istreambuf_iterator<char>(file)), {});
-    const size_t at = environment.find(marker);
-    const bool is_match = at != std::string::npos && (at == 0 || environment[at - 1] == '\0') &&
-                          environment.c_str()[at + marker.size()] == '\0';
-    if (is_match) result.push_back(static_cast<pid_t>(std::stol(name)));
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
+  for (const auto& folder : {own.parent_path(), own.parent_path().parent_path()}) {
+    if (access((folder / kRunner).c_str(), X_OK) == 0) return folder / kRunner;
+  }
+  throw core::RunError(core::str("cannot find the program ",
+                                 kRunner,
+                                 " beside ",
+                                 own.string(),
+                                 ", under which verifiers of kind command run; build the target "
+                                 "sgrpo, and copy both together"));
+}
+
+/// The variables that the program may see.
+std::vector<std::string> environment_of(const std::vector<std::string>& names) {
+  std::vector<std::string> result;
+  for (const std::string& name : names) {
+    if (const char* value = std::getenv(name.c_str()); value != nullptr)
+      result.push_back(name + "=" + value);
   }
   return result;
 }
@@ -157,31 +163,29 @@ void Descriptor::close() {
   fd_ = -1;
 }
 
-ChildProcess::ChildProcess(const std::filesystem::path& program,
-                           const std::vector<std::string>& argv) {
-  static std::atomic<uint64_t> counter{0};
-  marker_ = core::str("SGRPO_VERIFIER_PROCESS=", getpid(), "-", ++counter);
-  std::vector<std::string> arguments = argv, environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!core::starts_with(*entry, "SGRPO_VERIFIER_PROCESS=")) environment.emplace_back(*entry);
-  }
-  environment.push_back(marker_);
-  Pipe input = make_pipe(), output = make_pipe(), errors = make_pipe();
-  const SpawnSettings settings(input.read.get(), output.write.get(), errors.write.get());
+ChildProcess::ChildProcess(const ChildOptions& options) {
+  std::vector<std::string> arguments = {
+      kRunner, std::to_string(options.memory_bytes), options.program.string()};
+  arguments.insert(arguments.end(), options.argv.begin(), options.argv.end());
+  std::vector<std::string> environment = environment_of(options.environment);
+  Pipe input = make_pipe(), output = make_pipe(), errors = make_pipe(), life = make_pipe();
+  const SpawnSettings settings(
+      {input.read.get(), output.write.get(), errors.write.get(), life.read.get()});
+  const std::filesystem::path runner = find_runner();
   const int error = posix_spawn(&pid_,
-                                program.c_str(),
+                                runner.c_str(),
                                 settings.actions(),
                                 settings.attributes(),
                                 pointers(arguments).data(),
                                 pointers(environment).data());
   if (error != 0) {
     pid_ = -1;
-    throw core::RunError(
-        core::str("cannot start '", program.string(), "': ", std::strerror(error)));
+    throw core::RunError(core::str("cannot start '", runner.string(), "': ", std::strerror(error)));
   }
   input_ = std::move(input.write);
   output_ = std::move(output.read);
   errors_ = std::move(errors.read);
+  life_ = std::move(life.write);
   set_nonblocking(input_);
   set_nonblocking(output_);
   set_nonblocking(errors_);
@@ -195,7 +199,7 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
                                              double timeout_s,
                                              std::string& mutable_answer) {
   const BlockedSigpipe guard;
-  const std::string message = core::str(line, "\n");
+  const std::string message = line.empty() ? "" : core::str(line, "\n");
   std::string_view pending = message;
   const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                            std::chrono::duration<double>(timeout_s));
@@ -203,10 +207,8 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
   while (true) {
     const bool is_open = write_some(pending) && read_output();
     read_errors();
-    const size_t newline = buffer_.find('\n', scanned);
-    if (newline != std::string::npos && newline <= kMaxLineBytes) {
-      mutable_answer = buffer_.substr(0, newline);
-      buffer_.erase(0, newline + 1);
+    if (auto answer = take_line(scanned)) {
+      mutable_answer = std::move(*answer);
       return Outcome::kLine;
     }
     if (buffer_.size() > kMaxLineBytes) return Outcome::kTooLong;
@@ -274,9 +276,21 @@ void ChildProcess::wait_for_events(bool is_writing, Clock::time_point deadline) 
   poll(events.data(), events.size(), static_cast<int>(slice.count()));
 }
 
-bool ChildProcess::has_unread_output() {
+bool ChildProcess::has_unread_output(std::chrono::milliseconds patience) {
+  pollfd event{output_.get(), POLLIN, 0};
+  if (buffer_.empty() && patience.count() > 0) {
+    poll(&event, 1, static_cast<int>(patience.count()));
+  }
   read_output();
   return !buffer_.empty();
+}
+
+std::optional<std::string> ChildProcess::take_line(size_t scanned) {
+  const size_t newline = buffer_.find('\n', scanned);
+  if (newline == std::string::npos || newline > kMaxLineBytes) return std::nullopt;
+  std::string line = buffer_.substr(0, newline);
+  buffer_.erase(0, newline + 1);
+  return line;
 }
 
 bool ChildProcess::has_exited() const {
@@ -304,15 +318,12 @@ std::string ChildProcess::end() {
 
 void ChildProcess::kill_all() {
   if (pid_ <= 0) return;
-  // The child is not reaped yet, so its id, and with it the group's, cannot belong to another.
-  kill(-pid_, SIGKILL);
-  kill(pid_, SIGKILL);
-  for (int round = 0; round < kKillRounds; ++round) {
-    const std::vector<pid_t> left = processes_with(marker_);
-    if (left.empty()) break;
-    for (const pid_t pid : left) kill(pid, SIGKILL);
+  life_.close();  // the runner kills all that the program started, and ends
+  const auto deadline = Clock::now() + kLongestEnd;
+  while (!has_exited() && Clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  kill(pid_, SIGKILL);  // not reaped yet, so its id cannot belong to another
   while (waitpid(pid_, &wait_status_, 0) == -1 && errno == EINTR) {
   }
   pid_ = -1;

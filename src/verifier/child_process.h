@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,28 +28,37 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// Owns the child. Destroying it kills the child with everything it started: first its process
-/// group, then whatever still carries the marker variable that the child was given in its
-/// environment (programs that made a session of their own).
+/// What is run, and with what.
+struct ChildOptions {
+  std::filesystem::path program;
+  std::vector<std::string> argv;         // argv[0] included
+  std::vector<std::string> environment;  // names of the variables that it sees
+  uint64_t memory_bytes = 0;             // of private memory, each process; 0 = no limit
+};
+
+/// Owns the child, which runs under sgrpo-run (run/main.cpp): destroying this, or the end of this
+/// process however it comes, kills the child with everything it started.
 class ChildProcess {
  public:
   /// `line`: one arrived; `timeout`: none in time; `ended`: the program closed its output or ended;
   /// `too_long`: more bytes than a line may have.
   enum class Outcome { kLine, kTimeout, kEnded, kTooLong };
 
-  /// Starts `program` with `argv`. posix_spawn, not fork: the process has many threads.
-  /// Throws RunError naming the program and the reason.
-  ChildProcess(const std::filesystem::path& program, const std::vector<std::string>& argv);
+  /// Starts it. posix_spawn, not fork: the process has many threads. Throws RunError if the runner
+  /// cannot start; a program that cannot says so on its stderr.
+  explicit ChildProcess(const ChildOptions& options);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  /// Sends one line and waits for one; reading and writing overlap, so that neither side can block
-  /// the other. Throws core::Interrupted if a stop was asked for meanwhile.
+  /// Sends one line (none if empty) and waits for one; reading and writing overlap, so that neither
+  /// side can block the other. Throws core::Interrupted if a stop was asked for meanwhile.
   Outcome exchange(std::string_view line, double timeout_s, std::string& mutable_answer);
 
-  /// Whether there is output that no `exchange` asked for.
-  bool has_unread_output();
+  /// Whether there is output that no `exchange` asked for, or comes within `patience`.
+  bool has_unread_output(std::chrono::milliseconds patience);
+  /// A whole line of that output, if there is one.
+  std::optional<std::string> take_line(size_t scanned = 0);
 
   /// Ends the child and says how it went: "exit status 3; stderr ends with '...'".
   std::string end();
@@ -66,8 +77,8 @@ class ChildProcess {
   bool has_exited() const;
   void kill_all();
 
-  std::string marker_;
   Descriptor input_, output_, errors_;
+  Descriptor life_;  // open as long as the child may live
   pid_t pid_ = -1;
   int wait_status_ = 0;
   std::string buffer_, stderr_tail_;

@@ -29,12 +29,15 @@ std::string_view without(std::string_view text, std::string_view front, std::str
 /// What one way of reading a text found.
 struct Reading {
   std::optional<size_t> label;
+  TextSpan span;  // of the last one
   bool is_ambiguous = false;
-  void add(size_t index) {
+  void add(size_t index, TextSpan place) {
     is_ambiguous = is_ambiguous || (label && *label != index);
     label = index;
+    span = place;
   }
   bool found() const { return label.has_value(); }
+  bool is_answer() const { return found() && !is_ambiguous; }
 };
 
 class Choice : public Verifier {
@@ -43,26 +46,30 @@ class Choice : public Verifier {
       : Choice(Params(json, where, {"choices", "case_sensitive", "strict"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    if (sample.ground_truth.empty()) return no_ground_truth("choice");
-    const Reading expected = whole(sample.ground_truth);
-    if (!expected.found()) {
-      return failed(core::str("choice: ground truth '",
-                              core::printable(sample.ground_truth),
-                              "' is none of the choices ",
-                              core::printable(core::join(shown_, ", "))));
-    }
     const Reading answer = read(sample.completion);
-    if (!answer.found() || answer.is_ambiguous) return unparsed();
-    return graded(answer.label == expected.label);
+    const Verdict verdict = judge(answer, sample.ground_truth);
+    return answer.is_answer() ? answered(verdict, shown_[*answer.label], answer.span) : verdict;
   }
 
  private:
+  Verdict judge(const Reading& answer, const std::string& ground_truth) const {
+    if (ground_truth.empty()) return no_ground_truth("choice");
+    const Reading expected = whole(ground_truth);
+    if (!expected.found()) {
+      return failed(core::str("choice: ground truth '",
+                              core::printable(ground_truth),
+                              "' is none of the choices ",
+                              core::printable(core::join(shown_, ", "))));
+    }
+    return answer.is_answer() ? graded(answer.label == expected.label) : unparsed();
+  }
+
   explicit Choice(const Params& params)
       : shown_(params.texts("choices", {"A", "B", "C", "D", "E", "F", "G", "H"})),
         is_case_sensitive_(params.flag("case_sensitive", false)),
         is_strict_(params.flag("strict", false)) {
     if (shown_.empty()) refuse(params.path("choices"), *params.find("choices"), "some labels");
-    for (const std::string& label : shown_) {
+    for (std::string& label : shown_) {
       const std::string folded = fold(core::trim(label));
       if (folded.empty() || std::find(labels_.begin(), labels_.end(), folded) != labels_.end()) {
         throw core::UserError(core::str(params.path("choices"),
@@ -71,6 +78,7 @@ class Choice : public Verifier {
                                         "', expected labels that differ and are not empty"));
       }
       labels_.push_back(folded);
+      label = std::string(core::trim(label));
     }
   }
 
@@ -94,10 +102,12 @@ class Choice : public Verifier {
   /// The label that the whole text is, but for brackets, quotes and a final mark.
   Reading whole(std::string_view text) const {
     Reading reading;
-    const std::string folded = fold(without(text, " \t\r\n([{\"'*`$", " \t\r\n)]}\"'*`$.:,"));
-    const std::string bare = fold(core::trim(text));
-    for (size_t i = 0; i < labels_.size(); ++i) {
-      if (labels_[i] == folded || labels_[i] == bare) reading.add(i);
+    const std::string_view marked = without(text, " \t\r\n([{\"'*`$", " \t\r\n)]}\"'*`$.:,");
+    for (const std::string_view part : {marked, core::trim(text)}) {
+      const std::string folded = fold(part);
+      for (size_t i = 0; i < labels_.size(); ++i) {
+        if (labels_[i] == folded) reading.add(i, span_of(text, part));
+      }
     }
     return reading;
   }
@@ -116,6 +126,12 @@ class Choice : public Verifier {
     return best;
   }
 
+  /// Where the label of that index stands that begins at `at`.
+  TextSpan span_at(size_t at, size_t label) const {
+    return {.begin = static_cast<int64_t>(at),
+            .end = static_cast<int64_t>(at + labels_[label].size())};
+  }
+
   /// Labels right after "answer", "answer is", "option", "choice", with marks between.
   Reading after_cue(std::string_view folded, std::string_view lower) const {
     Reading reading;
@@ -125,7 +141,7 @@ class Choice : public Verifier {
         if (lower.substr(i, 3) == "is " || lower.substr(i, 3) == "is:") {
           i = skip_marks(lower, i + 2);
         }
-        if (const auto label = label_at(folded, i)) reading.add(*label);
+        if (const auto label = label_at(folded, i)) reading.add(*label, span_at(i, *label));
       }
     }
     return reading;
@@ -148,7 +164,8 @@ class Choice : public Verifier {
       const auto label = label_at(text, i);
       const size_t end = label ? i + labels_[*label].size() : npos;
       const char mark = end < text.size() ? text[end] : '\0';
-      if (label && (mark == ')' || (!is_open && (mark == '.' || mark == ':')))) reading.add(*label);
+      if (label && (mark == ')' || (!is_open && (mark == '.' || mark == ':'))))
+        reading.add(*label, span_at(i, *label));
     }
     return reading;
   }
@@ -158,7 +175,7 @@ class Choice : public Verifier {
     for (size_t i = 0; i < text.size(); ++i) {
       const auto label = label_at(text, i);
       if (!label || labels_[*label].size() < 2) continue;
-      reading.add(*label);
+      reading.add(*label, span_at(i, *label));
       i += labels_[*label].size() - 1;
     }
     return reading;

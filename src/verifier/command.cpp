@@ -1,9 +1,9 @@
 // `command`: an external program judges. One process serves many rows: one JSON line in
 // {"id", "completion", "ground_truth", "row", "is_truncated"}, one JSON line out {"reward"} with
-// optional "status", "correct" and "id".
+// optional "status", "correct", "id", "answer", "answer_span", "items" and "comment".
 #include <unistd.h>
 
-#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <optional>
@@ -20,6 +20,10 @@ namespace {
 
 constexpr double kDefaultTimeoutS = 10.0;
 constexpr int64_t kDefaultRestarts = 8;
+constexpr double kDefaultMemoryGib = 8.0;
+/// How long a second line may come after the last row's first one and still be noticed.
+constexpr std::chrono::milliseconds kSettle{20};
+constexpr int kMostLateLines = 1000;
 
 bool is_program(const std::filesystem::path& path) {
   std::error_code error;
@@ -58,29 +62,68 @@ std::optional<VerdictStatus> status_of(const core::Json& answer) {
     result = correct->get<bool>() ? VerdictStatus::kCorrect : VerdictStatus::kIncorrect;
   }
   if (status == nullptr) return result;
-  for (const VerdictStatus known : {VerdictStatus::kCorrect,
-                                    VerdictStatus::kIncorrect,
-                                    VerdictStatus::kUnparsed,
-                                    VerdictStatus::kTimeout,
-                                    VerdictStatus::kError}) {
-    if (!status->is_string() || status->get<std::string>() != to_string(known)) continue;
-    const bool agrees =
-        !result || (*result == VerdictStatus::kCorrect) == (known == VerdictStatus::kCorrect);
-    if (!agrees) throw BadAnswer{"\"correct\" and \"status\" contradict each other"};
-    return known;
+  const auto known =
+      status->is_string() ? verdict_status(status->get<std::string>()) : std::nullopt;
+  if (!known || *known == VerdictStatus::kTruncated) {
+    throw BadAnswer{"\"status\" is none of correct, incorrect, unparsed, timeout, error"};
   }
-  throw BadAnswer{"\"status\" is none of correct, incorrect, unparsed, timeout, error"};
+  const bool agrees =
+      !result || (*result == VerdictStatus::kCorrect) == (*known == VerdictStatus::kCorrect);
+  if (!agrees) throw BadAnswer{"\"correct\" and \"status\" contradict each other"};
+  return known;
 }
 
-Verdict read_verdict(const core::Json& answer, int64_t id) {
-  if (!answer.is_object()) throw BadAnswer{"not an object"};
-  const core::Json* echoed = core::find(answer, "id");
-  if (echoed != nullptr && *echoed != core::Json(id)) {
-    throw BadAnswer{core::str("\"id\" is not ", id, ", so it answers another row")};
+/// A text, or a number as it is written; "" if the key is missing.
+std::string text_at(const core::Json& answer, const char* key) {
+  const core::Json* value = core::find(answer, key);
+  if (value == nullptr) return "";
+  if (value->is_string()) return value->get<std::string>();
+  if (value->is_number()) return core::dump_ascii(*value);
+  throw BadAnswer{core::str("\"", key, "\" is no text")};
+}
+
+bool is_share(const core::Json* value) {
+  return value != nullptr && value->is_number() && value->get<double>() >= 0.0 &&
+         value->get<double>() <= 1.0;
+}
+
+/// {"begin", "end"} in bytes of the completion.
+TextSpan read_span(const core::Json& value, const char* key, size_t size) {
+  const core::Json* begin = core::find(value, "begin");
+  const core::Json* end = core::find(value, "end");
+  const bool has_both = begin != nullptr && begin->is_number_unsigned() && end != nullptr &&
+                        end->is_number_unsigned();
+  if (has_both && begin->get<uint64_t>() <= end->get<uint64_t>() && end->get<uint64_t>() <= size) {
+    return {.begin = begin->get<int64_t>(), .end = end->get<int64_t>()};
   }
+  throw BadAnswer{
+      core::str("\"", key, "\" has no \"begin\" <= \"end\" in the completion's ", size, " bytes")};
+}
+
+std::vector<VerdictItem> read_items(const core::Json& answer, size_t size) {
+  std::vector<VerdictItem> items;
+  const core::Json* list = core::find(answer, "items");
+  if (list == nullptr) return items;
+  if (!list->is_array()) throw BadAnswer{"\"items\" is no list"};
+  for (const core::Json& item : *list) {
+    const core::Json* reward = core::find(item, "reward");
+    if (!is_share(reward)) throw BadAnswer{"an item's \"reward\" is no number in [0, 1]"};
+    items.push_back({.span = read_span(item, "items", size), .reward = reward->get<double>()});
+  }
+  return items;
+}
+
+/// `size`: bytes of the completion.
+Verdict read_verdict(const core::Json& answer, size_t size) {
   const auto status = status_of(answer);
   const core::Json* reward = core::find(answer, "reward");
   Verdict verdict;
+  verdict.answer = text_at(answer, "answer");
+  verdict.comment = text_at(answer, "comment");
+  verdict.items = read_items(answer, size);
+  if (const core::Json* span = core::find(answer, "answer_span"); span != nullptr) {
+    verdict.answer_span = read_span(*span, "answer_span", size);
+  }
   verdict.status = status.value_or(VerdictStatus::kIncorrect);
   if (!verdict.is_valid()) return verdict;
   if (reward == nullptr) {
@@ -88,17 +131,24 @@ Verdict read_verdict(const core::Json& answer, int64_t id) {
     verdict.reward = verdict.status == VerdictStatus::kCorrect ? 1.0 : 0.0;
     return verdict;
   }
-  const double value = reward->is_number() ? reward->get<double>() : -1.0;
-  if (!(value >= 0.0 && value <= 1.0)) throw BadAnswer{"\"reward\" is no number in [0, 1]"};
-  verdict.reward = value;
-  if (!status && value == 1.0) verdict.status = VerdictStatus::kCorrect;
+  if (!is_share(reward)) throw BadAnswer{"\"reward\" is no number in [0, 1]"};
+  verdict.reward = reward->get<double>();
+  if (!status && verdict.reward == 1.0) verdict.status = VerdictStatus::kCorrect;
   return verdict;
 }
+
+/// A batch while it is judged.
+struct Batch {
+  std::vector<Verdict> verdicts;
+  // Verdicts without an id behind another row of the same process: should it turn out that the
+  // program writes more lines than it gets, nobody knows which row they answer.
+  std::vector<size_t> suspects;
+};
 
 class Command : public Verifier {
  public:
   Command(const core::Json& json, const std::string& where)
-      : Command(Params(json, where, {"argv", "max_restarts"})) {}
+      : Command(Params(json, where, {"argv", "max_restarts", "env", "memory_gib"})) {}
 
   Verdict verify(const Sample& sample) const override {
     return verify_all({sample}, kDefaultTimeoutS).front();
@@ -108,33 +158,39 @@ class Command : public Verifier {
                                   double timeout_s) const override {
     const std::lock_guard lock(mutex_);
     num_failures_ = 0;
-    std::vector<Verdict> verdicts;
+    Batch batch;
     try {
       for (const Sample& sample : samples) {
         if (core::stop_requested()) throw core::Interrupted("a stop was asked for while verifying");
-        verdicts.push_back(judge(sample, timeout_s));
+        batch.verdicts.push_back(judge(sample, timeout_s, batch));
       }
+      if (!batch.suspects.empty()) end_surplus(kSettle, batch);
     } catch (const core::Interrupted&) {
       process_.reset();
       throw;
     }
-    return verdicts;
+    return std::move(batch.verdicts);
   }
 
   bool is_batched() const override { return true; }
 
  private:
   explicit Command(const Params& params)
-      : argv_(params.texts("argv", {})),
-        max_restarts_(params.integer("max_restarts", kDefaultRestarts, 0, 1'000'000)) {
-    if (argv_.empty()) {
+      : max_restarts_(params.integer("max_restarts", kDefaultRestarts, 0, 1'000'000)) {
+    child_.argv = params.texts("argv", {});
+    if (child_.argv.empty()) {
       throw core::UserError(core::str(
           params.path("argv"), " is missing: expected the program and its arguments, a list"));
     }
-    program_ = find_program(argv_.front(), params.path("argv[0]"));
+    child_.program = find_program(child_.argv.front(), params.path("argv[0]"));
+    child_.environment = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH"};
+    for (const std::string& name : params.texts("env", {})) child_.environment.push_back(name);
+    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+    child_.memory_bytes =
+        static_cast<uint64_t>(params.number("memory_gib", kDefaultMemoryGib, 0.001, 1e6) * kGiB);
   }
 
-  Verdict judge(const Sample& sample, double timeout_s) const {
+  Verdict judge(const Sample& sample, double timeout_s, Batch& mutable_batch) const {
     if (num_failures_ > max_restarts_) {
       return failed(core::str(prefix(),
                               "failed ",
@@ -142,27 +198,69 @@ class Command : public Verifier {
                               " rows in a row; the rest of the batch is not judged (params."
                               "max_restarts)"));
     }
-    if (process_ && process_->has_unread_output()) {
-      ++num_failures_;
-      warn_once(core::str(prefix(), "wrote more than one line for a row; restarted"));
-      process_.reset();
-    }
-    std::string answer;
+    end_surplus(std::chrono::milliseconds(0), mutable_batch);
     try {
-      if (!process_) process_ = std::make_unique<ChildProcess>(program_, argv_);
-      switch (process_->exchange(request(sample), timeout_s, answer)) {
-        case ChildProcess::Outcome::kLine: return accept(answer);
-        case ChildProcess::Outcome::kTimeout: return late(timeout_s);
-        case ChildProcess::Outcome::kEnded: return broken("ended before it answered");
-        case ChildProcess::Outcome::kTooLong:
-          return broken(
-              core::str("wrote a line of more than ", ChildProcess::kMaxLineBytes, " bytes"));
+      if (!process_) {
+        process_ = std::make_unique<ChildProcess>(child_);
+        num_rows_ = 0;
+        gives_ids_ = false;
       }
+      ++num_rows_;
+      return ask(sample, timeout_s, mutable_batch);
     } catch (const core::RunError& error) {
       ++num_failures_;
       return failed(core::str("command: ", error.what()));
+    } catch (const BadAnswer& bad) {
+      return broken(bad.reason);
     }
-    return broken("gave no verdict");
+  }
+
+  /// Sends a row and waits for its verdict. Throws BadAnswer if there is none.
+  Verdict ask(const Sample& sample, double timeout_s, Batch& mutable_batch) const {
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+    std::string line = request(sample), text;
+    while (true) {
+      const std::chrono::duration<double> left = deadline - std::chrono::steady_clock::now();
+      const auto outcome = process_->exchange(line, left.count(), text);
+      if (outcome == ChildProcess::Outcome::kTimeout) return late(timeout_s);
+      if (outcome == ChildProcess::Outcome::kEnded) throw BadAnswer{"ended before it answered"};
+      if (outcome == ChildProcess::Outcome::kTooLong) {
+        throw BadAnswer{
+            core::str("wrote a line of more than ", ChildProcess::kMaxLineBytes, " bytes")};
+      }
+      line.clear();  // sent
+      const core::Json answer = parse(text);
+      if (answers_earlier_row(answer)) {
+        if (left.count() > 0) continue;
+        return late(timeout_s);
+      }
+      return accept(answer, text, sample, mutable_batch);
+    }
+  }
+
+  /// What the program wrote beside its answers: lines that name an earlier row are late and
+  /// harmless, others mask every verdict that one of them may have taken the place of.
+  void end_surplus(std::chrono::milliseconds patience, Batch& mutable_batch) const {
+    if (!process_) return;
+    for (int lines = 0; process_->has_unread_output(patience); ++lines) {
+      if (gives_ids_) {
+        const auto line = process_->take_line();
+        if (!line) return;  // the rest of it is still to come
+        if (names_earlier_row(*line) && lines < kMostLateLines) continue;
+      }
+      ++num_failures_;
+      process_.reset();
+      for (const size_t index : mutable_batch.suspects) {
+        mutable_batch.verdicts[index] = failed(
+            core::str(prefix(),
+                      "wrote more lines than it got, so that verdicts may have taken another "
+                      "row's place; write one line a row, with its \"id\""));
+      }
+      mutable_batch.suspects.clear();
+      warn_once(core::str(prefix(), "wrote more than one line for a row; restarted"));
+      return;
+    }
   }
 
   std::string request(const Sample& sample) const {
@@ -174,18 +272,53 @@ class Command : public Verifier {
     return core::dump_ascii(line);
   }
 
-  Verdict accept(const std::string& answer) const {
+  /// Throws BadAnswer if the line is no JSON object.
+  static core::Json parse(const std::string& line) {
     try {
-      const Verdict verdict = read_verdict(core::parse_json(answer, "answer"), last_id_);
+      core::Json answer = core::parse_json(line, "answer");
+      if (answer.is_object()) return answer;
+    } catch (const core::UserError&) {
+    }
+    throw BadAnswer{core::str("wrote '",
+                              core::printable(line),
+                              "', expected one JSON object a line (other output belongs on "
+                              "stderr)")};
+  }
+
+  /// Whether the answer names a row that has its verdict already.
+  bool answers_earlier_row(const core::Json& answer) const {
+    const core::Json* id = core::find(answer, "id");
+    return id != nullptr && id->is_number_integer() && *id < core::Json(last_id_);
+  }
+
+  bool names_earlier_row(const std::string& line) const {
+    try {
+      const core::Json* id = core::find(core::parse_json(line, "answer"), "id");
+      return id != nullptr && id->is_number_integer() && *id <= core::Json(last_id_);
+    } catch (const core::UserError&) {
+      return false;
+    }
+  }
+
+  Verdict accept(const core::Json& answer,
+                 const std::string& line,
+                 const Sample& sample,
+                 Batch& mutable_batch) const {
+    try {
+      const core::Json* id = core::find(answer, "id");
+      if (id != nullptr && *id != core::Json(last_id_)) {
+        throw BadAnswer{core::str("\"id\" is not ", last_id_, ", so it answers another row")};
+      }
+      if (id == nullptr && gives_ids_) throw BadAnswer{"no \"id\", which earlier answers had"};
+      Verdict verdict = read_verdict(answer, sample.completion.size());
+      gives_ids_ = id != nullptr;
+      if (!gives_ids_ && num_rows_ > 1) {
+        mutable_batch.suspects.push_back(mutable_batch.verdicts.size());
+      }
       num_failures_ = 0;
       return verdict;
-    } catch (const core::UserError&) {
-      return broken(
-          core::str("wrote '",
-                    core::printable(answer),
-                    "', expected one JSON object a line (other output belongs on stderr)"));
     } catch (const BadAnswer& bad) {
-      return broken(core::str("wrote '", core::printable(answer), "': ", bad.reason));
+      throw BadAnswer{core::str("wrote '", core::printable(line), "': ", bad.reason)};
     }
   }
 
@@ -207,16 +340,17 @@ class Command : public Verifier {
   }
 
   std::string prefix() const {
-    return core::str("command '", core::printable(argv_.front()), "' ");
+    return core::str("command '", core::printable(child_.argv.front()), "' ");
   }
 
-  std::vector<std::string> argv_;
   int64_t max_restarts_;
-  std::filesystem::path program_;
+  ChildOptions child_;
   mutable std::mutex mutex_;
   mutable std::unique_ptr<ChildProcess> process_;
   mutable int64_t num_failures_ = 0;  // in a row, in this batch
   mutable int64_t last_id_ = 0;
+  mutable int64_t num_rows_ = 0;  // that the process has got
+  mutable bool gives_ids_ = false;
 };
 
 SGRPO_REGISTER_VERIFIER("command", Command);

@@ -14,17 +14,24 @@ class Contains : public Verifier {
             Params(json, where, {"normalize", "whole_words", "separator", "match", "forbidden"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    if (sample.ground_truth.empty()) return no_ground_truth("contains");
     const std::string text = normalize_(sample.completion);
+    return answered(judge(text, sample.ground_truth),
+                    text,
+                    span_of(sample.completion, stripped(sample.completion)));
+  }
+
+ private:
+  Verdict judge(const std::string& text, const std::string& ground_truth) const {
+    if (ground_truth.empty()) return no_ground_truth("contains");
     if (text.empty()) return unparsed();
     for (const std::string& word : forbidden_) {
       if (holds(text, word)) return graded(false);
     }
     bool any = false, all = true;
-    for (const std::string& needle : needles(sample.ground_truth)) {
+    for (const std::string& needle : needles(ground_truth)) {
       if (needle.empty()) {
         return failed(core::str("contains: ground truth '",
-                                core::printable(sample.ground_truth),
+                                core::printable(ground_truth),
                                 "' has an empty part, which every text contains"));
       }
       const bool found = holds(text, needle);
@@ -34,7 +41,6 @@ class Contains : public Verifier {
     return graded(needs_all_ ? all : any);
   }
 
- private:
   explicit Contains(const Params& params)
       : normalize_(params, "normalize", {"lower", "whitespace"}),
         whole_words_(params.flag("whole_words", true)),

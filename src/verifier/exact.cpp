@@ -12,13 +12,18 @@ class Exact : public Verifier {
       : normalize_(Params(params, where, {"normalize"}), "normalize", {"strip"}) {}
 
   Verdict verify(const Sample& sample) const override {
-    if (sample.ground_truth.empty()) return no_ground_truth("exact");
     const std::string answer = normalize_(sample.completion);
-    if (answer.empty()) return unparsed();
-    return graded(answer == normalize_(sample.ground_truth));
+    return answered(judge(answer, sample.ground_truth),
+                    answer,
+                    span_of(sample.completion, stripped(sample.completion)));
   }
 
  private:
+  Verdict judge(const std::string& answer, const std::string& ground_truth) const {
+    if (ground_truth.empty()) return no_ground_truth("exact");
+    return answer.empty() ? unparsed() : graded(answer == normalize_(ground_truth));
+  }
+
   Normalizer normalize_;
 };
 

@@ -25,27 +25,42 @@ __int128 wide(const Json& integer) {
                                       : __int128{integer.get<int64_t>()};
 }
 
+/// 2.0 equals 2.
+Json shortest(double number) {
+  constexpr double kExactIntegers = 9007199254740992.0;  // 2^53
+  if (number != std::trunc(number) || std::abs(number) > kExactIntegers) return number;
+  return static_cast<int64_t>(number);
+}
+
 class JsonEqual : public Verifier {
  public:
   JsonEqual(const Json& json, const std::string& where)
       : JsonEqual(Params(json, where, {"tolerance", "keys", "normalize", "partial"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    if (sample.ground_truth.empty()) return no_ground_truth("json_equal");
-    const auto expected = find_json(sample.ground_truth);
-    if (!expected) {
-      return failed(core::str(
-          "json_equal: ground truth '", core::printable(sample.ground_truth), "' is no JSON"));
-    }
     const auto answer = find_json(sample.completion);
+    const Verdict verdict = judge(answer, sample.ground_truth);
+    if (!answer) return verdict;
+    return answered(verdict,
+                    core::dump_ascii(sorted(answer->value, keys_)),
+                    span_of(sample.completion, answer->text));
+  }
+
+ private:
+  Verdict judge(const std::optional<FoundJson>& answer, const std::string& ground_truth) const {
+    if (ground_truth.empty()) return no_ground_truth("json_equal");
+    const auto expected = find_json(ground_truth);
+    if (!expected) {
+      return failed(
+          core::str("json_equal: ground truth '", core::printable(ground_truth), "' is no JSON"));
+    }
     if (!answer) return unparsed();
-    const double share = matching_share(*answer, *expected);
+    const double share = matching_share(answer->value, expected->value);
     Verdict verdict = graded(share == 1.0);
     if (is_partial_) verdict.reward = share;
     return verdict;
   }
 
- private:
   explicit JsonEqual(const Params& params)
       : tolerance_(params.number("tolerance", 0.0, 0.0)),
         keys_(params.texts("keys", {})),
@@ -85,6 +100,26 @@ class JsonEqual : public Verifier {
       num_equal += equal(*left->second, *right->second);
     }
     return keys.empty() ? 1.0 : static_cast<double>(num_equal) / static_cast<double>(keys.size());
+  }
+
+  /// What is compared of a value, members in the order of their names; of the outermost object
+  /// those of `keys` alone, unless that is empty.
+  Json sorted(const Json& value, const std::vector<std::string>& keys) const {
+    if (value.is_string()) return normalize_(value.get<std::string>());
+    if (value.is_number_float()) return shortest(value.get<double>());
+    Json result = value;
+    if (value.is_array()) {
+      for (Json& item : result) item = sorted(item, {});
+    }
+    if (!value.is_object()) return result;
+    result = Json::object();
+    for (const auto& [key, member] : members(value)) {
+      const bool is_compared =
+          keys.empty() || std::find(keys.begin(), keys.end(), key) != keys.end();
+      // Past the look-up that every other way in makes: these names differ.
+      if (is_compared) result.get_ref<Json::object_t&>().push_back({key, sorted(*member, {})});
+    }
+    return result;
   }
 
   bool equal(const Json& a, const Json& b) const {

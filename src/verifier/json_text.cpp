@@ -9,11 +9,11 @@ namespace {
 constexpr size_t kMaxJsonBytes = 64 * 1024;
 constexpr int kMaxTries = 16;
 
-std::optional<core::Json> parse(std::string_view text) {
+std::optional<FoundJson> parse(std::string_view text) {
   text = core::trim(text);
   if (text.empty() || text.size() > kMaxJsonBytes) return std::nullopt;
   try {
-    return core::parse_json(text, "completion");
+    return FoundJson{core::parse_json(text, "completion"), text};
   } catch (const core::UserError&) {
     return std::nullopt;
   }
@@ -52,7 +52,7 @@ std::optional<std::string_view> last_fenced(std::string_view text) {
 
 }  // namespace
 
-std::optional<core::Json> find_json(std::string_view text) {
+std::optional<FoundJson> find_json(std::string_view text) {
   if (auto whole = parse(text)) return whole;
   if (const auto block = last_fenced(text)) {
     if (auto inside = parse(*block)) return inside;

@@ -51,22 +51,36 @@ class Keywords : public Verifier {
       : Keywords(Params(json, where, {"slots", "filler", "characters", "normalize"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    if (sample.ground_truth.empty()) return no_ground_truth("keywords");
-    const auto expected = read(sample.ground_truth);
-    if (!expected) {
-      return failed(core::str("keywords: ground truth '",
-                              core::printable(sample.ground_truth),
-                              "' does not hold exactly one word of every slot and filler else"));
-    }
     const auto answer = read(sample.completion);
-    return answer ? graded(*answer == *expected) : unparsed();
+    const Verdict verdict = judge(answer, sample.ground_truth);
+    if (!answer) return verdict;
+    return answered(verdict,
+                    core::join(*answer, separator_),
+                    span_of(sample.completion, stripped(sample.completion)));
   }
 
  private:
+  using Words = std::vector<std::string>;
+
+  Verdict judge(const std::optional<Words>& answer, const std::string& ground_truth) const {
+    if (ground_truth.empty()) return no_ground_truth("keywords");
+    const auto expected = read(ground_truth);
+    if (!expected) {
+      return failed(core::str("keywords: ground truth '",
+                              core::printable(ground_truth),
+                              "' does not hold exactly one word of every slot and filler else"));
+    }
+    return answer ? graded(*answer == *expected) : unparsed();
+  }
+
   explicit Keywords(const Params& params)
       : normalize_(params, "normalize", {"none"}),
         allowed_(
             read_characters(params.text("characters", "[a-z ,.:;-]"), params.path("characters"))) {
+    for (int c = 0x7F; c >= 0 && separator_ != " "; --c) {
+      const char character = static_cast<char>(c);
+      if (allowed_[static_cast<size_t>(c)] && !is_word_character(character)) separator_ = character;
+    }
     const core::Json* slots = params.find("slots");
     if (slots == nullptr) {
       throw core::UserError(core::str(params.path("slots"),
@@ -104,9 +118,9 @@ class Keywords : public Verifier {
   }
 
   /// The word of each slot, or nothing if the text is not of the expected kind.
-  std::optional<std::vector<std::string>> read(const std::string& raw) const {
+  std::optional<Words> read(const std::string& raw) const {
     const std::string text = normalize_(raw);
-    std::vector<std::string> found(static_cast<size_t>(num_slots_));
+    Words found(static_cast<size_t>(num_slots_));
     for (size_t i = 0; i < text.size();) {
       if (!allowed_[static_cast<unsigned char>(text[i])]) return std::nullopt;
       size_t end = i;
@@ -120,7 +134,7 @@ class Keywords : public Verifier {
     return found;
   }
 
-  bool place(const std::string& word, std::vector<std::string>& mutable_found) const {
+  bool place(const std::string& word, Words& mutable_found) const {
     const auto known = slot_of_.find(word);
     if (known == slot_of_.end()) return false;
     if (known->second == kFiller) return true;
@@ -135,6 +149,7 @@ class Keywords : public Verifier {
   CharacterSet allowed_;
   std::map<std::string, int64_t> slot_of_;
   int64_t num_slots_ = 0;
+  std::string separator_;  // between the words of an answer: a blank, if the text may have any
 };
 
 SGRPO_REGISTER_VERIFIER("keywords", Keywords);

@@ -196,9 +196,19 @@ bool is_unit(std::string_view rest) {
   return true;
 }
 
+TextSpan span_between(size_t begin, size_t end) {
+  return {.begin = static_cast<int64_t>(begin), .end = static_cast<int64_t>(end)};
+}
+
+/// Adds bytes that stand for one place of the source.
+void append(MathText& mutable_text, std::string_view bytes, TextSpan place) {
+  mutable_text.text += bytes;
+  mutable_text.places.insert(mutable_text.places.end(), bytes.size(), place);
+}
+
 /// Without \text{...}, \mathrm{...}, \textbf{...}: units and words.
-std::string without_words(std::string_view text) {
-  std::string result;
+MathText without_words(std::string_view text) {
+  MathText result;
   bool is_blank = true;
   for (size_t i = 0; i < text.size();) {
     size_t open = std::string_view::npos;
@@ -210,11 +220,13 @@ std::string without_words(std::string_view text) {
                            : closing_brace(text.substr(0, open + kMaxWordBytes), open);
     if (end == std::string_view::npos) {
       is_blank = is_blank && text[i] == ' ';
-      result += text[i++];
+      append(result, text.substr(i, 1), span_between(i, i + 1));
+      ++i;
       continue;
     }
     // A bare word is the answer itself: \boxed{\text{yes}}.
-    if (is_blank) result += text.substr(open + 1, end - open - 2);
+    for (size_t at = open + 1; is_blank && at + 1 < end; ++at)
+      append(result, text.substr(at, 1), span_between(at, at + 1));
     i = end;
   }
   return result;
@@ -222,48 +234,50 @@ std::string without_words(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::string> boxed_answer(std::string_view text) {
+std::optional<std::string_view> boxed_answer(std::string_view text) {
   // Backwards, the text ending at the last unclosed box: every byte is looked at a few times only.
   for (size_t open = text.size(); open-- > 0;) {
     const std::string_view before = text.substr(0, open);
     if (text[open] != '{' || !(ends_with(before, "\\boxed") || ends_with(before, "\\fbox")))
       continue;
     const size_t end = closing_brace(text, open);
-    if (end != std::string_view::npos) return std::string(text.substr(open + 1, end - open - 2));
+    if (end != std::string_view::npos) return text.substr(open + 1, end - open - 2);
     text = before;
   }
   return std::nullopt;
 }
 
-std::string after_hashes(std::string_view text) {
+std::string_view after_hashes(std::string_view text) {
   const size_t mark = text.rfind("####");
-  if (mark == std::string_view::npos) return std::string(text);
+  if (mark == std::string_view::npos) return text;
   text.remove_prefix(mark + 4);
   const std::string_view trimmed = core::trim(text);
-  return std::string(trimmed.substr(0, trimmed.find('\n')));
+  return trimmed.substr(0, trimmed.find('\n'));
 }
 
-std::string clean_math(std::string_view text) {
-  const std::string source = without_words(text);
-  std::string result;
-  for (size_t i = 0; i < source.size();) {
-    const std::string_view rest = std::string_view(source).substr(i);
+MathText clean_math(std::string_view text) {
+  const MathText source = without_words(text);
+  MathText result;
+  for (size_t i = 0; i < source.text.size();) {
+    const std::string_view rest = std::string_view(source.text).substr(i);
     const std::pair<std::string_view, std::string_view>* found = nullptr;
     for (const auto& replacement : kReplacements) {
       if (core::starts_with(rest, replacement.first)) found = &replacement;
       if (found != nullptr) break;
     }
-    if (found == nullptr) {
-      result += source[i++];
-    } else {
-      result += found->second;
-      i += found->first.size();
-    }
+    const size_t length = found == nullptr ? 1 : found->first.size();
+    append(
+        result, found == nullptr ? rest.substr(0, 1) : found->second, source.source(i, i + length));
+    i += length;
   }
-  std::string_view trimmed = core::trim(result);
+  std::string_view trimmed = core::trim(result.text);
   while (!trimmed.empty() && trimmed.back() == '.')
     trimmed = core::trim(trimmed.substr(0, trimmed.size() - 1));
-  return std::string(trimmed);
+  if (trimmed.empty()) return {};
+  const auto begin = trimmed.data() - result.text.data();
+  const auto end = begin + static_cast<std::ptrdiff_t>(trimmed.size());
+  return {.text = std::string(trimmed),
+          .places = {result.places.begin() + begin, result.places.begin() + end}};
 }
 
 std::optional<Number> math_value(std::string_view text) {
@@ -275,9 +289,9 @@ std::optional<Number> math_value(std::string_view text) {
   return result && is_unit(text.substr(reader.position())) ? result : std::nullopt;
 }
 
-std::optional<Number> last_math_value(std::string_view text) {
+std::optional<MathValue> last_math_value(std::string_view text) {
   constexpr std::string_view kFrac = "\\frac";
-  std::optional<Number> result;
+  std::optional<MathValue> result;
   size_t number = 0, frac = 0;  // where the next one begins; looked for again only when passed
   for (size_t i = 0; i <= text.size();) {
     if (i == 0 || number < i) {
@@ -289,7 +303,7 @@ std::optional<Number> last_math_value(std::string_view text) {
     if (begin == text.size()) break;
     Reader reader(text, begin);
     const auto value = reader.value();
-    if (value) result = value;
+    if (value) result = {*value, begin, reader.position()};
     i = value ? reader.position() : begin + 1;
   }
   return result;

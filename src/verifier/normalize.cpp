@@ -14,19 +14,7 @@ bool is_ascii_punctuation(char c) {
          (c >= '{' && c <= '~');
 }
 
-std::string strip(std::string_view text) {
-  while (const size_t length = white_space_length(text)) text.remove_prefix(length);
-  for (bool is_changed = true; is_changed;) {
-    is_changed = false;
-    for (size_t length = 1; length <= 3 && length <= text.size(); ++length) {
-      if (white_space_length(text.substr(text.size() - length)) != length) continue;
-      text.remove_suffix(length);
-      is_changed = true;
-      break;
-    }
-  }
-  return std::string(text);
-}
+std::string strip(std::string_view text) { return std::string(stripped(text)); }
 
 std::string collapse_white_space(std::string_view text) {
   std::string result;
@@ -85,6 +73,20 @@ constexpr std::array<std::pair<std::string_view, Step>, 5> kSteps{
      {"punctuation", drop_punctuation}}};
 
 }  // namespace
+
+std::string_view stripped(std::string_view text) {
+  while (const size_t length = white_space_length(text)) text.remove_prefix(length);
+  for (bool is_changed = true; is_changed;) {
+    is_changed = false;
+    for (size_t length = 1; length <= 3 && length <= text.size(); ++length) {
+      if (white_space_length(text.substr(text.size() - length)) != length) continue;
+      text.remove_suffix(length);
+      is_changed = true;
+      break;
+    }
+  }
+  return text;
+}
 
 size_t white_space_length(std::string_view text) {
   if (text.empty()) return 0;

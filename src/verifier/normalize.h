@@ -34,6 +34,9 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
+/// The text without white space at both ends, as `strip` leaves it.
+std::string_view stripped(std::string_view text);
+
 /// Length in bytes of the white-space character at the start of `text` (ASCII, U+00A0, U+1680,
 /// U+2000..200A, U+2028, U+2029, U+202F, U+205F, U+3000), or 0.
 size_t white_space_length(std::string_view text);

@@ -1,5 +1,6 @@
 #include "verifier/number.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -41,6 +42,24 @@ size_t skip_thousands(std::string_view text, size_t begin, size_t end) {
   if (end - begin > 3 || text[begin] == '0') return end;
   while (at(text, end) == ',' && skip_digits(text, end + 1) == end + 4) end += 4;
   return end;
+}
+
+std::string text_of(__int128 value) {
+  std::string digits;
+  for (unsigned __int128 left = value < 0 ? -static_cast<unsigned __int128>(value)
+                                          : static_cast<unsigned __int128>(value);
+       digits.empty() || left != 0;
+       left /= 10) {
+    digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(left % 10)));
+  }
+  return value < 0 ? "-" + digits : digits;
+}
+
+/// How often `factor` divides `value`; `value` receives the rest.
+int64_t divide_out(__int128& mutable_value, int factor) {
+  int64_t count = 0;
+  for (; mutable_value % factor == 0; ++count) mutable_value /= factor;
+  return count;
 }
 
 constexpr std::string_view kMinus = "\xE2\x88\x92";  // U+2212
@@ -116,6 +135,32 @@ Number Number::from_double(double value) {
   const auto result = from_decimal(text);
   const Number magnitude = result ? *result : inexact(std::abs(value));
   return value < 0 ? magnitude.negated() : magnitude;
+}
+
+std::string Number::fraction_text() const {
+  if (!is_exact_) return decimal_text();
+  return denominator_ == 1 ? text_of(numerator_)
+                           : text_of(numerator_) + "/" + text_of(denominator_);
+}
+
+std::string Number::decimal_text() const {
+  if (!is_exact_) {
+    std::array<char, 64> buffer{};
+    const char* const end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value_).ptr;
+    return std::string(buffer.begin(), std::find(buffer.begin(), buffer.end(), *end));
+  }
+  __int128 rest = denominator_, scaled = 0;
+  const int64_t num_digits = std::max(divide_out(rest, 2), divide_out(rest, 5));
+  const auto scale = power_of_ten(num_digits);
+  if (rest != 1 || !scale || __builtin_mul_overflow(numerator_, *scale / denominator_, &scaled)) {
+    return fraction_text();
+  }
+  if (num_digits == 0) return text_of(scaled);
+  std::string digits = text_of(scaled < 0 ? -scaled : scaled);
+  const auto count = static_cast<size_t>(num_digits);
+  if (digits.size() <= count) digits.insert(0, count + 1 - digits.size(), '0');
+  digits.insert(digits.size() - count, ".");
+  return scaled < 0 ? "-" + digits : digits;
 }
 
 long double Number::approximate() const {

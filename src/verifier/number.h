@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace sgrpo::verifier {
@@ -29,6 +30,11 @@ class Number {
   bool is_integer() const { return is_exact_ && denominator_ == 1; }
   bool is_zero() const { return is_exact_ ? numerator_ == 0 : value_ == 0.0L; }
   long double approximate() const;
+  /// The shortest decimal, "2.5"; the fraction where no decimal ends; "1e+40" where 128 bits do not
+  /// suffice.
+  std::string decimal_text() const;
+  /// "3/4", "-7", or as decimal_text where 128 bits do not suffice.
+  std::string fraction_text() const;
   /// Exact comparison where both sides are exact.
   bool operator==(const Number& other) const;
   bool operator<=(const Number& other) const;

@@ -91,9 +91,8 @@ class Regex : public Verifier {
                       "normalize"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    const bool needs_truth = !code_ || group_ > 0;
-    if (needs_truth && sample.ground_truth.empty()) return no_ground_truth("regex");
     if (code_) return judge(code_.get(), sample);
+    if (sample.ground_truth.empty()) return no_ground_truth("regex");
     std::string error;
     const Code code = compile(core::to_valid_utf8(sample.ground_truth), options_, error);
     if (code) return judge(code.get(), sample);
@@ -132,18 +131,30 @@ class Regex : public Verifier {
   }
 
   Verdict judge(const pcre2_code* code, const Sample& sample) const {
-    std::string captured;
-    const int result = match(code, core::to_valid_utf8(sample.completion), captured);
-    if (result == PCRE2_ERROR_NOMATCH) return group_ > 0 ? unparsed() : graded(false);
+    const std::string text = core::to_valid_utf8(sample.completion);
+    TextSpan group;
+    const int result = match(code, text, group);
+    const bool lacks_truth = group_ > 0 && sample.ground_truth.empty();
+    if (result == PCRE2_ERROR_NOMATCH) {
+      if (lacks_truth) return no_ground_truth("regex");
+      return group_ > 0 ? unparsed() : graded(false);
+    }
     if (is_limit(result)) {
       return timed_out(core::str("regex: no result within ", kMaxSteps, " steps"));
     }
     if (result < 0) return failed(core::str("regex: ", message_of(result)));
-    return graded(group_ == 0 || normalize_(captured) == normalize_(sample.ground_truth));
+    const std::string answer = normalize_(std::string_view(text).substr(
+        static_cast<size_t>(group.begin), static_cast<size_t>(group.end - group.begin)));
+    const Verdict verdict = lacks_truth
+                                ? no_ground_truth("regex")
+                                : graded(group_ == 0 || answer == normalize_(sample.ground_truth));
+    // Replaced bytes have moved what stands behind them.
+    const bool has_place = text == sample.completion;
+    return answered(verdict, answer, has_place ? std::optional<TextSpan>(group) : std::nullopt);
   }
 
-  /// At least 0 for a match, or PCRE2's error number.
-  int match(const pcre2_code* code, const std::string& text, std::string& mutable_group) const {
+  /// At least 0 for a match, or PCRE2's error number; `group` receives where the group matched.
+  int match(const pcre2_code* code, const std::string& text, TextSpan& mutable_group) const {
     Budget budget;
     const MatchContext context(pcre2_match_context_create(nullptr));
     const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
@@ -163,8 +174,9 @@ class Regex : public Verifier {
       const size_t* ends = pcre2_get_ovector_pointer(data.get());
       outcome = result;
       const bool is_set = ends[2 * group_] != PCRE2_UNSET;
-      mutable_group =
-          is_set ? text.substr(ends[2 * group_], ends[2 * group_ + 1] - ends[2 * group_]) : "";
+      mutable_group = is_set ? TextSpan{.begin = static_cast<int64_t>(ends[2 * group_]),
+                                        .end = static_cast<int64_t>(ends[2 * group_ + 1])}
+                             : TextSpan{};
       if (!takes_last_) break;
       start = ends[1] > start ? ends[1] : next_character(text, start);
     }

@@ -14,22 +14,25 @@ class Tagged : public Verifier {
 
   Verdict verify(const Sample& sample) const override {
     Sample inside;
-    return open(sample, inside) ? inner_->verify(inside) : unparsed();
+    size_t place = 0;
+    return open(sample, inside, place) ? moved(inner_->verify(inside), place) : unparsed();
   }
 
   std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
                                   double timeout_s) const override {
     std::vector<Verdict> verdicts(samples.size(), unparsed());
     std::vector<Sample> insides;
-    std::vector<size_t> places;
+    std::vector<size_t> indices, places;
     for (size_t i = 0; i < samples.size(); ++i) {
       Sample inside;
-      if (!open(samples[i], inside)) continue;
+      size_t place = 0;
+      if (!open(samples[i], inside, place)) continue;
       insides.push_back(std::move(inside));
-      places.push_back(i);
+      indices.push_back(i);
+      places.push_back(place);
     }
     const std::vector<Verdict> inner = inner_->verify_all(insides, timeout_s);
-    for (size_t i = 0; i < places.size(); ++i) verdicts[places[i]] = inner[i];
+    for (size_t i = 0; i < indices.size(); ++i) verdicts[indices[i]] = moved(inner[i], places[i]);
     return verdicts;
   }
 
@@ -61,14 +64,28 @@ class Tagged : public Verifier {
         inner == nullptr ? core::Json::object() : *inner, params.path("params"));
   }
 
-  /// The last complete pair of tags; false if there is none.
-  bool open(const Sample& sample, Sample& mutable_inside) const {
+  /// The inner verdict with its spans in the whole completion.
+  static Verdict moved(Verdict verdict, size_t place) {
+    const auto move = [&](TextSpan& span) {
+      span.begin += static_cast<int64_t>(place);
+      span.end += static_cast<int64_t>(place);
+    };
+    if (verdict.answer_span) move(*verdict.answer_span);
+    for (VerdictItem& item : verdict.items) move(item.span);
+    return verdict;
+  }
+
+  /// What the last complete pair of tags holds, and at which byte; false if there is none.
+  bool open(const Sample& sample, Sample& mutable_inside, size_t& mutable_place) const {
     mutable_inside = sample;
     const size_t begin = inside_begin(sample.completion);
     if (begin == std::string::npos) return false;
     const size_t end = sample.completion.find(end_, begin);
-    mutable_inside.completion =
-        std::string(core::trim(std::string_view(sample.completion).substr(begin, end - begin)));
+    const std::string_view inside =
+        core::trim(std::string_view(sample.completion).substr(begin, end - begin));
+    mutable_inside.completion = std::string(inside);
+    mutable_place =
+        inside.empty() ? begin : static_cast<size_t>(inside.data() - sample.completion.data());
     // A ground truth may be written with or without the tags.
     const size_t truth = inside_begin(sample.ground_truth);
     if (truth != std::string::npos) {

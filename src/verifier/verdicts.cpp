@@ -39,6 +39,17 @@ Verdict no_ground_truth(std::string_view verifier) {
   return failed(core::str(verifier, ": the row has no ground_truth, so it cannot be judged"));
 }
 
+Verdict answered(Verdict verdict, std::string answer, const std::optional<TextSpan>& span) {
+  verdict.answer = std::move(answer);
+  if (!verdict.answer.empty()) verdict.answer_span = span;
+  return verdict;
+}
+
+TextSpan span_of(std::string_view text, std::string_view part) {
+  const auto begin = static_cast<int64_t>(part.data() - text.data());
+  return {.begin = begin, .end = begin + static_cast<int64_t>(part.size())};
+}
+
 void warn_once(const std::string& message) {
   static std::mutex mutex;
   static std::set<std::string> said;

@@ -1,6 +1,7 @@
 // The four ways a verifier answers.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,14 @@ Verdict timed_out(const std::string& reason);
 
 /// `failed` for a row without a ground truth.
 Verdict no_ground_truth(std::string_view verifier);
+
+/// `verdict` with the answer that was read and where it stands.
+Verdict answered(Verdict verdict,
+                 std::string answer,
+                 const std::optional<TextSpan>& span = std::nullopt);
+
+/// The bytes of `text` that `part`, a view into it, covers.
+TextSpan span_of(std::string_view text, std::string_view part);
 
 /// Logs a warning, each distinct one once and at most a fixed number in all.
 void warn_once(const std::string& message);

@@ -54,7 +54,8 @@ VerdictStatus combined_status(const std::vector<Verdict>& parts) {
     return std::any_of(
         parts.begin(), parts.end(), [&](const Verdict& part) { return part.status == status; });
   };
-  for (const VerdictStatus status : {VerdictStatus::kTimeout,
+  for (const VerdictStatus status : {VerdictStatus::kTruncated,
+                                     VerdictStatus::kTimeout,
                                      VerdictStatus::kError,
                                      VerdictStatus::kIncorrect,
                                      VerdictStatus::kUnparsed}) {
@@ -63,8 +64,26 @@ VerdictStatus combined_status(const std::vector<Verdict>& parts) {
   return VerdictStatus::kCorrect;
 }
 
+/// Of a completion that was cut and is not judged.
+VerdictStatus truncated_status(Truncated rule) {
+  return rule == Truncated::kMask ? VerdictStatus::kTruncated : VerdictStatus::kIncorrect;
+}
+
+/// The answer, the items and the comment of the first verdict that gives one.
+void take_findings(const std::vector<Verdict>& parts, Verdict& mutable_result) {
+  for (const Verdict& part : parts) {
+    if (mutable_result.answer.empty()) {
+      mutable_result.answer = part.answer;
+      mutable_result.answer_span = part.answer_span;
+    }
+    if (mutable_result.items.empty()) mutable_result.items = part.items;
+    if (mutable_result.comment.empty()) mutable_result.comment = part.comment;
+  }
+}
+
 Verdict combine(const std::vector<Component>& components, const std::vector<Verdict>& parts) {
   Verdict result;
+  take_findings(parts, result);
   result.status = combined_status(parts);
   if (!result.is_valid()) return result;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -220,8 +239,11 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
   std::map<const Named*, std::vector<Place>> places;
   for (size_t job = 0; job < jobs.size(); ++job) {
     components[job] = impl_->components_of(jobs[job]);
-    parts[job].resize(components[job].size());  // reward 0, kIncorrect: what a truncated one keeps
-    if (jobs[job].sample.is_truncated && impl_->options.truncated != Truncated::kJudge) continue;
+    parts[job].resize(components[job].size());
+    if (jobs[job].sample.is_truncated && impl_->options.truncated != Truncated::kJudge) {
+      for (Verdict& part : parts[job]) part.status = truncated_status(impl_->options.truncated);
+      continue;
+    }
     for (size_t i = 0; i < components[job].size(); ++i) {
       places[components[job][i].named].push_back({job, i});
     }

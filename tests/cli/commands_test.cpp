@@ -319,6 +319,47 @@ TEST_F(BadRows, evaluation_prints_its_result_and_still_says_that_rows_were_bad) 
   EXPECT_NE(outcome.err.find("val.jsonl:1 (id 'a'): cannot read "), std::string::npos);
 }
 
+TEST_F(BadRows, evaluation_that_no_verifier_judged_has_no_accuracy_and_fails) {
+  scratch_.write("val.jsonl", testing::to_jsonl({{{"prompt", "x"}, {"answer", "y"}}}));
+  const Outcome outcome = run({"eval",
+                               "--model",
+                               (*shared_ / "model").string(),
+                               "--data",
+                               path("val.jsonl"),
+                               "--json",
+                               "rollout.max_new_tokens=2",
+                               "verifier.truncated=judge",
+                               "verifier.name=command",
+                               "verifier.params={argv: ['false']}"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.last_error_line(),
+            "sgrpo: error: no row of val was judged: the verifier failed on all of them (reasons "
+            "above), so there is no accuracy");
+  const core::Json result = core::parse_json(outcome.out, "stdout");
+  EXPECT_FALSE(result.contains("val/val/pass@1")) << outcome.out;
+  EXPECT_EQ(result.at("val/val/n"), 0);
+  EXPECT_EQ(result.at("val/val/error"), 1);
+  EXPECT_EQ(result.at("val/val/timeout"), 0);
+}
+
+TEST_F(BadRows, evaluation_of_a_runs_checkpoint_takes_its_dtype) {
+  const auto model = scratch_ / "run/checkpoints/step-000001/model";
+  std::filesystem::create_directories(model.parent_path());
+  std::filesystem::copy(*shared_ / "model", model, std::filesystem::copy_options::recursive);
+  scratch_.write("run/config.yaml", "model: {dtype: bfloat16}\n");
+  scratch_.write("val.jsonl", testing::to_jsonl({{{"prompt", "x"}, {"answer", "y"}}}));
+  const auto log_of = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {
+        "eval", "--model", model.string(), "--data", path("val.jsonl"), "rollout.max_new_tokens=2"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.err;
+  };
+  EXPECT_NE(log_of({}).find("computing in bfloat16, as "), std::string::npos);
+  EXPECT_EQ(log_of({"model.dtype=float32"}).find("computing in"), std::string::npos);
+}
+
 TEST_F(BadRows, init_refuses_a_spec_that_it_cannot_build) {
   const auto expect_error = [&](const std::string& yaml, const std::string& message) {
     scratch_.write("s.yaml", yaml);

@@ -171,6 +171,7 @@ TEST_F(Options, deadlines_of_verifiers_mask_their_samples) {
                            "verifier.timeout_s=0.2",
                            "verifier.params={argv: [sleep, '60']}",
                            "verifier.truncated=judge",
+                           "trainer.prompts_per_step=1",
                            "rollout.group_size=2"});
   const Json row = metrics_of(folder)[0];
   EXPECT_EQ(

@@ -186,34 +186,5 @@ TEST_F(Resume, damaged_checkpoint_is_passed_over_and_only_damaged_ones_end_with_
             "run: all 2 checkpoints are damaged; remove the folder to start anew");
 }
 
-TEST_F(Resume, best_checkpoint_is_linked_and_survives_retention) {
-  const Overrides options = {"trainer.steps=4",
-                             "trainer.keep_last=1",
-                             "trainer.save_every=1",
-                             "trainer.keep_best=val/val/pass@1",
-                             "eval.every=1",
-                             "eval.max_new_tokens=4",
-                             "verifier.name=regex",
-                             "verifier.params={pattern: '[a-h]'}",
-                             "verifier.truncated=judge",
-                             "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"};
-  const auto folder = run("best", options);
-  int64_t best = 0;
-  double highest = -1.0;
-  for (const Json& row : metrics_of(folder)) {
-    const double value = row.at("val/val/pass@1").get<double>();
-    if (value <= highest) continue;
-    highest = value;
-    best = row.at("step").get<int64_t>();
-  }
-  EXPECT_TRUE(std::filesystem::exists(folder_of(folder, 4)));
-  EXPECT_TRUE(best == 0 || std::filesystem::exists(folder_of(folder, best)));
-  EXPECT_EQ(best > 0, std::filesystem::exists(folder / "checkpoints" / "best" / "model"));
-  const std::string message = error_of(both(options, {"trainer.keep_best=val/vla/pass@1"}));
-  EXPECT_EQ(message.find("trainer.keep_best is 'val/vla/pass@1', which validation does not give"),
-            0U)
-      << message;
-}
-
 }  // namespace
 }  // namespace sgrpo::trainer

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <mutex>
+#include <sstream>
 #include <thread>
 
 #include "sgrpo/core/interrupt.h"
@@ -183,6 +185,55 @@ TEST(Command, second_line_for_a_row_never_becomes_the_next_rows_verdict) {
   EXPECT_EQ(statuses(verifier->verify_all(samples({"x", "x"}), 5)), "correct correct");
 }
 
+/// A program that answers every row twice, the second time `seconds` late; `id`: with the row's id.
+std::unique_ptr<Verifier> double_answers(const std::string& seconds, bool has_id) {
+  const std::string id = has_id ? ", \\\"id\\\": ${line#*:}" : "";
+  const std::string echo = "; echo \"{\\\"reward\\\": ";
+  return shell("while read -r line; do line=${line%%,*}" + echo + "1" + id + "}\"; sleep " +
+               seconds + echo + "0" + id + "}\"; done");
+}
+
+TEST(Command, late_second_lines_mask_what_they_may_have_replaced) {
+  Warnings warnings;
+  const auto verdicts =
+      double_answers("0.005", false)->verify_all(samples({"a", "b", "c", "d"}), 5);
+  // The first line a process writes is right; after a restart that is another row's.
+  EXPECT_EQ(verdicts[0].status, VerdictStatus::kCorrect);
+  EXPECT_EQ(verdicts[1].status, VerdictStatus::kError);
+  for (const Verdict& verdict : verdicts) {
+    EXPECT_TRUE(!verdict.is_valid() || verdict.reward == 1.0) << to_string(verdict.status);
+  }
+  EXPECT_NE(warnings.text().find("wrote more lines than it got, so that verdicts may have taken "
+                                 "another row's place; write one line a row, with its \"id\""),
+            std::string::npos)
+      << warnings.text();
+}
+
+TEST(Command, late_second_lines_with_the_rows_id_do_no_harm) {
+  const auto verifier = double_answers("0.005", true);
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"a", "b", "c", "d"}), 5)),
+            "correct correct correct correct");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"e"}), 5)), "correct");
+}
+
+TEST(Command, answer_items_and_comment_reach_the_verdict) {
+  const auto verifier = shell(R"(read x; echo '{"reward": 0.5, "answer": "boot", "comment": "half",
+    "answer_span": {"begin": 1, "end": 3},
+    "items": [{"begin": 0, "end": 2, "reward": 1}, {"begin": 2, "end": 4, "reward": 0}]}' |
+    tr -d '\n'; echo; read x)");
+  const Verdict verdict = verifier->verify_all(samples({"abcd"}), 5).at(0);
+  EXPECT_EQ(verdict.answer, "boot");
+  EXPECT_EQ(verdict.comment, "half");
+  EXPECT_EQ(*verdict.answer_span, (TextSpan{.begin = 1, .end = 3}));
+  ASSERT_EQ(verdict.items.size(), 2U);
+  EXPECT_EQ(verdict.items[1].span, (TextSpan{.begin = 2, .end = 4}));
+  EXPECT_EQ(verdict.items[0].reward, 1.0);
+  EXPECT_EQ(answered(R"({"reward": 1, "answer": ["x"]})"), "error");
+  EXPECT_EQ(answered(R"({"reward": 1, "answer_span": {"begin": 0, "end": 9}})"), "error");
+  EXPECT_EQ(answered(R"({"reward": 1, "items": [{"begin": 0, "end": 1}]})"), "error");
+  EXPECT_EQ(answered(R"({"reward": 1, "status": "truncated"})"), "error");
+}
+
 TEST(Command, program_that_always_fails_is_given_up_after_max_restarts) {
   Warnings warnings;
   const std::string path = testing::TempDir() + "/sgrpo_command_starts_" + std::to_string(getpid());
@@ -216,6 +267,53 @@ TEST(Command, grandchildren_die_even_in_sessions_of_their_own) {
     }
     EXPECT_FALSE(is_alive(pid)) << pid;
   }
+}
+
+TEST(Command, children_without_an_environment_and_fast_forkers_die_with_the_program) {
+  const std::string path = testing::TempDir() + "/sgrpo_command_forks_" + std::to_string(getpid());
+  const std::string chain = path + ".sh";
+  std::ofstream(chain) << "echo $$ >> " << path << "\nsleep 0.01\nsh " << chain << " &\n";
+  const auto verifier = shell("read x; setsid env -i sh -c 'echo $$ >> " + path +
+                              "; exec sleep 1000' & setsid env -i PATH=\"$PATH\" sh " + chain +
+                              " & wait; sleep 1000");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), 0.5)), "timeout");
+  std::filesystem::remove(chain);
+  const auto last_pids = [&] {
+    std::ifstream file(path);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+  };
+  const std::string before = last_pids();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(last_pids(), before) << "a chain of processes goes on";
+  std::istringstream lines(before);
+  int64_t count = 0;
+  for (std::string pid; std::getline(lines, pid); ++count) EXPECT_FALSE(is_alive(pid)) << pid;
+  EXPECT_GT(count, 3);
+  std::filesystem::remove(path);
+}
+
+TEST(Command, program_sees_the_named_variables_only) {
+  setenv("SGRPO_TEST_SECRET", "1", 1);
+  setenv("SGRPO_TEST_KEY", "1", 1);
+  const char* const script =
+      R"(read x; if [ "$PATH$HOME" ] && [ -z "$SGRPO_TEST_SECRET" ] && [ "$SGRPO_TEST_KEY" = "$1" ]
+         then echo '{"reward": 1}'; else echo '{"reward": 0}'; fi; read x)";
+  const auto verifier = [&](const std::vector<std::string>& names, const char* expected) {
+    return make({{"argv", {"sh", "-c", script, "sh", expected}}, {"env", names}});
+  };
+  EXPECT_EQ(statuses(verifier({}, "")->verify_all(samples({"x"}), 5)), "correct");
+  EXPECT_EQ(statuses(verifier({"SGRPO_TEST_KEY"}, "1")->verify_all(samples({"x"}), 5)), "correct");
+}
+
+TEST(Command, memory_is_limited) {
+  const char* const script = R"(read x; x=$(head -c 200000000 /dev/zero | tr '\0' x)
+    echo '{"reward": 1}'; read x)";
+  const auto status = [&](double gib) {
+    return statuses(make({{"argv", {"sh", "-c", script}}, {"memory_gib", gib}})
+                        ->verify_all(samples({"x"}), 30));
+  };
+  EXPECT_EQ(status(0.05), "error");
+  EXPECT_EQ(status(8), "correct");
 }
 
 TEST(Command, ended_program_is_seen_though_a_grandchild_holds_its_output) {

@@ -40,6 +40,10 @@ class Trainer {
   std::unique_ptr<State> state_;
 };
 
+/// The longest ground truth that a training row may have, in tokens; 0 = any. It is limited only
+/// where it is injected, or learned beside rollouts: a verifier takes it as it is.
+int64_t ground_truth_limit(const RunConfig& config, Task task);
+
 /// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about
 /// batch words.
 std::string batch_equation(const RunConfig& config, Task task = Task::kPolicyGradient);

@@ -21,8 +21,8 @@ struct VerifierTag {};
 using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
 
 /// What becomes of completions that were cut at the length limit.
-enum class Truncated { kIncorrect, kJudge };
-constexpr auto names_of(Truncated) { return std::array{"incorrect", "judge"}; }
+enum class Truncated { kIncorrect, kJudge, kMask };
+constexpr auto names_of(Truncated) { return std::array{"incorrect", "judge", "mask"}; }
 
 struct VerifierOptions {
   config::Choice<VerifierRegistry> name = "exact";
@@ -45,7 +45,8 @@ struct VerifierOptions {
                     .high = 1e5});
     visit("truncated",
           truncated,
-          FieldInfo{.help = "completions cut at the length limit: incorrect, or judge them"});
+          FieldInfo{.help = "completions cut at the length limit: incorrect, judge them, or mask "
+                            "them (out of the loss and the statistics)"});
   }
 };
 

@@ -21,7 +21,8 @@ struct Sample {
   bool is_truncated = false;            // cut at the length limit
 };
 
-/// A verifier: pure, thread-safe, never throws on bad text.
+/// A verifier: pure, thread-safe, never throws on bad text. It fills the verdict's `answer` whether
+/// or not there is a ground truth to compare with.
 class Verifier {
  public:
   virtual ~Verifier() = default;
@@ -43,6 +44,7 @@ class Verifier {
 /// A name is looked up as an instance, then as the default, then as a built-in without parameters.
 /// Combination: reward = sum of weight * reward / sum of weights; kCorrect if every component is,
 /// kTimeout or kError if any component is, kUnparsed if every failed component is, else kIncorrect.
+/// Answer, items and comment are those of the first entry that gives one.
 class VerifierSet {
  public:
   /// Throws core::UserError naming the key (verifiers.caption.params.slots) and what was expected.
@@ -59,9 +61,9 @@ class VerifierSet {
   };
 
   /// Verdicts in order; runs in parallel, each with the time limit; late or failing verifiers give
-  /// kTimeout / kError. Truncated samples are kIncorrect without judging unless
-  /// `verifier.truncated` is judge. Every valid verdict's `breakdown` names its verifiers.
-  /// Throws core::Interrupted if a stop was asked for before the last verdict.
+  /// kTimeout / kError. Truncated samples are not judged: kIncorrect, or by `verifier.truncated`
+  /// mask kTruncated, or judge, and then they are. Every valid verdict's `breakdown` names its
+  /// verifiers. Throws core::Interrupted if a stop was asked for before the last verdict.
   std::vector<Verdict> judge(const std::vector<Job>& jobs) const;
 
   /// Throws core::UserError if the row names an unknown verifier.

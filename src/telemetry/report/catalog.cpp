@@ -86,6 +86,7 @@ bool ends_with(std::string_view text, std::string_view end) {
 }  // namespace
 
 Section section_of(const std::string& metric) {
+  if (is_row_count(metric)) return ends_with(metric, "/n") ? Section::kHidden : Section::kData;
   for (const Rule& rule : kRules) {
     const bool family = rule.prefix.back() == '/' || rule.prefix == "reward";
     if (family ? core::starts_with(metric, rule.prefix) : metric == rule.prefix) {
@@ -102,10 +103,19 @@ std::string meaning_of(const std::string& metric) {
 }
 
 bool is_score(const std::string& metric) {
-  return metric == "reward" || core::starts_with(metric, "rewards/") || is_validation(metric);
+  return metric == "reward" || core::starts_with(metric, "rewards/") ||
+         (is_validation(metric) && !is_row_count(metric));
 }
 
 bool is_validation(const std::string& metric) { return core::starts_with(metric, "val/"); }
+
+bool is_row_count(const std::string& metric) {
+  if (!is_validation(metric)) return false;
+  for (const std::string_view end : {"/n", "/error", "/timeout", "/truncated"}) {
+    if (ends_with(metric, end)) return true;
+  }
+  return false;
+}
 
 const std::vector<std::string>& summary_metrics() {
   static const std::vector<std::string> names = {"reward",

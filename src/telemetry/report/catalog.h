@@ -32,6 +32,9 @@ bool is_score(const std::string& metric);
 /// Whether it is a validation metric (exact at its step: shown unsmoothed, last value counts).
 bool is_validation(const std::string& metric);
 
+/// Whether a validation metric counts rows: "val/split/n", "val/split/pass@1/n", "val/split/error".
+bool is_row_count(const std::string& metric);
+
 /// Metrics of the summary table besides the validation ones, in its order.
 const std::vector<std::string>& summary_metrics();
 

@@ -34,13 +34,14 @@ std::string metric_row(const std::vector<RunData>& runs, const std::string& metr
   std::string html = "<tr><td><code>" + escape(metric) + "</code></td>";
   for (size_t r = 0; r < runs.size(); ++r) {
     const bool is_best = runs.size() > 1 && is_score(metric) && values[r] == best;
-    html += core::str("<td class=\"num",
-                      is_best ? " best" : "",
-                      "\">",
-                      number(values[r]),
-                      "</td><td class=\"peak\">",
-                      is_validation(metric) ? peak_note(runs[r].get(metric)) : "",
-                      "</td>");
+    html +=
+        core::str("<td class=\"num",
+                  is_best ? " best" : "",
+                  "\">",
+                  number(values[r]),
+                  "</td><td class=\"peak\">",
+                  is_validation(metric) && is_score(metric) ? peak_note(runs[r].get(metric)) : "",
+                  "</td>");
   }
   return html + "</tr>\n";
 }
@@ -81,7 +82,7 @@ std::string summary_table(const std::vector<RunData>& runs) {
   html += "</tr></thead><tbody>\n";
   std::string validation, tasks, training;
   for (const std::string& name : names) {
-    if (!is_validation(name)) continue;
+    if (!is_validation(name) || (is_row_count(name) && is_per_task(name))) continue;
     (is_per_task(name) ? tasks : validation) += metric_row(runs, name);
   }
   for (const std::string& name : summary_metrics()) {
