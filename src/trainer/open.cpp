@@ -104,6 +104,13 @@ void open_folder(State& state) {
 
 }  // namespace
 
+int64_t ground_truth_limit(const RunConfig& config, Task task) {
+  // What is injected or learned must fit whole: it is refused at load, never truncated.
+  const bool is_used =
+      config.injection.when != algorithm::InjectWhen::kNever || config.trainer.sft_steps > 0;
+  return task == Task::kPolicyGradient && is_used ? config.rollout.max_new_tokens : 0;
+}
+
 std::string batch_equation(const RunConfig& config, Task task) {
   const bool is_sft = task == Task::kSft;
   const int64_t group_size = is_sft ? 1 : config.rollout.group_size;
