@@ -8,6 +8,7 @@
 
 #include "eval/load_progress.h"
 #include "sgrpo/core/check.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/rollout/rollout.h"
 
 namespace sgrpo::eval {
@@ -88,6 +89,7 @@ Policy open_policy(const std::filesystem::path& path,
   policy.folder = std::make_shared<checkpoint::ModelFolder>(path);
   policy.encoder = open_encoder(*policy.folder, limits);
   policy.model = load_from(policy.folder, options);
+  for (const std::string& remark : policy.model->spec().remarks) core::warn(remark);
   const data::EncoderSpec& spec = policy.encoder->spec();
   policy.end_token_ids = spec.end_ids;
   if (std::find(spec.end_ids.begin(), spec.end_ids.end(), spec.turn_end_id) == spec.end_ids.end())

@@ -28,6 +28,14 @@ std::string without_weight(const std::string& name) {
   return name.substr(0, name.size() - std::string_view(kWeight).size());
 }
 
+/// Without the name of the adapter, which the state dict of a running model has in it:
+/// "lora_A.default.weight" is "lora_A.weight".
+std::string without_adapter_name(const std::string& name) {
+  constexpr std::string_view kNamed = ".default.weight";
+  return core::ends_with(name, kNamed) ? name.substr(0, name.size() - kNamed.size()) + kWeight
+                                       : name;
+}
+
 /// The tensors of an adapter by PEFT's names today; files of older versions name layers as the
 /// checkpoint does.
 std::map<std::string, std::string> names_in_file(const AdapterSource& saved, bool has_vision) {
@@ -35,7 +43,17 @@ std::map<std::string, std::string> names_in_file(const AdapterSource& saved, boo
   for (const std::string& name : saved.names) {
     const std::string path =
         core::starts_with(name, kPrefix) ? name.substr(std::string_view(kPrefix).size()) : name;
-    names[kPrefix + adapter_path(path, has_vision)] = name;
+    const std::string today = kPrefix + adapter_path(without_adapter_name(path), has_vision);
+    const auto [found, is_new] = names.emplace(today, name);
+    if (is_new) continue;
+    throw core::UserError(core::str(saved.where,
+                                    ": tensors '",
+                                    found->second,
+                                    "' and '",
+                                    name,
+                                    "' are both the ",
+                                    today,
+                                    " of one adapter: the file holds two adapters, expected one"));
   }
   return names;
 }
@@ -69,11 +87,13 @@ at::Tensor Lora::add_to(const at::Tensor& y, const at::Tensor& x) const {
 }
 
 std::string adapter_path(const std::string& layer, bool has_vision) {
+  if (core::starts_with(layer, "layers.")) return adapter_path("model." + layer, has_vision);
   if (!has_vision) return layer;
   const auto rest = [&](std::string_view prefix) { return layer.substr(prefix.size()); };
   if (core::starts_with(layer, "visual.")) return "model." + layer;
-  if (core::starts_with(layer, "language_model.model."))
-    return "model.language_model." + rest("language_model.model.");
+  for (const char* prefix : {"language_model.model.", "language_model."}) {
+    if (core::starts_with(layer, prefix)) return "model.language_model." + rest(prefix);
+  }
   const bool is_today = core::starts_with(layer, "model.language_model.") ||
                         core::starts_with(layer, "model.visual.");
   if (is_today || !core::starts_with(layer, "model.")) return layer;

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "sgrpo/core/log.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::model {
@@ -19,9 +18,9 @@ at::Tensor section_rows(const DecoderConfig& config) {
   if (config.mrope_section.empty()) return at::tensor(rows, at::kLong);
   if (!config.mrope_interleaved) {
     size_t next = 0;
-    for (size_t part = 0; part < 3; ++part) {
+    for (size_t part = 0; part < config.mrope_section.size(); ++part) {
       for (int64_t i = 0; i < config.mrope_section[part]; ++i)
-        rows[next++] = static_cast<int64_t>(part);
+        rows[next++] = static_cast<int64_t>(part % 3);
     }
     return at::tensor(rows, at::kLong);
   }
@@ -85,11 +84,12 @@ Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(c
   const bool has_head = weights.has(head) && !has_head_only;
   config_.is_tied = config.is_tied && (!has_head || weights.take_copy(head, embedding, embedding_));
   if (config.is_tied && !config_.is_tied) {
-    core::warn("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
-               head,
-               " differs from ",
-               embedding,
-               ": both are used, as transformers does");
+    weights.remark(
+        core::str("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
+                  head,
+                  " differs from ",
+                  embedding,
+                  ": both are used, as transformers does"));
   }
   head_ = config_.is_tied ? embedding_ : weights.take(head, {config.vocab_size, hidden}, kModule);
   inverse_frequency_ =

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "model/quantised.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/text.h"
 
@@ -182,26 +183,31 @@ Adapter WeightLoader::finish_adapter() {
   return adapter_.finish(names);
 }
 
+void WeightLoader::remark_unused() {
+  std::vector<std::string> extra;
+  for (const std::string& name : source_->names)
+    if (taken_.count(name) == 0 && !is_derived(name)) extra.push_back(name);
+  if (extra.empty()) return;
+  const size_t count = extra.size();
+  extra.resize(std::min<size_t>(count, 5));
+  remark(core::str(source_->where,
+                   ": the checkpoint has ",
+                   count,
+                   count == 1 ? " tensor" : " tensors",
+                   " that this architecture does not use",
+                   count == 1 ? ": " : ", first: ",
+                   core::join(extra, ", "),
+                   "; left alone, as in transformers, and saved as they are (if they should be "
+                   "used: is model_type or a layer count in config.json wrong?)"));
+}
+
 std::vector<Parameter> WeightLoader::finish() {
   if (source_ == nullptr) return std::move(parameters_);
-  std::vector<std::string> extra;
+  const std::string leftover = leftover_quantisation(source_->config, source_->where);
+  if (!leftover.empty()) remark(leftover);
+  remark_unused();
   std::map<std::string, size_t> order;
-  for (const std::string& name : source_->names) {
-    order.emplace(name, order.size());
-    if (taken_.count(name) == 0 && !is_derived(name)) extra.push_back(name);
-  }
-  if (!extra.empty()) {
-    const size_t count = extra.size();
-    extra.resize(std::min<size_t>(count, 5));
-    throw core::UserError(core::str(source_->where,
-                                    ": the checkpoint has ",
-                                    count,
-                                    count == 1 ? " tensor" : " tensors",
-                                    " that this architecture does not use",
-                                    count == 1 ? ": " : ", first: ",
-                                    core::join(extra, ", "),
-                                    "; is model_type or a layer count in config.json wrong?"));
-  }
+  for (const std::string& name : source_->names) order.emplace(name, order.size());
   std::sort(parameters_.begin(), parameters_.end(), [&](const Parameter& a, const Parameter& b) {
     return order.at(a.name) < order.at(b.name);
   });

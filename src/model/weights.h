@@ -52,8 +52,12 @@ class WeightLoader {
   /// All adapters, once every layer was taken.
   Adapter finish_adapter();
 
-  /// Parameters in checkpoint order. Throws core::UserError listing tensors that no module asked
-  /// for.
+  /// Adds to what is unusual about the checkpoint.
+  void remark(std::string text) { remarks_.push_back(std::move(text)); }
+  /// All remarks; complete after finish().
+  const std::vector<std::string>& remarks() const { return remarks_; }
+
+  /// Parameters in checkpoint order. Tensors that no module asked for become a remark.
   std::vector<Parameter> finish();
   /// What was asked for, in order.
   const std::vector<std::pair<std::string, std::vector<int64_t>>>& layout() const {
@@ -63,6 +67,7 @@ class WeightLoader {
  private:
   WeightLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
   at::Tensor read(const std::string& name, at::IntArrayRef shape);
+  void remark_unused();
   at::Tensor as_parameter(const at::Tensor& tensor, const std::string& name, Module module);
 
   const ModelSource* source_ = nullptr;  // null: records
@@ -73,6 +78,7 @@ class WeightLoader {
   std::set<std::string> present_, taken_;
   std::map<std::string, std::string> copies_;
   std::vector<Parameter> parameters_;
+  std::vector<std::string> remarks_;
   std::vector<std::pair<std::string, std::vector<int64_t>>> layout_;
 };
 

@@ -235,6 +235,55 @@ TEST(Lora, path_of_a_layer_is_todays_in_every_layout) {
   EXPECT_EQ(adapter_path(language, true), language);
   EXPECT_EQ(adapter_path("visual.merger.mlp.0", true), "model.visual.merger.mlp.0");
   EXPECT_EQ(adapter_path("model.visual.merger.mlp.0", true), "model.visual.merger.mlp.0");
+  EXPECT_EQ(adapter_path("language_model.layers.0.mlp.up_proj", true), language);
+  EXPECT_EQ(adapter_path("layers.0.mlp.up_proj", true), language);
+  EXPECT_EQ(adapter_path("layers.0.mlp.up_proj", false), "model.layers.0.mlp.up_proj");
+}
+
+// How PEFT and others have named one adapter over the years.
+TEST(Lora, names_of_every_generation_are_one_adapter) {
+  const LoraGolden golden("qwen2_5_vl_all", "qwen2_5_vl");
+  const auto expected = load_model(golden.source(), cpu_options())->forward(golden.input);
+  const std::string root = "base_model.model.";
+  const std::string today = root + "model.language_model.", tower = root + "model.visual.";
+  const auto expect_same = [&](const std::string& text, const std::string& vision, bool is_named) {
+    ModelSource source = golden.source();
+    std::map<std::string, std::string> originals;
+    for (std::string& name : source.adapter->names) {
+      const std::string original = name;
+      if (name.starts_with(today)) name = text + name.substr(today.size());
+      if (name.starts_with(tower)) name = vision + name.substr(tower.size());
+      if (is_named) name = name.substr(0, name.size() - 7) + ".default.weight";
+      originals[name] = original;
+    }
+    source.adapter->read = [&golden, originals](const std::string& name) {
+      return golden.adapter.at(originals.at(name));
+    };
+    EXPECT_TRUE(at::equal(load_model(source, cpu_options())->forward(golden.input), expected))
+        << text << is_named;
+    const TensorReader merge = merge_adapter(source), as_today = merge_adapter(golden.source());
+    for (const auto& [name, weight] : golden.checkpoint.tensors) {
+      ASSERT_EQ(merge(name).defined(), as_today(name).defined()) << name;
+      if (merge(name).defined()) EXPECT_TRUE(at::equal(merge(name), as_today(name))) << name;
+    }
+  };
+  expect_same(today, tower, true);  // the state dict of a running model
+  expect_same(root + "model.", root + "visual.", false);
+  expect_same(root + "model.", root + "visual.", true);
+  expect_same(root + "language_model.model.", root + "visual.", false);
+  expect_same(root + "language_model.", root + "visual.", false);  // on the base class
+  expect_same("model.language_model.", "model.visual.", false);    // without PEFT's own prefix
+}
+
+TEST(Lora, two_adapters_in_one_file_are_refused) {
+  const LoraGolden golden("qwen2_attention", "qwen2");
+  ModelSource source = golden.source();
+  const std::string layer = "base_model.model.model.layers.0.self_attn.q_proj.lora_A";
+  source.adapter->names.push_back(layer + ".default.weight");
+  EXPECT_EQ(message_of<core::UserError>([&] { load_model(source, cpu_options()); }),
+            "adapter: tensors '" + layer + ".weight' and '" + layer +
+                ".default.weight' are both the " + layer +
+                ".weight of one adapter: the file holds two adapters, expected one");
 }
 
 TEST(Lora, bfloat16_weights_keep_float32_adapters) {

@@ -56,6 +56,9 @@ struct ModelSpec {
   /// Tensors of a loaded checkpoint that repeat a parameter (a tied head written out): its name.
   /// They are no parameters, and must be saved with the parameter's value.
   std::map<std::string, std::string> copies;
+  /// What is unusual about a loaded checkpoint, for whoever opens it to say: left-over settings,
+  /// tensors that nothing uses.
+  std::vector<std::string> remarks;
 };
 
 /// Keys and values of everything the decoder has seen, one preallocated buffer per layer.
@@ -142,8 +145,8 @@ struct FamilyTag {};
 using FamilyRegistry = core::Registry<FamilyFactory, FamilyTag>;
 
 /// Loads by config.json's model_type. Throws core::UserError: unknown architecture (known ones
-/// listed), quantised checkpoints by name, tensors missing, extra or of the wrong shape (file,
-/// tensor, found, expected).
+/// listed), quantised checkpoints by name, tensors missing or of the wrong shape (file, tensor,
+/// found, expected). Tensors that the architecture does not use become a remark of the spec.
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options);
 
 /// Facts of config.json alone (no weights read).

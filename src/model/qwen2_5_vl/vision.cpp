@@ -15,16 +15,8 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& fil
   VisionConfig result{read_vit_config(vision, where, {}), 112, {}};
   result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kMaxVisionWidth);
   result.window_size = core::get_int_or(vision, "window_size", 112, where, 1, kMaxVisionEdge);
-  for (const int64_t block : core::get_int_list(vision, "fullatt_block_indexes", where)) {
-    if (block < 0 || block >= result.depth) {
-      throw core::UserError(core::str(where,
-                                      ": fullatt_block_indexes has ",
-                                      block,
-                                      ", expected blocks from 0 to below depth = ",
-                                      result.depth));
-    }
-    result.full_attention_blocks.insert(block);
-  }
+  const auto full = core::get_int_list(vision, "fullatt_block_indexes", where);
+  result.full_attention_blocks = {full.begin(), full.end()};
   if (result.window_size < result.patch_size * result.merge_size) {
     throw core::UserError(core::str(where,
                                     ": window_size is ",
