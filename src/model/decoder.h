@@ -25,10 +25,9 @@ struct DecoderConfig {
   bool has_output_bias = false;    // o_proj; Qwen3 with attention_bias
   bool has_qk_norm = false;        // Qwen3: RMSNorm per head before the rotation
   bool is_tied = false;
-  // What tensor names may begin with; new checkpoints take the first. The last two are what base
-  // classes (Qwen2_5_VLModel, Qwen2Model) write.
-  std::vector<std::string> prefixes = {
-      "model.", "model.language_model.", "language_model.model.", "language_model.", ""};
+  // The last two names are what base classes (Qwen2_5_VLModel, Qwen2Model) write.
+  Root root = {{"model.", "model.language_model.", "language_model.model.", "language_model.", ""},
+               "model."};
 };
 
 /// What transformers' configuration class of a family takes for keys that config.json leaves out.
@@ -38,7 +37,7 @@ struct DecoderDefaults {
   int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
 };
 
-/// Reads the fields above; biases, `has_qk_norm`, `mrope_*` and `prefixes` are the family's to set.
+/// Reads the fields above; biases, `has_qk_norm`, `mrope_*` and `root` are the family's to set.
 /// Throws core::UserError naming file and key: missing, out of range, unsupported
 /// activation, rope type or sliding window.
 DecoderConfig read_decoder_config(const core::Json& config,
@@ -87,6 +86,7 @@ class Decoder {
     LinearStack qkv, gate_up;
     Linear o_proj, down_proj;
   };
+  Layer take_layer(WeightLoader& weights, const std::string& prefix, int64_t index) const;
   Rotary rotary(const at::Tensor& position_ids) const;
   at::Tensor attention(const Layer& layer,
                        size_t index,

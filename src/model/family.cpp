@@ -47,7 +47,10 @@ std::unique_ptr<Model> build_family(const FamilyParts& parts,
   ModelSpec spec = family_spec(parts, config, where);
   std::unique_ptr<VisionTower> tower;
   if (parts.tower != nullptr) tower = parts.tower(config, where, weights);
-  Decoder decoder(parts.text(config, where), weights);
+  DecoderConfig text = parts.text(config, where);
+  // The class of the text model stands inside that of the whole one.
+  if (tower != nullptr) text.root.today = "model.language_model.";
+  Decoder decoder(text, weights);
   Adapter adapter = weights.finish_adapter();
   std::vector<Parameter> parameters = weights.finish();
   spec.copies = weights.copies();

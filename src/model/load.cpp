@@ -34,14 +34,6 @@ class ExactAllocations {
   ExactAllocations& operator=(const ExactAllocations&) = delete;
 };
 
-ModelLayout layout_of(const ModelSource& source, const ModelOptions& options) {
-  return family_of(source.config, source.where).layout(source, options);
-}
-
-ModelSource new_checkpoint(const core::Json& config, const std::string& where) {
-  return {.config = config, .where = where, .names = {}, .read = {}};
-}
-
 }  // namespace
 
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options) {
@@ -54,20 +46,19 @@ ModelSpec read_spec(const core::Json& config, const std::string& where) {
   return family_of(config, where).spec(config, where);
 }
 
-TensorLayout read_layout(const core::Json& config, const std::string& where) {
-  return layout_of(new_checkpoint(config, where), {}).weights;
+ModelLayout read_layout(const ModelSource& source, const ModelOptions& options) {
+  refuse_quantised(source.names, source.where);
+  return family_of(source.config, source.where).layout(source, options);
 }
 
-Adapter read_adapter_layout(const core::Json& config,
-                            const std::string& where,
-                            const ModelOptions& options) {
-  return layout_of(new_checkpoint(config, where), options).adapter;
+std::vector<Weight> read_layout(const core::Json& config, const std::string& where) {
+  return read_layout({.config = config, .where = where, .names = {}, .read = {}}, {}).weights;
 }
 
 TensorReader merge_adapter(const ModelSource& source) {
   if (!source.adapter) return [](const std::string&) { return at::Tensor(); };
-  layout_of(source, {});  // takes every tensor of the adapter to its layer, or refuses it
-  return merged_reader(source);
+  // Takes every tensor of the adapter to its layer, or refuses it.
+  return merged_reader(source, read_layout(source).merges);
 }
 
 std::vector<Parameter> trainable_parameters(const Model& model) {

@@ -76,16 +76,17 @@ WeightLoader WeightLoader::recorder(const ModelSource& source, const ModelOption
 
 bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
 
-std::string WeightLoader::find_prefix(const std::vector<std::string>& prefixes,
-                                      const std::string& probe) const {
-  const auto found = std::find_if(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
-    return has(prefix + probe);
-  });
-  return found == prefixes.end() ? prefixes.front() : *found;
+std::string WeightLoader::find_root(const Root& root, const std::string& probe) {
+  const auto& names = root.names;
+  const auto found = std::find_if(
+      names.begin(), names.end(), [&](const std::string& name) { return has(name + probe); });
+  const std::string& here = found == names.end() ? names.front() : *found;
+  adapter_.add_root(here, root);
+  return here;
 }
 
-at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
-  layout_.emplace_back(name, shape.vec());
+at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape, const Place& place) {
+  layout_.push_back({.name = name, .shape = shape.vec(), .place = place});
   if (source_ == nullptr) return at::empty(shape, at::TensorOptions().device(at::kMeta));
   if (!has(name)) {
     std::vector<std::string> unread;
@@ -136,21 +137,21 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
   return leaf;
 }
 
-at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, Module module) {
-  at::Tensor tensor = read(name, shape);
+at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, const Place& place) {
+  at::Tensor tensor = read(name, shape, place);
   if (source_ != nullptr) tensor = tensor.to(device_, dtype_);
-  return as_parameter(tensor, name, module);
+  return as_parameter(tensor, name, module_of(place.role));
 }
 
 WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
                                              at::IntArrayRef trailing,
-                                             Module module) {
+                                             const Place& place) {
   std::vector<int64_t> shape = {0};
   shape.insert(shape.end(), trailing.begin(), trailing.end());
   std::vector<at::Tensor> tensors;
   for (const Part& part : parts) {
     shape[0] = part.rows;
-    const at::Tensor tensor = read(part.name, shape);
+    const at::Tensor tensor = read(part.name, shape, place);
     tensors.push_back(source_ == nullptr ? tensor : tensor.to(device_, dtype_));
   }
   Stack stack;
@@ -158,10 +159,20 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
   int64_t begin = 0;
   for (const Part& part : parts) {
     const at::Tensor slot = stack.all.narrow(0, begin, part.rows);
-    stack.parts.push_back(as_parameter(slot, part.name, module));
+    stack.parts.push_back(as_parameter(slot, part.name, module_of(place.role)));
     begin += part.rows;
   }
   return stack;
+}
+
+Lora WeightLoader::take_adapter(const std::string& layer, int64_t in, int64_t out) {
+  const std::string matrix = layer + ".weight";
+  const auto weight = std::find_if(layout_.rbegin(), layout_.rend(), [&](const Weight& other) {
+    return other.name == matrix;
+  });
+  SGRPO_CHECK(weight != layout_.rend(), "layer '", layer, "' has no matrix yet");
+  weight->takes_adapter = true;
+  return adapter_.take(layer, weight->module(), in, out);
 }
 
 bool WeightLoader::take_copy(const std::string& name,
@@ -179,7 +190,7 @@ bool WeightLoader::take_copy(const std::string& name,
 
 Adapter WeightLoader::finish_adapter() {
   std::vector<std::string> names;
-  for (const auto& [name, shape] : layout_) names.push_back(name);
+  for (const Weight& weight : layout_) names.push_back(weight.name);
   return adapter_.finish(names);
 }
 

@@ -9,7 +9,7 @@ DecoderConfig text_config(const core::Json& config, const std::string& where) {
   DecoderConfig result = read_decoder_config(config, where, {.rope_theta = 5e5, .head_dim = 128});
   read_qwen3_attention(config, where, result);
   result.mrope_interleaved = true;
-  std::swap(result.prefixes[0], result.prefixes[1]);
+  std::swap(result.root.names[0], result.root.names[1]);  // what new checkpoints take
   read_mrope(config, where, result);
   return result;
 }

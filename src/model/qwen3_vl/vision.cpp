@@ -52,12 +52,13 @@ GridTaps interpolate_grid(const at::Tensor& grid_thw, int64_t merge_size, int64_
 }
 
 Tower::Tower(const VisionConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root =
-      weights.find_prefix({"model.visual.", "visual."}, "patch_embed.proj.weight");
+  Root names = kTowerRoot;
+  std::swap(names.names[0], names.names[1]);  // what new checkpoints take
+  const std::string root = weights.find_root(names, "patch_embed.proj.weight");
   patch_embed_ = take_patch_embed(weights, root, config, /*has_bias=*/true);
   positions_ = weights.take(root + "pos_embed.weight",
                             {config.grid_side * config.grid_side, config.hidden_size},
-                            kVisionModule);
+                            kTowerPlace);
   blocks_ = take_vit_blocks(
       weights, root, config, {.fc1 = "linear_fc1", .fc2 = "linear_fc2", .activation = tanh_gelu});
   MergerSpec spec = {.norm = "norm", .in = "linear_fc1", .out = "linear_fc2"};
