@@ -86,7 +86,10 @@ Policy open_policy(const std::filesystem::path& path,
                    const model::ModelOptions& options,
                    const EncoderLimits& limits) {
   Policy policy;
-  policy.folder = std::make_shared<checkpoint::ModelFolder>(path);
+  // An adapter adds to the model/ that others open, not to the weights beside it.
+  policy.folder = std::make_shared<checkpoint::ModelFolder>(
+      path, options.lora.is_null() ? checkpoint::Digits::kWide : checkpoint::Digits::kRounded);
+  core::info("opened ", policy.folder->describe());
   policy.encoder = open_encoder(*policy.folder, limits);
   policy.model = load_from(policy.folder, options);
   for (const std::string& remark : policy.model->spec().remarks) core::warn(remark);
@@ -109,9 +112,11 @@ std::string find_bad_id(const Policy& policy, const std::vector<int64_t>& comple
   return "";
 }
 
-std::unique_ptr<model::Model> open_reference(const std::filesystem::path& path,
-                                             const model::ModelOptions& options) {
-  return load_from(std::make_shared<checkpoint::ModelFolder>(path), without_training(options));
+std::unique_ptr<model::Model> open_reference(
+    const std::shared_ptr<const checkpoint::ModelFolder>& folder,
+    const model::ModelOptions& options) {
+  core::info("opened ", folder->describe(), " as the reference");
+  return load_from(folder, without_training(options));
 }
 
 std::unique_ptr<model::Model> share_as_reference(const Policy& policy,

@@ -167,9 +167,8 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
 
 Lora WeightLoader::take_adapter(const std::string& layer, int64_t in, int64_t out) {
   const std::string matrix = layer + ".weight";
-  const auto weight = std::find_if(layout_.rbegin(), layout_.rend(), [&](const Weight& other) {
-    return other.name == matrix;
-  });
+  const auto weight = std::find_if(
+      layout_.rbegin(), layout_.rend(), [&](const Weight& other) { return other.name == matrix; });
   SGRPO_CHECK(weight != layout_.rend(), "layer '", layer, "' has no matrix yet");
   weight->takes_adapter = true;
   return adapter_.take(layer, weight->module(), in, out);
@@ -180,8 +179,10 @@ bool WeightLoader::take_copy(const std::string& name,
                              const at::Tensor& value) {
   if (source_ == nullptr) return true;  // a tied head written out, as config.json says
   const at::Tensor copy = source_->read(name);
-  const bool is_same = copy.sizes() == value.sizes() &&
-                       at::equal(copy.to(value.device(), value.scalar_type()), value);
+  if (copy.sizes() != value.sizes()) return false;
+  // One of the two may have been read in more digits than the other.
+  const bool is_same = at::equal(copy.to(value.device(), value.scalar_type()), value) ||
+                       at::equal(copy, value.to(copy.device(), copy.scalar_type()));
   if (!is_same) return false;
   taken_.insert(name);
   copies_[name] = original;

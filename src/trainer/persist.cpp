@@ -14,10 +14,6 @@
 namespace sgrpo::trainer {
 namespace {
 
-/// Names in optimizer.safetensors of weights whose checkpoint dtype is narrower than the one that
-/// trains.
-const char* const kWide = "weight.";
-
 bool is_narrower(const Run& run, const model::Parameter& parameter) {
   return run.policy.folder->entry(parameter.name).dtype != "F32" &&
          parameter.tensor.scalar_type() == at::kFloat;
@@ -173,8 +169,13 @@ void save_checkpoint(Run& run) {
                  {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
   state.optimizer = run.optimizer->state();
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
-    if (parameter.tensor.requires_grad() && is_narrower(run, parameter))
-      state.optimizer.emplace_back(kWide + parameter.name, parameter.tensor.detach());
+    if (!parameter.tensor.requires_grad() || !is_narrower(run, parameter)) continue;
+    const at::Tensor value = parameter.tensor.detach();
+    state.optimizer.emplace_back(checkpoint::kWidePrefix + parameter.name, value);
+    for (const auto& [copy, original] : run.policy.model->spec().copies) {
+      if (original == parameter.name)
+        state.optimizer.emplace_back(checkpoint::kWidePrefix + copy, value);
+    }
   }
   run.folder->save(state, model_writer(run), run.config.trainer.keep_last);
   if (run.is_best) run.folder->mark_best(run.finished_steps);
@@ -212,8 +213,9 @@ bool restore(Run& run) {
     std::map<std::string, at::Tensor> wide;
     const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
     for (const checkpoint::TensorEntry& entry : file.entries()) {
-      if (core::starts_with(entry.name, kWide)) {
-        wide[entry.name.substr(std::string_view(kWide).size())] = file.read(entry.name);
+      if (core::starts_with(entry.name, checkpoint::kWidePrefix)) {
+        wide[entry.name.substr(std::string_view(checkpoint::kWidePrefix).size())] =
+            file.read(entry.name);
       } else {
         optimizer.emplace_back(entry.name, file.read(entry.name));
       }

@@ -59,9 +59,9 @@ void check_reference_images(const Run& run, const model::ModelSpec& reference) {
 /// The checkpoint of kl_ref: DIR. Rows beyond the tokenizer's ids are padding, whose number may
 /// differ from the policy's as long as they are masked.
 std::unique_ptr<model::Model> open_other_reference(const Run& run) {
-  const checkpoint::ModelFolder folder(run.config.algorithm.kl_ref);
-  check_reference_tokenizer(run, folder.folder());
-  const model::ModelSpec spec = model::read_spec(folder.config(), folder.config_path());
+  const auto folder = std::make_shared<checkpoint::ModelFolder>(run.config.algorithm.kl_ref);
+  check_reference_tokenizer(run, folder->folder());
+  const model::ModelSpec spec = model::read_spec(folder->config(), folder->config_path());
   check_reference_images(run, spec);
   const int64_t num_rows = run.policy.model->spec().vocab_size;
   if (spec.vocab_size != num_rows && !run.config.rollout.sampling_mask) {
@@ -74,9 +74,7 @@ std::unique_ptr<model::Model> open_other_reference(const Run& run) {
                                     ": with rollout.sampling_mask: false they must be as many; "
                                     "set it to true, or give another reference"));
   }
-  // Its own path: the checksums of a checkpoint of ours were just verified.
-  return eval::open_reference(folder.adapter() ? folder.adapter()->folder() : folder.folder(),
-                              run.config.model);
+  return eval::open_reference(folder, run.config.model);
 }
 
 }  // namespace
@@ -93,7 +91,7 @@ void open_reference(Run& run) {
     run.reference = open_other_reference(run);
   } else {
     run.reference = has_adapter(run) ? eval::share_as_reference(run.policy, config.model)
-                                     : eval::open_reference(config.model.path, config.model);
+                                     : eval::open_reference(run.policy.folder, config.model);
   }
   run.reference_masked_ids = mask_for(run, *run.reference);
 }

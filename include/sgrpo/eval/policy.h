@@ -45,8 +45,9 @@ Policy open_policy(const std::filesystem::path& path,
 std::string find_bad_id(const Policy& policy, const std::vector<int64_t>& completion_ids);
 
 /// Only the weights of a checkpoint, frozen: a KL reference.
-std::unique_ptr<model::Model> open_reference(const std::filesystem::path& path,
-                                             const model::ModelOptions& options);
+std::unique_ptr<model::Model> open_reference(
+    const std::shared_ptr<const checkpoint::ModelFolder>& folder,
+    const model::ModelOptions& options);
 
 /// The policy as it is now, frozen: a KL reference that shares the weights under an adapter and
 /// copies the adapter alone. `options` as the policy was opened with.

@@ -32,7 +32,7 @@ struct Place {
 
 /// One weight of a checkpoint.
 struct Weight {
-  std::string name;            // as in the checkpoint
+  std::string name;  // as in the checkpoint
   std::vector<int64_t> shape;
   Place place;
   bool takes_adapter = false;  // the matrix of a linear layer that may have a LoRA adapter

@@ -76,8 +76,8 @@ Tower::Tower(const VisionConfig& config, WeightLoader& weights) : config_(config
                            .has_bias = true},
                           hidden,
                           inside);
-    block.down_proj = take_linear(
-        weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, true, end);
+    block.down_proj =
+        take_linear(weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, true, end);
     blocks_.push_back(std::move(block));
   }
   merger_norm_ = weights.take(root + "merger.ln_q.weight", {hidden}, kMergerPlace);
