@@ -56,8 +56,8 @@ struct RoundingLoss {
 constexpr double kVisibleLoss = 0.1;
 
 bool is_rounded(const at::Tensor& value, const TensorEntry& entry) {
-  return value.is_floating_point() &&
-         value.element_size() > c10::elementSize(find_dtype(entry.dtype)->scalar);
+  return value.is_floating_point() && static_cast<size_t>(value.element_size()) >
+                                          c10::elementSize(find_dtype(entry.dtype)->scalar);
 }
 
 /// Through the file as it was opened, so that a replaced path cannot mix two versions.

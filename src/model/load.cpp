@@ -3,6 +3,7 @@
 
 #include "model/adapter.h"
 #include "model/quantised.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::model {
@@ -59,6 +60,18 @@ TensorReader merge_adapter(const ModelSource& source) {
   if (!source.adapter) return [](const std::string&) { return at::Tensor(); };
   // Takes every tensor of the adapter to its layer, or refuses it.
   return merged_reader(source, read_layout(source).merges);
+}
+
+void Model::expect_positions(int64_t positions) const {
+  if (has_warned_ || positions <= spec().max_positions) return;
+  has_warned_ = true;
+  core::warn("a prompt with its completion may take ",
+             positions,
+             " positions, but the model has ",
+             spec().max_positions,
+             " (max_position_embeddings in config.json), and what it computes beyond them is of "
+             "little worth: lower max_new_tokens, or leave out or shorten long prompts "
+             "(data.max_prompt_tokens)");
 }
 
 std::vector<Parameter> trainable_parameters(const Model& model) {

@@ -68,6 +68,7 @@ at::Tensor QwenModel::run(const PackedTokens& input, const Decoder::CacheView& c
 
 at::Tensor QwenModel::forward(const PackedTokens& input) const {
   input.validate();
+  expect_positions(input.position_ids.max().item<int64_t>() + 1);
   return run(input, {});
 }
 

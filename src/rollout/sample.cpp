@@ -27,6 +27,7 @@ class BatchDecoder {
     const int64_t prompt_slots = prefill_.prompt_begin.back();
     for (size_t prompt = 0; prompt < requests_.size(); ++prompt) {
       const int64_t next = requests_[prompt].prompt->next_position();
+      model.expect_positions(next + options.max_new_tokens);
       for (int64_t sample = 0; sample < options.group_size; ++sample) {
         Row row;
         row.prompt = static_cast<int64_t>(prompt);

@@ -75,6 +75,24 @@ TEST(Load, spec_gives_the_facts_of_the_config) {
   EXPECT_EQ(spec.temporal_patch_size, 2);
 }
 
+TEST(Load, positions_beyond_the_models_are_warned_of_when_scored) {
+  Checkpoint checkpoint = Checkpoint::golden();
+  const GoldenCase c = golden_case("images");
+  const int64_t positions = c.input.position_ids.max().item<int64_t>() + 1;
+  const auto log_with = [&](int64_t limit) {
+    checkpoint.config["max_position_embeddings"] = limit;
+    const auto model = checkpoint.load();
+    const sgrpo::testing::LogCapture log;
+    model->forward(c.input);
+    model->forward(c.input);
+    return log.text();
+  };
+  EXPECT_EQ(log_with(positions), "");
+  const std::string warning = log_with(positions - 1);
+  EXPECT_EQ(warning.find(core::str("a prompt with its completion may take ", positions)), 0u);
+  EXPECT_EQ(std::count(warning.begin(), warning.end(), '\n'), 1);
+}
+
 TEST(Load, nested_config_and_nested_names_give_the_same_model) {
   const Checkpoint hub = Checkpoint::golden();
   Checkpoint nested = hub;

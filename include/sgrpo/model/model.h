@@ -100,6 +100,13 @@ class Model {
   virtual double vision_seconds() const { return 0.0; }
 
   at::Device device() const { return parameters().front().tensor.device(); }
+
+  /// Warns, once a model, where `positions` are more than it has (max_position_embeddings): it
+  /// computes them all the same.
+  void expect_positions(int64_t positions) const;
+
+ private:
+  mutable bool has_warned_ = false;
 };
 
 /// Reads one tensor of a checkpoint by name.
