@@ -8,6 +8,7 @@
 #include <map>
 
 #include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/image/processor.h"
@@ -58,8 +59,9 @@ class Planner {
  public:
   explicit Planner(const RunConfig& config)
       : config_(config),
-        folder_(config.model.path),
+        folder_(config.model.path, checkpoint::Digits::kRounded),
         width_(config.model.dtype == model::Dtype::kBfloat16 ? 2 : 4) {
+    core::info("opened ", folder_.describe());
     const std::string where = folder_.config_path();
     spec_ = model::read_spec(folder_.config(), where);
     layout_ = model::read_layout(
