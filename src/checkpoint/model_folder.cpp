@@ -156,6 +156,7 @@ ModelFolder::ModelFolder(const fs::path& path, Digits digits) {
 void ModelFolder::open_wide(const fs::path& step) {
   const fs::path path = step / kOptimizerFile;
   if (!is_there(path)) {
+    if (find_damage(step, kOptimizerFile).empty()) return;  // it never had one
     core::warn(path.string(),
                " is missing: if the run trained wider weights than its model/ holds, they are lost "
                "and the rounded ones are opened");
