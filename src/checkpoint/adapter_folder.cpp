@@ -36,6 +36,14 @@ void check_plain(const Json& json, const std::string& where) {
     throw FormatError(
         core::str(where, ": peft_type is '", core::printable(type), "', expected LORA"));
   }
+  if (const Json* tokens = core::find(json, "alora_invocation_tokens");
+      tokens && !is_off(*tokens)) {
+    throw FormatError(
+        core::str(where,
+                  ": alora_invocation_tokens is set: an activated LoRA (aLoRA), which "
+                  "adds to the tokens behind its invocation alone and cannot be "
+                  "merged, is not supported: give a plain LoRA"));
+  }
   for (const char* key : {"use_dora",
                           "bias",
                           "modules_to_save",
@@ -44,7 +52,14 @@ void check_plain(const Json& json, const std::string& where) {
                           "lora_bias",
                           "trainable_token_indices",
                           "target_parameters",
-                          "fan_in_fan_out"}) {
+                          "fan_in_fan_out",
+                          "use_qalora",
+                          "use_bdlora",
+                          "layer_replication",
+                          "arrow_config",
+                          "velora_config",
+                          "monteclora_config",
+                          "kasa_config"}) {
     const Json* value = core::find(json, key);
     if (value == nullptr || is_off(*value)) continue;
     throw FormatError(core::str(where,
@@ -53,6 +68,22 @@ void check_plain(const Json& json, const std::string& where) {
                                 " is ",
                                 core::printable(core::dump_ascii(*value)),
                                 ", which is not supported: merge the adapter in Python "
+                                "(merge_and_unload) and give the merged model"));
+  }
+}
+
+/// Initialisations that change the base model's weights: the adapter adds to the changed ones.
+void check_init(const Json& json, const std::string& where) {
+  const Json* init = core::find(json, "init_lora_weights");
+  if (init == nullptr || !init->is_string()) return;
+  const std::string name = init->get<std::string>();
+  for (const char* kind : {"pissa", "corda", "olora", "loftq", "lora_ga"}) {
+    if (!core::starts_with(name, kind)) continue;
+    throw FormatError(core::str(where,
+                                ": init_lora_weights is '",
+                                core::printable(name),
+                                "', for which PEFT changes the base model's weights first, which "
+                                "is not supported: merge the adapter in Python "
                                 "(merge_and_unload) and give the merged model"));
   }
 }
@@ -71,6 +102,7 @@ AdapterConfig read_config(const fs::path& folder) {
   const std::string where = (folder / kConfigFile).string();
   const Json json = core::parse_json(core::read_file(where), where);
   check_plain(json, where);
+  check_init(json, where);
   AdapterConfig config;
   config.base_model = core::get_string(json, "base_model_name_or_path", where);
   config.rank = core::get_int(json, "r", where, 1, int64_t{1} << 20);

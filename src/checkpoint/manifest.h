@@ -12,6 +12,7 @@
 namespace sgrpo::checkpoint {
 
 constexpr const char* kManifest = "manifest.json";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
 
 /// "step-000100".
 std::string step_name(int64_t step);

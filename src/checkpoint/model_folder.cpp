@@ -9,6 +9,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/resolve.h"
 #include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::checkpoint {
@@ -116,7 +117,7 @@ fs::path base_folder(const AdapterFolder& adapter) {
                   "on the Hugging Face Hub are not downloaded)",
                   advice_of(adapter)));
   }
-  const fs::path folder = resolve_model_folder(base);
+  const fs::path folder = resolve_model_folder(base).model;
   if (is_adapter_folder(folder)) {
     throw core::UserError(core::str(where,
                                     ": base_model_name_or_path is itself an adapter (",
@@ -137,15 +138,53 @@ std::vector<int64_t> ids_in(const core::Json& object, const std::string& where) 
 
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& path) : folder_(resolve_model_folder(path)) {
+ModelFolder::ModelFolder(const fs::path& path, Digits digits) {
+  const Resolved found = resolve_model_folder(path);
+  folder_ = found.model;
   if (is_adapter_folder(folder_)) {
     adapter_ = std::make_shared<const AdapterFolder>(folder_);
     folder_ = base_folder(*adapter_);
+  } else if (!found.step.empty() && digits == Digits::kWide) {
+    open_wide(found.step);
   }
   config_ = read_json(config_path());
   open_files();
   index_tensors();
   open_others();
+}
+
+void ModelFolder::open_wide(const fs::path& step) {
+  const fs::path path = step / kOptimizerFile;
+  if (!is_there(path)) {
+    if (find_damage(step, kOptimizerFile).empty()) return;  // it never had one
+    core::warn(path.string(),
+               " is missing: if the run trained wider weights than its model/ holds, they are lost "
+               "and the rounded ones are opened");
+    return;
+  }
+  SafetensorsFile file(path);
+  const auto& entries = file.entries();
+  if (std::none_of(entries.begin(), entries.end(), [](const TensorEntry& entry) {
+        return core::starts_with(entry.name, kWidePrefix);
+      })) {
+    return;
+  }
+  if (const std::string damage = find_damage(step, kOptimizerFile); !damage.empty()) {
+    throw FormatError(core::str("checkpoint ",
+                                step.string(),
+                                " is damaged: ",
+                                damage,
+                                "; give the run folder to get its newest intact checkpoint, or ",
+                                folder_.string(),
+                                " for the rounded weights"));
+  }
+  wide_ = std::move(file);
+}
+
+std::string ModelFolder::describe() const {
+  if (adapter_) return core::str(adapter_->folder().string(), ", an adapter of ", folder_.string());
+  if (!wide_) return folder_.string();
+  return core::str(folder_.string(), " with the float32 weights of ", wide_->path().string());
 }
 
 void ModelFolder::open_files() {
@@ -211,6 +250,7 @@ const TensorEntry& ModelFolder::entry(const std::string& name) const {
 
 at::Tensor ModelFolder::read(const std::string& name) const {
   entry(name);  // throws where the name is unknown
+  if (wide_ && wide_->find(kWidePrefix + name) != nullptr) return wide_->read(kWidePrefix + name);
   return files_[find_file(name)].read(name);
 }
 

@@ -28,11 +28,11 @@ bool is_folder(const fs::path& path) {
 bool has_steps(const fs::path& folder) { return !committed_steps(folder).empty(); }
 
 /// model/ of one of our checkpoints, once its files match their checksums.
-fs::path model_of_step(const fs::path& folder) {
+Resolved model_of_step(const fs::path& folder) {
   std::error_code error;
   const fs::path real = fs::canonical(folder, error);  // `latest` is a link to step-000100
   const fs::path step = error ? folder : real;
-  if (!is_file(step / kManifest)) return step / "model";
+  if (!is_file(step / kManifest)) return {step / "model", step};
   if (const std::string damage = find_damage(step, "model/"); !damage.empty()) {
     throw FormatError(core::str("checkpoint ",
                                 step.string(),
@@ -40,20 +40,21 @@ fs::path model_of_step(const fs::path& folder) {
                                 damage,
                                 "; give the run folder to get its newest intact checkpoint"));
   }
-  return step / "model";
+  return {step / "model", step};
 }
 
 }  // namespace
 
-fs::path resolve_model_folder(const fs::path& path) {
-  if (is_file(path / "config.json") || is_adapter_folder(path)) return path;
+Resolved resolve_model_folder(const fs::path& path) {
+  if (is_file(path / "config.json") || is_adapter_folder(path)) return {path, {}};
   if (is_file(path / "model" / "config.json") || is_file(path / kManifest)) {
     return model_of_step(path);
   }
   for (const fs::path& checkpoints : {path / "checkpoints", path}) {
     const bool is_run = checkpoints != path && is_folder(checkpoints);
     if (is_run || has_steps(checkpoints)) {
-      return checkpoints / step_name(newest_intact(checkpoints)) / "model";
+      const fs::path step = checkpoints / step_name(newest_intact(checkpoints));
+      return {step / "model", step};
     }
   }
   std::error_code error;

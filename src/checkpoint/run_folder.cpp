@@ -26,7 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kStateFile = "state.json";
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr double kSpaceReserve = 1.2;
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "checkpoint/dtype.h"
@@ -9,6 +10,7 @@
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
 
 namespace sgrpo::checkpoint {
 namespace {
@@ -31,6 +33,31 @@ at::Tensor as_stored(const at::Tensor& value, const TensorEntry& entry) {
               ", expected ",
               at::IntArrayRef(entry.shape));
   return value.detach().to(at::kCPU, find_dtype(entry.dtype)->scalar).contiguous();
+}
+
+/// How much of a change is lost where it is written in fewer digits, over many tensors: squares of
+/// the change, and of what rounding takes from it.
+struct RoundingLoss {
+  double change = 0.0, lost = 0.0;
+
+  void add(const at::Tensor& before, const at::Tensor& after, const at::Tensor& stored) {
+    const at::Tensor wide = after.detach().to(at::kCPU, at::kFloat);
+    const auto square = [&](const at::Tensor& other) {
+      return (wide - other.to(at::kFloat)).square().sum(at::kDouble).item<double>();
+    };
+    change += square(before);
+    lost += square(stored);
+  }
+  /// Of the change's norm.
+  double share() const { return change > 0.0 ? std::sqrt(lost / change) : 0.0; }
+};
+
+/// From this share on a saved model is visibly not the trained one.
+constexpr double kVisibleLoss = 0.1;
+
+bool is_rounded(const at::Tensor& value, const TensorEntry& entry) {
+  return value.is_floating_point() && static_cast<size_t>(value.element_size()) >
+                                          c10::elementSize(find_dtype(entry.dtype)->scalar);
 }
 
 /// Through the file as it was opened, so that a replaced path cannot mix two versions.
@@ -89,10 +116,31 @@ std::vector<WrittenFile> ModelFolder::write_like(
 }
 
 ModelWriter ModelFolder::writer(std::function<at::Tensor(const std::string&)> updated) const {
-  return {.bytes = bytes(),
-          .write = [this, updated = std::move(updated)](const fs::path& destination) {
-            return write_like(destination, updated);
-          }};
+  const auto write = [this, updated = std::move(updated)](const fs::path& destination) {
+    RoundingLoss loss;
+    std::string dtype;
+    const auto measured = [&](const std::string& name) {
+      const at::Tensor value = updated(name);
+      if (!value.defined() || !is_rounded(value, entry(name))) return value;
+      dtype = entry(name).dtype;
+      loss.add(read(name), value, as_stored(value, entry(name)));
+      return value;
+    };
+    std::vector<WrittenFile> written = write_like(destination, measured);
+    if (loss.share() >= kVisibleLoss) {
+      core::warn("the model/ of this save is ",
+                 dtype,
+                 " as its input is, and rounding takes ",
+                 std::lround(100.0 * loss.share()),
+                 " % of what was learned since ",
+                 folder_.string(),
+                 "; the checkpoint keeps the float32 weights: give its own folder, not model/, to "
+                 "eval, generate, export or train (or train from float32 files, or with a larger "
+                 "optim.lr)");
+    }
+    return written;
+  };
+  return {.bytes = bytes(), .write = write};
 }
 
 }  // namespace sgrpo::checkpoint

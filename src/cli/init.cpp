@@ -120,9 +120,10 @@ struct Init {
     core::RandomKey key{.seed = static_cast<uint64_t>(seed), .purpose = core::Purpose::kInit};
     int64_t parameters = 0;
     std::optional<telemetry::Progress> progress;
-    for (const auto& [name, shape] : model::read_layout(parsed.config, where)) {
-      checkpoint::LazyTensor tensor{.name = name, .dtype = dtype, .shape = shape, .make = {}};
-      parameters += c10::multiply_integers(shape);
+    for (const model::Weight& weight : model::read_layout(parsed.config, where)) {
+      checkpoint::LazyTensor tensor{
+          .name = weight.name, .dtype = dtype, .shape = weight.shape, .make = {}};
+      parameters += weight.size();
       tensor.make = [tensor, key, std = parsed.init_std, &progress] {
         if (core::stop_requested()) {
           throw core::Interrupted(

@@ -5,6 +5,7 @@
 #include "cli/rows.h"
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/data/lint.h"
 #include "sgrpo/data/stream.h"
 #include "sgrpo/eval/lint.h"
@@ -135,11 +136,12 @@ struct Lint {
 
   /// Null without a model.
   std::shared_ptr<const data::PromptEncoder> open_encoder(const trainer::RunConfig& config) const {
-    const std::string folder = model.value_or(config.model.path);
-    if (folder.empty()) return nullptr;
+    const std::string path = model.value_or(config.model.path);
+    if (path.empty()) return nullptr;
+    const checkpoint::ModelFolder folder(path, checkpoint::Digits::kRounded);
+    core::info("opened ", folder.describe());
     const int64_t longest = trainer::ground_truth_limit(config, task);
-    return policy::open_encoder(checkpoint::ModelFolder(folder),
-                              policy::encoder_limits(config.data, longest));
+    return policy::open_encoder(folder, policy::encoder_limits(config.data, longest));
   }
 
   /// --verifier takes the place of the run's default and of every row's choice.

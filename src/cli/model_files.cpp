@@ -5,6 +5,7 @@
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::cli {
@@ -29,9 +30,13 @@ fs::path small_files_folder(const fs::path& path) {
                            "tokenizer.model",
                            "preprocessor_config.json",
                            "processor_config.json"}) {
-    if (fs::exists(path / name)) return path;
+    if (!fs::exists(path / name)) continue;
+    core::info("opened ", path.string());
+    return path;
   }
-  return checkpoint::ModelFolder(path).folder();
+  const checkpoint::ModelFolder folder(path, checkpoint::Digits::kRounded);
+  core::info("opened ", folder.describe());
+  return folder.folder();
 }
 
 image::ProcessorConfig load_image_processor(const fs::path& folder, const PixelLimits& limits) {

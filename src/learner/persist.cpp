@@ -7,19 +7,15 @@
 #include "sgrpo/learner/learner.h"
 
 namespace sgrpo::learner {
-namespace {
-
-/// Names in a checkpoint's state of weights whose files hold fewer digits than train.
-const char* const kWide = "weight.";
-
-}  // namespace
-
 std::vector<std::pair<std::string, at::Tensor>> Learner::state() const {
   SGRPO_CHECK(!is_pending_, "a learner with a pending gradient is never saved");
   auto state = optimizer_.state();
   for (const ParameterSegment& segment : policy_->arena().segments) {
-    if (segment.is_rounded_on_disk)
-      state.emplace_back(kWide + segment.name, segment.weight.detach());
+    if (!segment.is_rounded_on_disk) continue;
+    const at::Tensor value = segment.weight.detach();
+    state.emplace_back(checkpoint::kWidePrefix + segment.name, value);
+    for (const std::string& copy : segment.copies)
+      state.emplace_back(checkpoint::kWidePrefix + copy, value);
   }
   return state;
 }
@@ -30,8 +26,8 @@ void Learner::load_state(const std::filesystem::path& model,
   std::vector<std::pair<std::string, at::Tensor>> moments;
   std::map<std::string, at::Tensor> wide;
   for (const auto& [name, tensor] : state) {
-    if (core::starts_with(name, kWide)) {
-      wide[name.substr(std::string_view(kWide).size())] = tensor;
+    if (core::starts_with(name, checkpoint::kWidePrefix)) {
+      wide[name.substr(std::string_view(checkpoint::kWidePrefix).size())] = tensor;
     } else {
       moments.emplace_back(name, tensor);
     }

@@ -28,19 +28,34 @@ std::string without_weight(const std::string& name) {
   return name.substr(0, name.size() - std::string_view(kWeight).size());
 }
 
-/// The tensors of an adapter by PEFT's names today; files of older versions name layers as the
-/// checkpoint does.
-std::map<std::string, std::string> names_in_file(const AdapterSource& saved, bool has_vision) {
+/// Without the name of the adapter, which the state dict of a running model has in it:
+/// "lora_A.default.weight" is "lora_A.weight".
+std::string without_adapter_name(const std::string& name) {
+  constexpr std::string_view kNamed = ".default.weight";
+  return core::ends_with(name, kNamed) ? name.substr(0, name.size() - kNamed.size()) + kWeight
+                                       : name;
+}
+
+/// The tensors of an adapter, all with PEFT's prefix and without the adapter's name, and what they
+/// are called in the file.
+std::map<std::string, std::string> names_in_file(const AdapterSource& saved) {
   std::map<std::string, std::string> names;
   for (const std::string& name : saved.names) {
-    const std::string path =
-        core::starts_with(name, kPrefix) ? name.substr(std::string_view(kPrefix).size()) : name;
-    names[kPrefix + adapter_path(path, has_vision)] = name;
+    const std::string path = without_adapter_name(name);
+    const std::string whole = core::starts_with(path, kPrefix) ? path : kPrefix + path;
+    const auto [found, is_new] = names.emplace(whole, name);
+    if (is_new) continue;
+    throw core::UserError(core::str(saved.where,
+                                    ": tensors '",
+                                    found->second,
+                                    "' and '",
+                                    name,
+                                    "' are both the ",
+                                    whole,
+                                    " of one adapter: the file holds two adapters, expected one"));
   }
   return names;
 }
-
-bool has_vision(const core::Json& config) { return core::find(config, "vision_config") != nullptr; }
 
 std::string name_of(const std::string& path, const char* matrix) {
   return core::str(kPrefix, path, ".lora_", matrix, kWeight);
@@ -68,23 +83,10 @@ at::Tensor Lora::add_to(const at::Tensor& y, const at::Tensor& x) const {
   return at::addmm(y.to(at::kFloat), low, b.t(), /*beta=*/1.0, scale).to(y.scalar_type());
 }
 
-std::string adapter_path(const std::string& layer, bool has_vision) {
-  if (!has_vision) return layer;
-  const auto rest = [&](std::string_view prefix) { return layer.substr(prefix.size()); };
-  if (core::starts_with(layer, "visual.")) return "model." + layer;
-  if (core::starts_with(layer, "language_model.model."))
-    return "model.language_model." + rest("language_model.model.");
-  const bool is_today = core::starts_with(layer, "model.language_model.") ||
-                        core::starts_with(layer, "model.visual.");
-  if (is_today || !core::starts_with(layer, "model.")) return layer;
-  return "model.language_model." + rest("model.");
-}
-
 AdapterLoader::AdapterLoader(const ModelSource& source,
                              const ModelOptions& options,
                              at::Device device)
-    : has_vision_(has_vision(source.config)),
-      device_(device),
+    : device_(device),
       lora_(read_lora(options.lora)),
       saved_(source.adapter),
       seed_(options.seed),
@@ -104,7 +106,32 @@ AdapterLoader::AdapterLoader(const ModelSource& source,
                                     lora_->alpha,
                                     ": give it the adapter's values to go on training it"));
   }
-  saved_names_ = names_in_file(*saved_, has_vision_);
+  saved_names_ = names_in_file(*saved_);
+}
+
+const AdapterLoader::KnownRoot* AdapterLoader::root_of(const std::string& layer) const {
+  const KnownRoot* longest = nullptr;
+  for (const KnownRoot& root : roots_) {
+    if (!core::starts_with(layer, root.here)) continue;
+    if (longest == nullptr || root.here.size() > longest->here.size()) longest = &root;
+  }
+  return longest;
+}
+
+std::string AdapterLoader::path_today(const std::string& layer) const {
+  const KnownRoot* root = root_of(layer);
+  return root == nullptr ? layer : root->root.today + layer.substr(root->here.size());
+}
+
+std::string AdapterLoader::find_saved(const std::string& layer, const char* matrix) const {
+  const KnownRoot* root = root_of(layer);
+  if (root == nullptr) return "";
+  const std::string rest = layer.substr(root->here.size());
+  for (const std::string& name : root->root.names) {
+    const auto found = saved_names_.find(name_of(name + rest, matrix));
+    if (found != saved_names_.end()) return found->second;
+  }
+  return "";
 }
 
 bool AdapterLoader::is_wanted(const std::string& path) {
@@ -118,9 +145,10 @@ bool AdapterLoader::is_wanted(const std::string& path) {
   return is_matched;
 }
 
-bool AdapterLoader::is_adapted(const std::string& path, Module module) {
+bool AdapterLoader::is_adapted(const std::string& layer, Module module) {
+  const std::string path = path_today(layer);
   if (!saved_) return lora_ && frozen_.count(module) == 0 && is_wanted(path);
-  const bool is_saved = saved_names_.count(name_of(path, "A")) != 0;
+  const bool is_saved = !find_saved(layer, "A").empty();
   if (lora_ && is_wanted(path) != is_saved) {
     throw core::UserError(core::str(saved_->where,
                                     ": the adapter ",
@@ -133,17 +161,23 @@ bool AdapterLoader::is_adapted(const std::string& path, Module module) {
   return is_saved;
 }
 
-at::Tensor AdapterLoader::read(const std::string& name, at::IntArrayRef shape) {
-  const auto found = saved_names_.find(name);
-  if (found == saved_names_.end()) {
-    throw core::UserError(core::str(
-        saved_->where, ": the adapter has no tensor '", name, "'; expected shape ", shape));
+at::Tensor AdapterLoader::read(const std::string& layer,
+                               const char* matrix,
+                               at::IntArrayRef shape) {
+  const std::string name = find_saved(layer, matrix);
+  if (name.empty()) {
+    throw core::UserError(core::str(saved_->where,
+                                    ": the adapter has no tensor '",
+                                    name_of(path_today(layer), matrix),
+                                    "'; expected shape ",
+                                    shape));
   }
-  const at::Tensor tensor = saved_->read(found->second);
+  taken_.insert(name);
+  const at::Tensor tensor = saved_->read(name);
   if (tensor.sizes() != shape) {
     throw core::UserError(core::str(saved_->where,
                                     ": tensor '",
-                                    found->second,
+                                    name,
                                     "' has shape ",
                                     tensor.sizes(),
                                     ", expected ",
@@ -161,16 +195,17 @@ at::Tensor AdapterLoader::add(const std::string& name, Module module, const at::
 }
 
 Lora AdapterLoader::take(const std::string& layer, Module module, int64_t in, int64_t out) {
-  const std::string path = adapter_path(layer, has_vision_);
+  const std::string path = path_today(layer);
   linears_.insert(longer_end(path, ""));
-  if (!is_adapted(path, module)) return {};
+  if (!is_adapted(layer, module)) return {};
   adapted_.insert(path);
   const std::string name_a = name_of(path, "A"), name_b = name_of(path, "B");
   Lora result{
       .a = {}, .b = {}, .scale = scale_of(alpha_, rank_, saved_ && saved_->is_rank_stabilized)};
   if (saved_) {
-    result.a = add(name_a, module, read(name_a, {rank_, in}));
-    result.b = add(name_b, module, read(name_b, {out, rank_}));
+    result.a = add(name_a, module, read(layer, "A", {rank_, in}));
+    result.b = add(name_b, module, read(layer, "B", {out, rank_}));
+    merges_[layer + kWeight] = {find_saved(layer, "A"), find_saved(layer, "B")};
     return result;
   }
   const at::Device where = device_.is_meta() ? device_ : at::Device(at::kCPU);
@@ -208,18 +243,11 @@ void AdapterLoader::check_targets() const {
 
 void AdapterLoader::check_saved() const {
   if (!saved_) return;
-  for (const auto& [name, in_file] : saved_names_) {
-    bool is_taken = false;
-    for (const char* end : {".lora_A.weight", ".lora_B.weight"}) {
-      if (!core::ends_with(name, end)) continue;
-      const size_t begin = std::string_view(kPrefix).size();
-      is_taken = adapted_.count(
-                     name.substr(begin, name.size() - begin - std::string_view(end).size())) != 0;
-    }
-    if (is_taken) continue;
+  for (const std::string& name : saved_->names) {
+    if (taken_.count(name) != 0) continue;
     throw core::UserError(core::str(saved_->where,
                                     ": tensor '",
-                                    in_file,
+                                    name,
                                     "' belongs to no linear layer of the base model: the adapter "
                                     "was made for another model, or is of a kind other than LoRA "
                                     "on linear layers"));
@@ -231,7 +259,7 @@ std::vector<std::string> AdapterLoader::target_modules(
   std::vector<std::string> others;  // layers that must not match
   for (const std::string& name : weights) {
     if (!core::ends_with(name, kWeight)) continue;
-    const std::string path = adapter_path(without_weight(name), has_vision_);
+    const std::string path = path_today(without_weight(name));
     if (adapted_.count(path) == 0) others.push_back(path);
   }
   std::set<std::string> targets;
@@ -246,18 +274,15 @@ std::vector<std::string> AdapterLoader::target_modules(
   return {targets.begin(), targets.end()};
 }
 
-TensorReader merged_reader(const ModelSource& source) {
-  const bool is_vision_language = has_vision(source.config);
-  const auto names = names_in_file(*source.adapter, is_vision_language);
-  return [source, names, is_vision_language](const std::string& name) -> at::Tensor {
-    if (!core::ends_with(name, kWeight)) return {};
+TensorReader merged_reader(const ModelSource& source, const MergeNames& merges) {
+  return [source, merges](const std::string& name) -> at::Tensor {
+    const auto found = merges.find(name);
+    if (found == merges.end()) return {};
     const AdapterSource& saved = *source.adapter;
-    const std::string path = adapter_path(without_weight(name), is_vision_language);
-    const auto a = names.find(name_of(path, "A")), b = names.find(name_of(path, "B"));
-    if (a == names.end() || b == names.end()) return {};
+    const auto& [a, b] = found->second;
     return at::addmm(source.read(name).to(at::kFloat),
-                     saved.read(b->second).to(at::kFloat),
-                     saved.read(a->second).to(at::kFloat),
+                     saved.read(b).to(at::kFloat),
+                     saved.read(a).to(at::kFloat),
                      /*beta=*/1.0,
                      scale_of(saved.alpha, saved.rank, saved.is_rank_stabilized));
   };

@@ -4,13 +4,10 @@
 
 #include <cmath>
 
-#include "sgrpo/core/log.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::model {
 namespace {
-
-constexpr Module kModule = Module::kLanguage;
 
 /// Which position row (0 temporal, 1 height, 2 width) turns each of the E/2 frequencies.
 at::Tensor section_rows(const DecoderConfig& config) {
@@ -19,9 +16,9 @@ at::Tensor section_rows(const DecoderConfig& config) {
   if (config.mrope_section.empty()) return at::tensor(rows, at::kLong);
   if (!config.mrope_interleaved) {
     size_t next = 0;
-    for (size_t part = 0; part < 3; ++part) {
+    for (size_t part = 0; part < config.mrope_section.size(); ++part) {
       for (int64_t i = 0; i < config.mrope_section[part]; ++i)
-        rows[next++] = static_cast<int64_t>(part);
+        rows[next++] = static_cast<int64_t>(part % 3);
     }
     return at::tensor(rows, at::kLong);
   }
@@ -42,59 +39,64 @@ std::string head_name(const WeightLoader& weights, const std::string& root) {
 }  // namespace
 
 Decoder::Decoder(const DecoderConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root = weights.find_prefix(config.prefixes, "norm.weight");
+  const std::string root = weights.find_root(config.root, "norm.weight");
   const std::string head = head_name(weights, root);
   // A tied pair may be written under either name.
   const bool has_head_only =
       config.is_tied && weights.has(head) && !weights.has(root + "embed_tokens.weight");
   const std::string embedding = has_head_only ? head : root + "embed_tokens.weight";
-  const int64_t hidden = config.hidden_size, q = config.num_heads * config.head_dim;
-  const int64_t kv = config.num_kv_heads * config.head_dim;
-  embedding_ = weights.take(embedding, {config.vocab_size, hidden}, kModule);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string prefix = core::str(root, "layers.", i, ".");
-    Layer layer;
-    layer.input_norm = weights.take(prefix + "input_layernorm.weight", {hidden}, kModule);
-    layer.qkv = take_linear_stack(weights,
-                                  {.prefix = prefix + "self_attn.",
-                                   .names = {"q_proj", "k_proj", "v_proj"},
-                                   .sizes = {q, kv, kv},
-                                   .has_bias = config.has_qkv_bias},
-                                  hidden,
-                                  kModule);
-    if (config.has_qk_norm) {
-      layer.q_norm = weights.take(prefix + "self_attn.q_norm.weight", {config.head_dim}, kModule);
-      layer.k_norm = weights.take(prefix + "self_attn.k_norm.weight", {config.head_dim}, kModule);
-    }
-    layer.o_proj = take_linear(
-        weights, prefix + "self_attn.o_proj", q, hidden, config.has_output_bias, kModule);
-    layer.post_attention_norm =
-        weights.take(prefix + "post_attention_layernorm.weight", {hidden}, kModule);
-    layer.gate_up =
-        take_linear_stack(weights,
-                          {.prefix = prefix + "mlp.",
-                           .names = {"gate_proj", "up_proj"},
-                           .sizes = {config.intermediate_size, config.intermediate_size}},
-                          hidden,
-                          kModule);
-    layer.down_proj = take_linear(
-        weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, false, kModule);
-    layers_.push_back(std::move(layer));
-  }
-  norm_ = weights.take(root + "norm.weight", {hidden}, kModule);
+  const std::vector<int64_t> table = {config.vocab_size, config.hidden_size};
+  embedding_ = weights.take(embedding, table, {Role::kEmbedding});
+  for (int64_t i = 0; i < config.num_layers; ++i)
+    layers_.push_back(take_layer(weights, core::str(root, "layers.", i, "."), i));
+  norm_ = weights.take(root + "norm.weight", {config.hidden_size}, {Role::kNorm});
   const bool has_head = weights.has(head) && !has_head_only;
   config_.is_tied = config.is_tied && (!has_head || weights.take_copy(head, embedding, embedding_));
   if (config.is_tied && !config_.is_tied) {
-    core::warn("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
-               head,
-               " differs from ",
-               embedding,
-               ": both are used, as transformers does");
+    weights.remark(
+        core::str("config.json ties the output layer to the embedding (tie_word_embeddings), but ",
+                  head,
+                  " differs from ",
+                  embedding,
+                  ": both are used, as transformers does"));
   }
-  head_ = config_.is_tied ? embedding_ : weights.take(head, {config.vocab_size, hidden}, kModule);
+  head_ = config_.is_tied ? embedding_ : weights.take(head, table, {Role::kHead});
   inverse_frequency_ =
       inverse_frequencies(config.head_dim, config.rope_theta).to(embedding_.device());
   section_ = section_rows(config).to(embedding_.device());
+}
+
+Decoder::Layer Decoder::take_layer(WeightLoader& weights,
+                                   const std::string& prefix,
+                                   int64_t index) const {
+  const Place inside = {Role::kDecoder, index}, end = {Role::kDecoder, index, true};
+  const int64_t hidden = config_.hidden_size, inner = config_.intermediate_size;
+  const int64_t head = config_.head_dim, q = config_.num_heads * head;
+  const int64_t kv = config_.num_kv_heads * head;
+  Layer layer;
+  layer.input_norm = weights.take(prefix + "input_layernorm.weight", {hidden}, inside);
+  layer.qkv = take_linear_stack(weights,
+                                {.prefix = prefix + "self_attn.",
+                                 .names = {"q_proj", "k_proj", "v_proj"},
+                                 .sizes = {q, kv, kv},
+                                 .has_bias = config_.has_qkv_bias},
+                                hidden,
+                                inside);
+  if (config_.has_qk_norm) {
+    layer.q_norm = weights.take(prefix + "self_attn.q_norm.weight", {head}, inside);
+    layer.k_norm = weights.take(prefix + "self_attn.k_norm.weight", {head}, inside);
+  }
+  layer.o_proj =
+      take_linear(weights, prefix + "self_attn.o_proj", q, hidden, config_.has_output_bias, end);
+  layer.post_attention_norm =
+      weights.take(prefix + "post_attention_layernorm.weight", {hidden}, inside);
+  layer.gate_up = take_linear_stack(
+      weights,
+      {.prefix = prefix + "mlp.", .names = {"gate_proj", "up_proj"}, .sizes = {inner, inner}},
+      hidden,
+      inside);
+  layer.down_proj = take_linear(weights, prefix + "mlp.down_proj", inner, hidden, false, end);
+  return layer;
 }
 
 at::Tensor Decoder::embed(const at::Tensor& token_ids) const {

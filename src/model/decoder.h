@@ -18,14 +18,16 @@ struct DecoderConfig {
   int64_t max_positions = 0;
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000.0;
-  std::vector<int64_t> mrope_section;  // empty: one position row
-  bool mrope_interleaved = false;      // Qwen3-VL
-  bool has_qkv_bias = false;           // Qwen2, 2.5
-  bool has_output_bias = false;        // o_proj; Qwen3 with attention_bias
-  bool has_qk_norm = false;            // Qwen3: RMSNorm per head before the rotation
+  // Frequencies of each part; part i turns by position row i mod 3. Empty: one position row.
+  std::vector<int64_t> mrope_section;
+  bool mrope_interleaved = false;  // Qwen3-VL
+  bool has_qkv_bias = false;       // Qwen2, 2.5
+  bool has_output_bias = false;    // o_proj; Qwen3 with attention_bias
+  bool has_qk_norm = false;        // Qwen3: RMSNorm per head before the rotation
   bool is_tied = false;
-  // What tensor names may begin with; new checkpoints take the first.
-  std::vector<std::string> prefixes = {"model.", "model.language_model.", "language_model.model."};
+  // The last two names are what base classes (Qwen2_5_VLModel, Qwen2Model) write.
+  Root root = {{"model.", "model.language_model.", "language_model.model.", "language_model.", ""},
+               "model."};
 };
 
 /// What transformers' configuration class of a family takes for keys that config.json leaves out.
@@ -35,8 +37,8 @@ struct DecoderDefaults {
   int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
 };
 
-/// Reads the fields above; biases, `has_qk_norm`, `mrope_interleaved` and `prefixes` are the
-/// family's to set. Throws core::UserError naming file and key: missing, out of range, unsupported
+/// Reads the fields above; biases, `has_qk_norm`, `mrope_*` and `root` are the family's to set.
+/// Throws core::UserError naming file and key: missing, out of range, unsupported
 /// activation, rope type or sliding window.
 DecoderConfig read_decoder_config(const core::Json& config,
                                   const std::string& where,
@@ -47,9 +49,10 @@ void read_qwen3_attention(const core::Json& config,
                           const std::string& where,
                           DecoderConfig& result);
 
-/// Throws core::UserError if the positions of images have no share of the frequencies, or another
-/// order of shares than `result` says.
-void require_mrope(const core::Json& config, const std::string& where, const DecoderConfig& result);
+/// Reads mrope_section: the share of the frequencies that each row of positions turns. Throws
+/// core::UserError if there is none, if it does not fit the heads, or if the order of shares is
+/// another than `result` says. Text models have none, whatever their config.json keeps.
+void read_mrope(const core::Json& config, const std::string& where, DecoderConfig& result);
 
 /// Embedding, layers, final norm and output matrix.
 class Decoder {
@@ -83,6 +86,7 @@ class Decoder {
     LinearStack qkv, gate_up;
     Linear o_proj, down_proj;
   };
+  Layer take_layer(WeightLoader& weights, const std::string& prefix, int64_t index) const;
   Rotary rotary(const at::Tensor& position_ids) const;
   at::Tensor attention(const Layer& layer,
                        size_t index,

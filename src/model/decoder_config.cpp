@@ -1,9 +1,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "model/decoder.h"
-#include "model/quantised.h"
 #include "sgrpo/core/json.h"
 
 namespace sgrpo::model {
@@ -63,9 +63,6 @@ void read_rope(const Json& text, const std::string& where, DecoderConfig& result
     throw core::UserError(
         core::str(where, ": rope type '", type, "' is not supported, expected default or mrope"));
   }
-  if (core::find(*rope, "mrope_section") != nullptr) {
-    result.mrope_section = core::get_int_list(*rope, "mrope_section", where);
-  }
 }
 
 /// Whether some layer sees a window only: those from max_window_layers on, unless layer_types says
@@ -115,23 +112,27 @@ void check_heads(const std::string& where, const DecoderConfig& config) {
                                     ", expected a multiple of num_key_value_heads = ",
                                     config.num_kv_heads));
   }
-  const int64_t half = config.head_dim / 2;
   if (config.head_dim % 2 != 0) {
     throw core::UserError(
         core::str(where, ": head_dim is ", config.head_dim, ", expected an even number"));
   }
-  if (config.mrope_section.empty()) return;
-  int64_t sum = 0;
-  bool is_sound = config.mrope_section.size() == 3;
-  for (const int64_t part : config.mrope_section) {
-    is_sound = is_sound && part >= 0 && part <= half;
-    if (is_sound) sum += part;
-  }
-  if (is_sound && sum == half) return;
+}
+
+/// As transformers takes them: parts behind each other share out all frequencies, whatever their
+/// number; of interleaved ones the second and third say how many frequencies leave the first row.
+void check_mrope(const std::string& where, const DecoderConfig& config) {
+  const std::vector<int64_t>& parts = config.mrope_section;
+  const int64_t half = config.head_dim / 2;
+  const bool is_sound = std::all_of(
+      parts.begin(), parts.end(), [half](int64_t part) { return part >= 0 && part <= half; });
+  const int64_t sum = is_sound ? std::accumulate(parts.begin(), parts.end(), int64_t{0}) : -1;
+  if (is_sound && (config.mrope_interleaved ? parts.size() == 3 : sum == half)) return;
   throw core::UserError(core::str(where,
                                   ": mrope_section is ",
-                                  at::IntArrayRef(config.mrope_section),
-                                  ", expected three parts that add up to head_dim / 2 = ",
+                                  at::IntArrayRef(parts),
+                                  config.mrope_interleaved
+                                      ? ", expected three parts of at most head_dim / 2 = "
+                                      : ", expected parts that add up to head_dim / 2 = ",
                                   half));
 }
 
@@ -157,16 +158,17 @@ void read_qwen3_attention(const Json& config, const std::string& where, DecoderC
   result.has_output_bias = result.has_qkv_bias;
 }
 
-void require_mrope(const Json& config, const std::string& where, const DecoderConfig& result) {
-  if (result.mrope_section.empty()) {
+void read_mrope(const Json& config, const std::string& where, DecoderConfig& result) {
+  const auto [text, place] = text_section(config, where);
+  const Json* rope = rope_section(text, place);
+  if (rope == nullptr || core::find(*rope, "mrope_section") == nullptr) {
     throw core::UserError(
         core::str(where, ": mrope_section is missing (under rope_scaling or rope_parameters)"));
   }
-  const auto [text, place] = text_section(config, where);
-  const Json* rope = rope_section(text, place);
+  result.mrope_section = core::get_int_list(*rope, "mrope_section", place);
+  check_mrope(place, result);
   const bool expected = result.mrope_interleaved;
-  if (rope != nullptr &&
-      core::get_bool_or(*rope, "mrope_interleaved", expected, place) != expected) {
+  if (core::get_bool_or(*rope, "mrope_interleaved", expected, place) != expected) {
     throw core::UserError(core::str(place,
                                     ": mrope_interleaved is ",
                                     expected ? "false" : "true",
@@ -177,7 +179,6 @@ void require_mrope(const Json& config, const std::string& where, const DecoderCo
 DecoderConfig read_decoder_config(const Json& config,
                                   const std::string& where,
                                   const DecoderDefaults& defaults) {
-  refuse_quantised(config, where);
   const auto section = text_section(config, where);
   const Json& text = section.first;
   const std::string& place = section.second;

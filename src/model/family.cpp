@@ -47,11 +47,19 @@ std::unique_ptr<Model> build_family(const FamilyParts& parts,
   ModelSpec spec = family_spec(parts, config, where);
   std::unique_ptr<VisionTower> tower;
   if (parts.tower != nullptr) tower = parts.tower(config, where, weights);
-  Decoder decoder(parts.text(config, where), weights);
-  spec.copies = weights.copies();
+  DecoderConfig text = parts.text(config, where);
+  // The class of the text model stands inside that of the whole one.
+  if (tower != nullptr) text.root.today = "model.language_model.";
+  Decoder decoder(text, weights);
   Adapter adapter = weights.finish_adapter();
-  return std::make_unique<QwenModel>(
-      std::move(spec), std::move(decoder), std::move(tower), weights.finish(), std::move(adapter));
+  std::vector<Parameter> parameters = weights.finish();
+  spec.copies = weights.copies();
+  spec.remarks = weights.remarks();
+  return std::make_unique<QwenModel>(std::move(spec),
+                                     std::move(decoder),
+                                     std::move(tower),
+                                     std::move(parameters),
+                                     std::move(adapter));
 }
 
 }  // namespace sgrpo::model

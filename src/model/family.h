@@ -41,7 +41,8 @@ Family make_family() {
   family.layout = [](const ModelSource& source, const ModelOptions& options) {
     WeightLoader recorder = WeightLoader::recorder(source, options);
     const auto model = build_family(kParts, source.config, source.where, recorder);
-    return ModelLayout{.weights = recorder.layout(), .adapter = model->adapter()};
+    return ModelLayout{
+        .weights = recorder.layout(), .adapter = model->adapter(), .merges = recorder.merges()};
   };
   return family;
 }

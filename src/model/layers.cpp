@@ -13,11 +13,11 @@ Linear take_linear(WeightLoader& weights,
                    int64_t in,
                    int64_t out,
                    bool has_bias,
-                   Module module) {
+                   const Place& place) {
   Linear linear;
-  linear.weight = weights.take(name + ".weight", {out, in}, module);
-  if (has_bias) linear.bias = weights.take(name + ".bias", {out}, module);
-  linear.lora = weights.adapter().take(name, module, in, out);
+  linear.weight = weights.take(name + ".weight", {out, in}, place);
+  if (has_bias) linear.bias = weights.take(name + ".bias", {out}, place);
+  linear.lora = weights.take_adapter(name, in, out);
   return linear;
 }
 
@@ -38,7 +38,7 @@ std::vector<at::Tensor> LinearStack::operator()(const at::Tensor& x) const {
 LinearStack take_linear_stack(WeightLoader& weights,
                               const StackSpec& spec,
                               int64_t in,
-                              Module module) {
+                              const Place& place) {
   LinearStack stack;
   stack.sizes = spec.sizes;
   std::vector<WeightLoader::Part> matrices, biases;
@@ -46,11 +46,10 @@ LinearStack take_linear_stack(WeightLoader& weights,
     matrices.push_back({spec.prefix + spec.names[i] + ".weight", spec.sizes[i]});
     biases.push_back({spec.prefix + spec.names[i] + ".bias", spec.sizes[i]});
   }
-  stack.weight = weights.take_stack(matrices, {in}, module);
-  if (spec.has_bias) stack.bias = weights.take_stack(biases, {}, module);
+  stack.weight = weights.take_stack(matrices, {in}, place);
+  if (spec.has_bias) stack.bias = weights.take_stack(biases, {}, place);
   for (size_t i = 0; i < spec.names.size(); ++i) {
-    stack.loras.push_back(
-        weights.adapter().take(spec.prefix + spec.names[i], module, in, spec.sizes[i]));
+    stack.loras.push_back(weights.take_adapter(spec.prefix + spec.names[i], in, spec.sizes[i]));
   }
   return stack;
 }

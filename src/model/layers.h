@@ -22,7 +22,7 @@ Linear take_linear(WeightLoader& weights,
                    int64_t in,
                    int64_t out,
                    bool has_bias,
-                   Module module);
+                   const Place& place);
 
 /// Several linear layers with one input: one product where their weights do not learn, else one
 /// each.
@@ -41,7 +41,7 @@ struct StackSpec {
 LinearStack take_linear_stack(WeightLoader& weights,
                               const StackSpec& spec,
                               int64_t in,
-                              Module module);
+                              const Place& place);
 
 /// Cosines and sines of rotary angles, [T, E/2] f32 each.
 struct Rotary {

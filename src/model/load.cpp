@@ -3,6 +3,7 @@
 
 #include "model/adapter.h"
 #include "model/quantised.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::model {
@@ -34,14 +35,6 @@ class ExactAllocations {
   ExactAllocations& operator=(const ExactAllocations&) = delete;
 };
 
-ModelLayout layout_of(const ModelSource& source, const ModelOptions& options) {
-  return family_of(source.config, source.where).layout(source, options);
-}
-
-ModelSource new_checkpoint(const core::Json& config, const std::string& where) {
-  return {.config = config, .where = where, .names = {}, .read = {}};
-}
-
 }  // namespace
 
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options) {
@@ -54,20 +47,31 @@ ModelSpec read_spec(const core::Json& config, const std::string& where) {
   return family_of(config, where).spec(config, where);
 }
 
-TensorLayout read_layout(const core::Json& config, const std::string& where) {
-  return layout_of(new_checkpoint(config, where), {}).weights;
+ModelLayout read_layout(const ModelSource& source, const ModelOptions& options) {
+  refuse_quantised(source.names, source.where);
+  return family_of(source.config, source.where).layout(source, options);
 }
 
-Adapter read_adapter_layout(const core::Json& config,
-                            const std::string& where,
-                            const ModelOptions& options) {
-  return layout_of(new_checkpoint(config, where), options).adapter;
+std::vector<Weight> read_layout(const core::Json& config, const std::string& where) {
+  return read_layout({.config = config, .where = where, .names = {}, .read = {}}, {}).weights;
 }
 
 TensorReader merge_adapter(const ModelSource& source) {
   if (!source.adapter) return [](const std::string&) { return at::Tensor(); };
-  layout_of(source, {});  // takes every tensor of the adapter to its layer, or refuses it
-  return merged_reader(source);
+  // Takes every tensor of the adapter to its layer, or refuses it.
+  return merged_reader(source, read_layout(source).merges);
+}
+
+void Model::expect_positions(int64_t positions) const {
+  if (has_warned_ || positions <= spec().max_positions) return;
+  has_warned_ = true;
+  core::warn("a prompt with its completion may take ",
+             positions,
+             " positions, but the model has ",
+             spec().max_positions,
+             " (max_position_embeddings in config.json), and what it computes beyond them is of "
+             "little worth: lower max_new_tokens, or leave out or shorten long prompts "
+             "(data.max_prompt_tokens)");
 }
 
 std::vector<Parameter> trainable_parameters(const Model& model) {

@@ -28,15 +28,14 @@ constexpr Mark kMarks[] = {
 
 }  // namespace
 
-void refuse_quantised(const core::Json& config, const std::string& where) {
+std::string leftover_quantisation(const core::Json& config, const std::string& where) {
   const core::Json* settings = core::find(config, "quantization_config");
-  if (settings == nullptr) return;
-  const std::string method = core::get_string_or(*settings, "quant_method", "unnamed", where);
-  throw core::UserError(core::str(where,
-                                  ": quantization_config is set (method: ",
-                                  method,
-                                  "); quantised checkpoints ",
-                                  kRemedy));
+  if (settings == nullptr || !settings->is_object() || settings->empty()) return "";
+  return core::str(where,
+                   ": quantization_config is set (method: ",
+                   core::get_string_or(*settings, "quant_method", "unnamed", where),
+                   "), but the weights are plain numbers, so it is left over and has no effect "
+                   "here; transformers would quantise them again: remove it from config.json");
 }
 
 void refuse_quantised(const std::vector<std::string>& tensors, const std::string& where) {

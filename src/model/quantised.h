@@ -8,11 +8,12 @@
 
 namespace sgrpo::model {
 
-/// Throws core::UserError naming the method where config.json has a quantization_config.
-void refuse_quantised(const core::Json& config, const std::string& where);
+/// What to say of a config.json whose quantization_config outlived the quantisation (a merged QLoRA
+/// run); empty if it has none. Tensors decide: ask after refuse_quantised.
+std::string leftover_quantisation(const core::Json& config, const std::string& where);
 
 /// Throws core::UserError naming a tensor that only quantised checkpoints have (packed weights,
-/// scales, zero points), for those whose config.json does not say so.
+/// scales, zero points), whatever config.json says.
 void refuse_quantised(const std::vector<std::string>& tensors, const std::string& where);
 
 }  // namespace sgrpo::model

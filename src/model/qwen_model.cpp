@@ -67,7 +67,10 @@ at::Tensor QwenModel::run(const PackedTokens& packed, const Decoder::CacheView& 
   return decoder_.run(hidden, input.position_ids, input.plan, cache, after_layer);
 }
 
-at::Tensor QwenModel::forward(const PackedTokens& input) const { return run(input, {}); }
+at::Tensor QwenModel::forward(const PackedTokens& input) const {
+  expect_positions(input.position_ids.max().item<int64_t>() + 1);
+  return run(input, {});
+}
 
 KvCache QwenModel::make_cache(int64_t num_slots) const {
   KvCache cache;

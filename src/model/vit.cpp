@@ -72,10 +72,10 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 LayerNorm take_layer_norm(WeightLoader& weights,
                           const std::string& name,
                           int64_t size,
-                          Module module) {
+                          const Place& place) {
   LayerNorm norm;
-  norm.weight = weights.take(name + ".weight", {size}, module);
-  norm.bias = weights.take(name + ".bias", {size}, module);
+  norm.weight = weights.take(name + ".weight", {size}, place);
+  norm.bias = weights.take(name + ".bias", {size}, place);
   return norm;
 }
 
@@ -100,8 +100,8 @@ PatchEmbed take_patch_embed(WeightLoader& weights,
   embed.weight =
       weights.take(name + ".weight",
                    {hidden, config.in_channels, config.temporal_patch_size, patch, patch},
-                   kVisionModule);
-  if (has_bias) embed.bias = weights.take(name + ".bias", {hidden}, kVisionModule);
+                   kTowerPlace);
+  if (has_bias) embed.bias = weights.take(name + ".bias", {hidden}, kTowerPlace);
   return embed;
 }
 
@@ -126,11 +126,13 @@ at::Tensor VitAttention::operator()(const at::Tensor& x,
 
 VitAttention take_vit_attention(WeightLoader& weights,
                                 const std::string& prefix,
-                                const VitConfig& config) {
+                                const VitConfig& config,
+                                int64_t block) {
+  const Place inside = {Role::kTower, block}, end = {Role::kTower, block, true};
   const int64_t hidden = config.hidden_size;
   VitAttention attention;
-  attention.qkv = take_linear(weights, prefix + "qkv", hidden, 3 * hidden, true, kVisionModule);
-  attention.proj = take_linear(weights, prefix + "proj", hidden, hidden, true, kVisionModule);
+  attention.qkv = take_linear(weights, prefix + "qkv", hidden, 3 * hidden, true, inside);
+  attention.proj = take_linear(weights, prefix + "proj", hidden, hidden, true, end);
   attention.num_heads = config.num_heads;
   return attention;
 }
@@ -154,12 +156,13 @@ std::vector<VitBlock> take_vit_blocks(WeightLoader& weights,
   std::vector<VitBlock> blocks;
   for (int64_t i = 0; i < config.depth; ++i) {
     const std::string prefix = core::str(root, "blocks.", i, ".");
+    const Place inside = {Role::kTower, i}, end = {Role::kTower, i, true};
     VitBlock block;
-    block.norm1 = take_layer_norm(weights, prefix + "norm1", hidden, kVisionModule);
-    block.norm2 = take_layer_norm(weights, prefix + "norm2", hidden, kVisionModule);
-    block.attention = take_vit_attention(weights, prefix + "attn.", config);
-    block.fc1 = take_linear(weights, prefix + "mlp." + mlp.fc1, hidden, inner, true, kVisionModule);
-    block.fc2 = take_linear(weights, prefix + "mlp." + mlp.fc2, inner, hidden, true, kVisionModule);
+    block.norm1 = take_layer_norm(weights, prefix + "norm1", hidden, inside);
+    block.norm2 = take_layer_norm(weights, prefix + "norm2", hidden, inside);
+    block.attention = take_vit_attention(weights, prefix + "attn.", config, i);
+    block.fc1 = take_linear(weights, prefix + "mlp." + mlp.fc1, hidden, inner, true, inside);
+    block.fc2 = take_linear(weights, prefix + "mlp." + mlp.fc2, inner, hidden, true, end);
     block.activation = mlp.activation;
     blocks.push_back(std::move(block));
   }
@@ -179,10 +182,10 @@ Merger take_merger(WeightLoader& weights,
   const int64_t merged = config.merged_size();
   Merger merger;
   merger.norm = take_layer_norm(
-      weights, prefix + spec.norm, spec.norms_merged ? merged : config.hidden_size, kMergerModule);
-  merger.in = take_linear(weights, prefix + spec.in, merged, merged, true, kMergerModule);
+      weights, prefix + spec.norm, spec.norms_merged ? merged : config.hidden_size, kMergerPlace);
+  merger.in = take_linear(weights, prefix + spec.in, merged, merged, true, kMergerPlace);
   merger.out =
-      take_linear(weights, prefix + spec.out, merged, config.out_hidden_size, true, kMergerModule);
+      take_linear(weights, prefix + spec.out, merged, config.out_hidden_size, true, kMergerPlace);
   merger.merged_size = merged;
   merger.norms_merged = spec.norms_merged;
   return merger;

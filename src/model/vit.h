@@ -9,9 +9,12 @@
 
 namespace sgrpo::model {
 
-/// Modules of a tower, the units of freezing.
-inline constexpr Module kVisionModule = Module::kVision;
-inline constexpr Module kMergerModule = Module::kMerger;
+/// The places of weights outside the tower's blocks, and in its mergers.
+inline constexpr Place kTowerPlace = {Role::kTower};
+inline constexpr Place kMergerPlace = {Role::kMerger};
+/// The names of a tower's tensors in all generations; new checkpoints of most families take the
+/// first.
+inline const Root kTowerRoot = {{"visual.", "model.visual."}, "model.visual."};
 /// Far above every published tower; what is larger is damage, and its products would overflow:
 /// edges of patches and windows, layers; channels; widths and rows of tables.
 inline constexpr int64_t kMaxVisionEdge = 1024, kMaxVisionDepth = 1024, kMaxVisionChannels = 16;
@@ -57,7 +60,7 @@ struct LayerNorm {
 LayerNorm take_layer_norm(WeightLoader& weights,
                           const std::string& name,
                           int64_t size,
-                          Module module);
+                          const Place& place);
 
 /// The convolution of patches; its stride is its kernel, so it is a matrix product.
 struct PatchEmbed {
@@ -84,7 +87,8 @@ struct VitAttention {
 };
 VitAttention take_vit_attention(WeightLoader& weights,
                                 const std::string& prefix,
-                                const VitConfig& config);
+                                const VitConfig& config,
+                                int64_t block);
 
 /// x sigmoid(1.702 x)
 at::Tensor quick_gelu(const at::Tensor& x);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "model/quantised.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/text.h"
 
@@ -75,16 +76,17 @@ WeightLoader WeightLoader::recorder(const ModelSource& source, const ModelOption
 
 bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
 
-std::string WeightLoader::find_prefix(const std::vector<std::string>& prefixes,
-                                      const std::string& probe) const {
-  const auto found = std::find_if(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
-    return has(prefix + probe);
-  });
-  return found == prefixes.end() ? prefixes.front() : *found;
+std::string WeightLoader::find_root(const Root& root, const std::string& probe) {
+  const auto& names = root.names;
+  const auto found = std::find_if(
+      names.begin(), names.end(), [&](const std::string& name) { return has(name + probe); });
+  const std::string& here = found == names.end() ? names.front() : *found;
+  adapter_.add_root(here, root);
+  return here;
 }
 
-at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape) {
-  layout_.emplace_back(name, shape.vec());
+at::Tensor WeightLoader::read(const std::string& name, at::IntArrayRef shape, const Place& place) {
+  layout_.push_back({.name = name, .shape = shape.vec(), .place = place});
   if (source_ == nullptr) return at::empty(shape, at::TensorOptions().device(at::kMeta));
   if (!has(name)) {
     std::vector<std::string> unread;
@@ -135,21 +137,21 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
   return leaf;
 }
 
-at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, Module module) {
-  at::Tensor tensor = read(name, shape);
+at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, const Place& place) {
+  at::Tensor tensor = read(name, shape, place);
   if (source_ != nullptr) tensor = tensor.to(device_, dtype_);
-  return as_parameter(tensor, name, module);
+  return as_parameter(tensor, name, module_of(place.role));
 }
 
 WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
                                              at::IntArrayRef trailing,
-                                             Module module) {
+                                             const Place& place) {
   std::vector<int64_t> shape = {0};
   shape.insert(shape.end(), trailing.begin(), trailing.end());
   std::vector<at::Tensor> tensors;
   for (const Part& part : parts) {
     shape[0] = part.rows;
-    const at::Tensor tensor = read(part.name, shape);
+    const at::Tensor tensor = read(part.name, shape, place);
     tensors.push_back(source_ == nullptr ? tensor : tensor.to(device_, dtype_));
   }
   Stack stack;
@@ -157,10 +159,19 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
   int64_t begin = 0;
   for (const Part& part : parts) {
     const at::Tensor slot = stack.all.narrow(0, begin, part.rows);
-    stack.parts.push_back(as_parameter(slot, part.name, module));
+    stack.parts.push_back(as_parameter(slot, part.name, module_of(place.role)));
     begin += part.rows;
   }
   return stack;
+}
+
+Lora WeightLoader::take_adapter(const std::string& layer, int64_t in, int64_t out) {
+  const std::string matrix = layer + ".weight";
+  const auto weight = std::find_if(
+      layout_.rbegin(), layout_.rend(), [&](const Weight& other) { return other.name == matrix; });
+  SGRPO_CHECK(weight != layout_.rend(), "layer '", layer, "' has no matrix yet");
+  weight->takes_adapter = true;
+  return adapter_.take(layer, weight->module(), in, out);
 }
 
 bool WeightLoader::take_copy(const std::string& name,
@@ -168,8 +179,10 @@ bool WeightLoader::take_copy(const std::string& name,
                              const at::Tensor& value) {
   if (source_ == nullptr) return true;  // a tied head written out, as config.json says
   const at::Tensor copy = source_->read(name);
-  const bool is_same = copy.sizes() == value.sizes() &&
-                       at::equal(copy.to(value.device(), value.scalar_type()), value);
+  if (copy.sizes() != value.sizes()) return false;
+  // One of the two may have been read in more digits than the other.
+  const bool is_same = at::equal(copy.to(value.device(), value.scalar_type()), value) ||
+                       at::equal(copy, value.to(copy.device(), copy.scalar_type()));
   if (!is_same) return false;
   taken_.insert(name);
   copies_[name] = original;
@@ -178,30 +191,35 @@ bool WeightLoader::take_copy(const std::string& name,
 
 Adapter WeightLoader::finish_adapter() {
   std::vector<std::string> names;
-  for (const auto& [name, shape] : layout_) names.push_back(name);
+  for (const Weight& weight : layout_) names.push_back(weight.name);
   return adapter_.finish(names);
+}
+
+void WeightLoader::remark_unused() {
+  std::vector<std::string> extra;
+  for (const std::string& name : source_->names)
+    if (taken_.count(name) == 0 && !is_derived(name)) extra.push_back(name);
+  if (extra.empty()) return;
+  const size_t count = extra.size();
+  extra.resize(std::min<size_t>(count, 5));
+  remark(core::str(source_->where,
+                   ": the checkpoint has ",
+                   count,
+                   count == 1 ? " tensor" : " tensors",
+                   " that this architecture does not use",
+                   count == 1 ? ": " : ", first: ",
+                   core::join(extra, ", "),
+                   "; left alone, as in transformers, and saved as they are (if they should be "
+                   "used: is model_type or a layer count in config.json wrong?)"));
 }
 
 std::vector<Parameter> WeightLoader::finish() {
   if (source_ == nullptr) return std::move(parameters_);
-  std::vector<std::string> extra;
+  const std::string leftover = leftover_quantisation(source_->config, source_->where);
+  if (!leftover.empty()) remark(leftover);
+  remark_unused();
   std::map<std::string, size_t> order;
-  for (const std::string& name : source_->names) {
-    order.emplace(name, order.size());
-    if (taken_.count(name) == 0 && !is_derived(name)) extra.push_back(name);
-  }
-  if (!extra.empty()) {
-    const size_t count = extra.size();
-    extra.resize(std::min<size_t>(count, 5));
-    throw core::UserError(core::str(source_->where,
-                                    ": the checkpoint has ",
-                                    count,
-                                    count == 1 ? " tensor" : " tensors",
-                                    " that this architecture does not use",
-                                    count == 1 ? ": " : ", first: ",
-                                    core::join(extra, ", "),
-                                    "; is model_type or a layer count in config.json wrong?"));
-  }
+  for (const std::string& name : source_->names) order.emplace(name, order.size());
   std::sort(parameters_.begin(), parameters_.end(), [&](const Parameter& a, const Parameter& b) {
     return order.at(a.name) < order.at(b.name);
   });

@@ -23,7 +23,7 @@ class WeightLoader {
 
   /// One tensor. Frozen modules get no gradient. Throws core::UserError for a missing tensor
   /// (nearest name) or a wrong shape (found, expected).
-  at::Tensor take(const std::string& name, at::IntArrayRef shape, Module module);
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, const Place& place);
 
   /// Several matrices (or biases) with equal trailing dimensions, stored behind each other in one
   /// tensor: the parts are parameters, `all` serves passes without gradient as one product.
@@ -35,7 +35,9 @@ class WeightLoader {
     std::string name;
     int64_t rows = 0;
   };
-  Stack take_stack(const std::vector<Part>& parts, at::IntArrayRef trailing, Module module);
+  Stack take_stack(const std::vector<Part>& parts, at::IntArrayRef trailing, const Place& place);
+  /// The adapter of the layer whose matrix `name` was just taken.
+  Lora take_adapter(const std::string& layer, int64_t in, int64_t out);
 
   /// Whether the checkpoint's tensor `name` repeats `original` (a tied head written out), which was
   /// taken as `value`. If so, nobody else has to ask for it.
@@ -44,25 +46,30 @@ class WeightLoader {
   const std::map<std::string, std::string>& copies() const { return copies_; }
 
   bool has(const std::string& name) const;
-  /// The first of the prefixes under which `probe` exists; the first prefix when recording.
-  std::string find_prefix(const std::vector<std::string>& prefixes, const std::string& probe) const;
+  /// The first of the root's names under which `probe` exists; the first one in new checkpoints.
+  std::string find_root(const Root& root, const std::string& probe);
 
-  /// The adapters of this model's linear layers.
-  AdapterLoader& adapter() { return adapter_; }
   /// All adapters, once every layer was taken.
   Adapter finish_adapter();
 
-  /// Parameters in checkpoint order. Throws core::UserError listing tensors that no module asked
-  /// for.
+  /// Adds to what is unusual about the checkpoint.
+  void remark(std::string text) { remarks_.push_back(std::move(text)); }
+  /// All remarks; complete after finish().
+  const std::vector<std::string>& remarks() const { return remarks_; }
+
+  /// Parameters in checkpoint order. Tensors that no module asked for become a remark.
   std::vector<Parameter> finish();
   /// What was asked for, in order.
-  const std::vector<std::pair<std::string, std::vector<int64_t>>>& layout() const {
-    return layout_;
+  const std::vector<Weight>& layout() const { return layout_; }
+  /// See ModelLayout::merges.
+  const std::map<std::string, std::pair<std::string, std::string>>& merges() const {
+    return adapter_.merges();
   }
 
  private:
   WeightLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
-  at::Tensor read(const std::string& name, at::IntArrayRef shape);
+  at::Tensor read(const std::string& name, at::IntArrayRef shape, const Place& place);
+  void remark_unused();
   at::Tensor as_parameter(const at::Tensor& tensor, const std::string& name, Module module);
 
   const ModelSource* source_ = nullptr;  // null: records
@@ -73,7 +80,8 @@ class WeightLoader {
   std::set<std::string> present_, taken_;
   std::map<std::string, std::string> copies_;
   std::vector<Parameter> parameters_;
-  std::vector<std::pair<std::string, std::vector<int64_t>>> layout_;
+  std::vector<std::string> remarks_;
+  std::vector<Weight> layout_;
 };
 
 /// The device that `model.device` names; auto takes CUDA where the build and the machine have it.

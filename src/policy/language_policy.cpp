@@ -22,10 +22,15 @@ bool is_rounded_on_disk(const LanguageParts& parts, const model::Parameter& para
 ParameterArena arena_of(const LanguageParts& parts) {
   ParameterArena arena;
   for (const model::Parameter& parameter : model::trainable_parameters(*parts.model)) {
+    std::vector<std::string> copies;
+    for (const auto& [copy, original] : parts.model->spec().copies) {
+      if (original == parameter.name) copies.push_back(copy);
+    }
     arena.segments.push_back({.name = parameter.name,
                               .module = core::name_of(parameter.module),
                               .weight = parameter.tensor,
-                              .is_rounded_on_disk = is_rounded_on_disk(parts, parameter)});
+                              .is_rounded_on_disk = is_rounded_on_disk(parts, parameter),
+                              .copies = std::move(copies)});
   }
   return arena;
 }

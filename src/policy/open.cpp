@@ -124,9 +124,13 @@ std::unique_ptr<Policy> open(const std::filesystem::path& path,
                              int64_t max_batch_rows) {
   LanguageParts parts;
   parts.max_batch_rows = max_batch_rows;
-  parts.folder = std::make_shared<checkpoint::ModelFolder>(path);
+  // An adapter adds to the model/ that others open, not to the weights beside it.
+  parts.folder = std::make_shared<checkpoint::ModelFolder>(
+      path, options.lora.is_null() ? checkpoint::Digits::kWide : checkpoint::Digits::kRounded);
+  core::info("opened ", parts.folder->describe());
   parts.encoder = open_encoder(*parts.folder, limits);
   parts.model = load_language_model(parts.folder, options);
+  for (const std::string& remark : parts.model->spec().remarks) core::warn(remark);
   parts.options = options;
   const data::EncoderSpec& spec = parts.encoder->spec();
   parts.end_token_ids = spec.end_ids;

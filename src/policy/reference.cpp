@@ -3,6 +3,7 @@
 #include <array>
 
 #include "policy/language_policy.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/tokenizer/tokenizer.h"
 
@@ -70,6 +71,7 @@ std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,
   const LanguagePolicy& like = as_language(policy);
   const std::string name = path.string();
   auto folder = std::make_shared<const checkpoint::ModelFolder>(path);
+  core::info("opened ", folder->describe(), " as the reference");
   check_tokenizer(like, name, folder->folder());
   const model::ModelSpec spec = model::read_spec(folder->config(), folder->config_path());
   check_images(like, name, spec);

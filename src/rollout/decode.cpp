@@ -46,6 +46,7 @@ void Decoder::make_rows(int64_t prompt_slots) {
   for (size_t r = 0; r < requests_.size(); ++r) {
     const SamplingRequest& request = requests_[r];
     const int64_t next = request.prompt->next_position();
+    model_.expect_positions(next + request.options.max_new_tokens);
     for (int64_t sample = 0; sample < request.num_samples; ++sample) {
       Row row;
       row.request = r;

@@ -4,11 +4,11 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <map>
 
 #include "sgrpo/checkpoint/model_folder.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/image/processor.h"
@@ -28,12 +28,6 @@ constexpr uint64_t kKeptLogitBytes = uint64_t{64} << 20;
 
 uint64_t to_unsigned(int64_t value) { return static_cast<uint64_t>(std::max<int64_t>(value, 0)); }
 
-/// The unit of freezing that a tensor belongs to, by its checkpoint name.
-Module module_of(const std::string& name) {
-  if (name.find("visual.") == std::string::npos) return Module::kLanguage;
-  return name.find("merger") == std::string::npos ? Module::kVision : Module::kMerger;
-}
-
 /// What the layers of one module keep for the backward pass, in values a token, and the most that
 /// one of them holds without gradient.
 struct LayerWidth {
@@ -44,26 +38,16 @@ struct LayerWidth {
 /// Of every matrix of a layer the results are kept, of the two that end a block (whose results join
 /// the residual stream, itself an input of the norms) also the inputs, and the normalised inputs of
 /// both blocks: 4 D + (H + 2 K) E + H E + 3 I for a decoder layer.
-LayerWidth layer_width(const model::TensorLayout& layout, Module module) {
-  static constexpr std::array kBlockEnds = {"o_proj.weight",
-                                            "down_proj.weight",
-                                            "attn.proj.weight",
-                                            "mlp.fc2.weight",
-                                            "mlp.linear_fc2.weight"};
+LayerWidth layer_width(const std::vector<model::Weight>& weights, Module module) {
   LayerWidth width;
-  std::map<std::string, uint64_t> of_layer;
-  for (const auto& [name, shape] : layout) {
-    const size_t numbered = std::max(name.find(".layers.") + 1, name.find(".blocks.") + 1);
-    if (numbered == 0 || shape.size() != 2 || module_of(name) != module) continue;
-    const size_t number = numbered + std::string("layers.").size();
-    const bool ends_block = std::any_of(kBlockEnds.begin(), kBlockEnds.end(), [&](const char* end) {
-      return core::ends_with(name, end);
-    });
-    uint64_t values = to_unsigned(shape[0]);
-    if (ends_block) values += to_unsigned(shape[0]) + to_unsigned(shape[1]);
-    of_layer[name.substr(0, name.find('.', number))] += values;
+  std::map<int64_t, uint64_t> of_block;
+  for (const model::Weight& weight : weights) {
+    const auto& [role, block, joins_residual] = weight.place;
+    if (block < 0 || weight.shape.size() != 2 || model::module_of(role) != module) continue;
+    const uint64_t out = to_unsigned(weight.shape[0]), in = to_unsigned(weight.shape[1]);
+    of_block[block] += joins_residual ? 2 * out + in : out;
   }
-  for (const auto& [layer, values] : of_layer) {
+  for (const auto& [block, values] : of_block) {
     width.kept += values;
     width.widest = std::max(width.widest, values);
   }
@@ -75,12 +59,14 @@ class Planner {
  public:
   explicit Planner(const RunConfig& config)
       : config_(config),
-        folder_(config.model.path),
+        folder_(config.model.path, checkpoint::Digits::kRounded),
         width_(config.model.dtype == model::Dtype::kBfloat16 ? 2 : 4) {
+    core::info("opened ", folder_.describe());
     const std::string where = folder_.config_path();
     spec_ = model::read_spec(folder_.config(), where);
-    layout_ = model::read_layout(folder_.config(), where);
-    adapter_ = model::read_adapter_layout(folder_.config(), where, config.model);
+    layout_ = model::read_layout(
+        {.config = folder_.config(), .where = where, .names = folder_.names(), .read = {}},
+        config.model);
     prompt_tokens_ = std::min(config.data.max_prompt_tokens, spec_.max_positions);
     read_images();
   }
@@ -102,13 +88,13 @@ class Planner {
     if (bytes > 0) plan_.parts.push_back({name, phase, bytes, formula});
   }
 
-  bool has_adapter() const { return !adapter_.parameters.empty(); }
+  bool has_adapter() const { return !layout_.adapter.parameters.empty(); }
 
   /// Whether anything in the module trains: its weights, or adapters of its layers.
   bool learns(Module module) const {
     const auto& frozen = config_.model.freeze;
     if (!has_adapter()) return std::find(frozen.begin(), frozen.end(), module) == frozen.end();
-    const auto& layers = adapter_.parameters;
+    const auto& layers = layout_.adapter.parameters;
     return std::any_of(layers.begin(), layers.end(), [&](const model::Parameter& parameter) {
       return parameter.module == module;
     });
@@ -128,14 +114,13 @@ class Planner {
 
   void add_parameters() {
     std::map<Module, int64_t, std::greater<>> counts;  // from language to vision
-    for (const auto& [name, shape] : layout_)
-      counts[module_of(name)] += c10::multiply_integers(shape);
+    for (const model::Weight& weight : layout_.weights) counts[weight.module()] += weight.size();
     for (const auto& [module, count] : counts) {
       plan_.num_parameters += count;
       if (!has_adapter() && learns(module)) plan_.num_trainable += count;
       add_values("weights: " + core::name_of(module), count, width_);
     }
-    for (const model::Parameter& parameter : adapter_.parameters)
+    for (const model::Parameter& parameter : layout_.adapter.parameters)
       plan_.num_trainable += parameter.tensor.numel();
     if (has_adapter()) add_values("weights: adapter", plan_.num_trainable, kF32);
     const uint64_t width = has_adapter() ? kF32 : width_;  // of what trains
@@ -200,7 +185,7 @@ class Planner {
             " values x ",
             width_,
             " bytes"));
-    const uint64_t widest = layer_width(layout_, Module::kLanguage).widest;
+    const uint64_t widest = layer_width(layout_.weights, Module::kLanguage).widest;
     add("prefill, one layer",
         Phase::kRollout,
         to_unsigned(prompts * prompt_tokens_) * widest * width_,
@@ -232,12 +217,12 @@ class Planner {
 
   void add_update() {
     const MicroBatch batch = worst_micro_batch();
-    const LayerWidth decoder = layer_width(layout_, Module::kLanguage);
+    const LayerWidth decoder = layer_width(layout_.weights, Module::kLanguage);
     const bool is_passed =
         learns(Module::kLanguage) || learns(Module::kMerger) || learns(Module::kVision);
     add_activations(
         "activations: language", batch.tokens, "tokens", is_passed ? decoder.kept : decoder.widest);
-    const LayerWidth tower = layer_width(layout_, Module::kVision);
+    const LayerWidth tower = layer_width(layout_.weights, Module::kVision);
     const int64_t patches = batch.prompts * image_tokens_ * patches_per_token_;
     add_activations("activations: vision",
                     patches,
@@ -277,8 +262,7 @@ class Planner {
   const checkpoint::ModelFolder folder_;
   const uint64_t width_;  // bytes of one weight or activation
   model::ModelSpec spec_;
-  model::TensorLayout layout_;
-  model::Adapter adapter_;
+  model::ModelLayout layout_;
   int64_t prompt_tokens_ = 0, image_tokens_ = 0, patches_per_token_ = 0, patch_dim_ = 0;
   MemoryPlan plan_;
 };

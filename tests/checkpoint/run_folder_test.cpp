@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "checkpoint/files.h"
 #include "checkpoint/tiny_folder.h"
 #include "sgrpo/core/log.h"
@@ -228,6 +230,86 @@ TEST_F(RunFolderTest, save_from_a_checkpoint_that_retention_removes_still_works)
   run.save(state_of(3), input.writer(same), 1);
   EXPECT_EQ(run.verify(3), "");
   EXPECT_EQ(ModelFolder(run_).read("embed.weight")[0][0].item<int64_t>(), 1);
+}
+
+/// A run whose model/ is rounded to bfloat16, with the float32 values beside it.
+class WideRun : public RunFolderTest {
+ protected:
+  void SetUp() override {
+    const ModelFolder input(scratch_ / "m");
+    wide_ = input.read("a.weight").to(at::kFloat) + kSmall;
+    const auto updated = [&](const std::string& name) {
+      return name == "a.weight" ? wide_ : at::Tensor();
+    };
+    RunState state;
+    state.step = 3;
+    state.state = core::Json::object();
+    state.optimizer = {{"count", at::scalar_tensor(3, at::kLong)}, {"weight.a.weight", wide_}};
+    RunFolder(run_).save(state, input.writer(updated), 0);
+  }
+  fs::path step() const { return checkpoints_ / "step-000003"; }
+
+  static constexpr double kSmall = 1e-4;  // far below bfloat16's spacing at most values
+  at::Tensor wide_;
+};
+
+TEST_F(WideRun, checkpoint_gives_what_was_trained_and_its_model_what_was_rounded) {
+  const at::Tensor rounded = wide_.to(at::kBFloat16);
+  for (const auto& path : {step(), checkpoints_ / "latest", run_}) {
+    const ModelFolder opened(path);
+    EXPECT_TRUE(at::equal(opened.read("a.weight"), wide_)) << path;
+    EXPECT_EQ(opened.entry("a.weight").dtype, "BF16");
+    EXPECT_EQ(opened.read("embed.weight").scalar_type(), at::kFloat);
+    EXPECT_EQ(opened.describe(),
+              (step() / "model").string() + " with the float32 weights of " +
+                  (step() / "optimizer.safetensors").string());
+  }
+  EXPECT_TRUE(at::equal(ModelFolder(step() / "model").read("a.weight"), rounded));
+  const ModelFolder narrow(step(), Digits::kRounded);
+  EXPECT_TRUE(at::equal(narrow.read("a.weight"), rounded));
+  EXPECT_EQ(narrow.describe(), (step() / "model").string());
+}
+
+TEST_F(WideRun, copy_of_the_checkpoint_is_its_model) {
+  ModelFolder(step()).write_like(scratch_ / "out", [](const std::string&) { return at::Tensor(); });
+  for (const char* file : {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"})
+    EXPECT_EQ(read_text(scratch_ / "out" / file), read_text(step() / "model" / file)) << file;
+}
+
+TEST_F(WideRun, save_says_how_much_rounding_takes) {
+  const at::Tensor before = ModelFolder(scratch_ / "m").read("a.weight").to(at::kFloat);
+  const at::Tensor rounded = wide_.to(at::kBFloat16).to(at::kFloat);
+  const double lost = ((wide_ - rounded).norm() / (wide_ - before).norm()).item<double>();
+  ASSERT_GT(lost, 0.5);
+  EXPECT_NE(
+      log_.find(core::str("the model/ of this save is BF16 as its input is, and rounding takes ",
+                          std::lround(100.0 * lost),
+                          " % of what was learned since ",
+                          (scratch_ / "m").string())),
+      std::string::npos)
+      << log_;
+  log_.clear();
+  const ModelFolder input(scratch_ / "m");
+  const auto far = [&](const std::string& name) {
+    return name == "a.weight" ? wide_ + 7.0 : at::Tensor();
+  };
+  input.writer(far).write(scratch_ / "far");
+  EXPECT_EQ(log_, "") << "large steps survive";
+}
+
+TEST_F(WideRun, wide_weights_that_are_damaged_or_gone_are_named) {
+  const auto path = step() / "optimizer.safetensors";
+  std::string bytes = read_text(path);
+  bytes.back() = static_cast<char>(bytes.back() + 1);
+  write_text(path, bytes);
+  EXPECT_MESSAGE(FormatError,
+                 "optimizer.safetensors differs from its checksum; give the run folder to get its "
+                 "newest intact checkpoint, or " +
+                     (step() / "model").string() + " for the rounded weights",
+                 ModelFolder(step()));
+  fs::remove(path);
+  EXPECT_TRUE(at::equal(ModelFolder(step()).read("a.weight"), wide_.to(at::kBFloat16)));
+  EXPECT_NE(log_.find("optimizer.safetensors is missing: "), std::string::npos) << log_;
 }
 
 }  // namespace

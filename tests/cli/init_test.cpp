@@ -52,7 +52,8 @@ TEST_F(Init, every_family_gets_the_numbers_of_seed_and_position) {
   for (const testing::TinyCheckpoint& tiny : testing::tiny_families()) {
     const checkpoint::ModelFolder folder = init(tiny.config, 5);
     uint64_t position = 0;
-    for (const auto& [name, shape] : model::read_layout(tiny.config, "tiny")) {
+    for (const model::Weight& weight : model::read_layout(tiny.config, "tiny")) {
+      const auto& [name, shape, place, takes_adapter] = weight;
       EXPECT_TRUE(at::equal(folder.read(name), expected(name, shape, 5, position))) << name;
       ++position;
     }
@@ -84,7 +85,7 @@ TEST_F(Init, a_large_tensor_drawn_in_pieces_is_that_of_one_call) {
   config["dtype"] = "bfloat16";
   const checkpoint::ModelFolder folder = init(config);
   const std::string name = "model.embed_tokens.weight";
-  ASSERT_EQ(model::read_layout(config, "tiny").front().first, name);
+  ASSERT_EQ(model::read_layout(config, "tiny").front().name, name);
   EXPECT_TRUE(at::equal(folder.read(name), expected(name, {262145, 36}, 0, 0).to(at::kBFloat16)));
 }
 

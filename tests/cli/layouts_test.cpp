@@ -94,6 +94,25 @@ TEST_P(Layouts, tensor_names_of_every_generation_are_found) {
   expect_same("model.language_model.* and model.visual.*");
   rename("language_model.model.", "visual.");
   expect_same("language_model.model.* and visual.*");
+  rename("language_model.", "visual.");
+  expect_same("language_model.* and visual.*, as the base class writes");
+  if (has_vision()) return;
+  rename("", "");
+  expect_same("no prefix, as the base class writes");
+}
+
+// A value head or a layer that config.json leaves out is named once, unused, and kept.
+TEST_P(Layouts, tensors_that_nothing_uses_are_named_and_kept) {
+  auto tensors = testing::tiny_tensors(GetParam());
+  tensors.emplace_back("v_head.summary.weight", at::full({1, 3}, 0.1).to(at::kBFloat16));
+  tensors.emplace_back("step", at::tensor({int64_t{7}}));
+  checkpoint::write_safetensors(folder() / "model.safetensors", tensors, {{"format", "pt"}});
+  const std::string bytes = core::read_file(folder() / "model.safetensors");
+  const Outcome outcome = run(
+      {"export", "--checkpoint", folder().string(), "--output", (scratch_ / "exported").string()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(core::read_file(scratch_ / "exported" / "model.safetensors"), bytes);
+  expect_same("two tensors more");
 }
 
 TEST_P(Layouts, configurations_of_every_generation_say_the_same) {

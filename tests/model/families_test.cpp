@@ -2,6 +2,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <ostream>
 #include <set>
 
 #include "model/family_golden.h"
@@ -64,9 +66,53 @@ TEST_P(Family, layout_is_the_checkpoints) {
   Entries expected;
   for (const auto& [name, tensor] : golden_.checkpoint.tensors)
     expected.emplace(name, tensor.sizes().vec());
-  const TensorLayout layout = read_layout(golden_.checkpoint.config, "config.json");
+  Entries found;
+  const auto layout = read_layout(golden_.checkpoint.config, "config.json");
+  for (const Weight& weight : layout) found.emplace(weight.name, weight.shape);
   EXPECT_EQ(layout.size(), expected.size());
-  EXPECT_EQ((Entries(layout.begin(), layout.end())), expected);
+  EXPECT_EQ(found, expected);
+}
+
+/// How many weights have a role, and how many of them stand in blocks, end a branch of a block, and
+/// take an adapter.
+struct RoleCount {
+  int64_t all = 0, in_blocks = 0, ends = 0, adapters = 0;
+  bool operator==(const RoleCount&) const = default;
+};
+
+std::ostream& operator<<(std::ostream& out, const RoleCount& count) {
+  return out << count.all << "/" << count.in_blocks << "/" << count.ends << "/" << count.adapters;
+}
+
+TEST_P(Family, layout_tells_what_every_weight_serves) {
+  std::map<Role, RoleCount> found;
+  for (const Weight& weight : read_layout(golden_.checkpoint.config, "config.json")) {
+    RoleCount& count = found[weight.place.role];
+    ++count.all;
+    count.in_blocks += weight.place.block >= 0;
+    count.ends += weight.place.joins_residual;
+    count.adapters += weight.takes_adapter;
+  }
+  // Two layers of seven matrices and two norms each, norms of q and k, biases of q, k, v, of o.
+  const std::string family = GetParam();
+  const core::Json& config = golden_.checkpoint.config;
+  const bool has_bias = config.value("attention_bias", false), has_norms = family[4] == '3';
+  const bool has_qkv_bias = has_bias || family == "qwen2" || family == "qwen2_vl";
+  const int64_t decoder = 2 * (9 + 2 * has_norms + 3 * has_qkv_bias + has_bias);
+  const int64_t ends = 2 * (2 + has_bias);
+  std::map<Role, RoleCount> expected = {{Role::kEmbedding, {1, 0, 0, 0}},
+                                        {Role::kDecoder, {decoder, decoder, ends, 14}},
+                                        {Role::kNorm, {1, 0, 0, 0}}};
+  if (found.count(Role::kHead) != 0) expected[Role::kHead] = {1, 0, 0, 0};
+  EXPECT_EQ(found.count(Role::kHead) == 0, config.value("tie_word_embeddings", false));
+  if (family.ends_with("vl")) {
+    const int64_t blocks = config["vision_config"]["depth"].get<int64_t>();
+    const int64_t outside = family == "qwen3_vl" ? 3 : 1;  // patches, their bias and positions
+    expected[Role::kTower] = {outside + 12 * blocks, 12 * blocks, 4 * blocks, 4 * blocks};
+    const int64_t mergers = family == "qwen3_vl" ? 3 : 1;
+    expected[Role::kMerger] = {6 * mergers, 0, 0, 2 * mergers};
+  }
+  EXPECT_EQ(found, expected);
 }
 
 TEST_P(Family, a_cache_gives_the_hidden_states_of_one_pass) {

@@ -155,6 +155,15 @@ TEST_P(LoraOfPeft, new_adapters_cover_the_layers_of_peft_and_change_nothing_yet)
   EXPECT_TRUE(at::equal(model->forward(golden_.input), base->forward(golden_.input)));
 }
 
+/// A layer's path by transformers' classes of today, as the goldens name it.
+std::string path_today(const std::string& layer, bool has_vision) {
+  if (!has_vision || layer.starts_with("model.language_model.") ||
+      layer.starts_with("model.visual."))
+    return layer;
+  if (layer.starts_with("visual.")) return "model." + layer;
+  return layer.starts_with("model.") ? "model.language_model." + layer.substr(6) : layer;
+}
+
 /// Layers that PEFT would adapt for these target_modules.
 std::set<std::string> matches_of(const std::vector<std::string>& targets,
                                  const Checkpoint& checkpoint) {
@@ -162,7 +171,7 @@ std::set<std::string> matches_of(const std::vector<std::string>& targets,
   const bool has_vision = checkpoint.config.contains("vision_config");
   for (const auto& [name, tensor] : checkpoint.tensors) {
     if (!name.ends_with(".weight")) continue;
-    const std::string path = adapter_path(name.substr(0, name.size() - 7), has_vision);
+    const std::string path = path_today(name.substr(0, name.size() - 7), has_vision);
     for (const std::string& target : targets) {
       if (("." + path).ends_with("." + target)) result.insert(path);
     }
@@ -218,7 +227,9 @@ TEST(Lora, same_seed_gives_the_same_adapter_and_another_seed_another) {
 TEST(Lora, layout_tells_the_adapter_without_weights) {
   const LoraGolden golden("qwen2_5_vl_all", "qwen2_5_vl");
   const ModelOptions options = with_lora({{"rank", 3}});
-  const Adapter layout = read_adapter_layout(golden.checkpoint.config, "config.json", options);
+  const ModelSource source{
+      .config = golden.checkpoint.config, .where = "config.json", .names = {}, .read = {}};
+  const Adapter layout = read_layout(source, options).adapter;
   const auto model = load_model(golden.checkpoint.source(), options);
   ASSERT_EQ(layout.parameters.size(), model->adapter().parameters.size());
   for (size_t i = 0; i < layout.parameters.size(); ++i) {
@@ -227,14 +238,51 @@ TEST(Lora, layout_tells_the_adapter_without_weights) {
   }
 }
 
-TEST(Lora, path_of_a_layer_is_todays_in_every_layout) {
-  EXPECT_EQ(adapter_path("model.layers.0.mlp.up_proj", false), "model.layers.0.mlp.up_proj");
-  const std::string language = "model.language_model.layers.0.mlp.up_proj";
-  EXPECT_EQ(adapter_path("model.layers.0.mlp.up_proj", true), language);
-  EXPECT_EQ(adapter_path("language_model.model.layers.0.mlp.up_proj", true), language);
-  EXPECT_EQ(adapter_path(language, true), language);
-  EXPECT_EQ(adapter_path("visual.merger.mlp.0", true), "model.visual.merger.mlp.0");
-  EXPECT_EQ(adapter_path("model.visual.merger.mlp.0", true), "model.visual.merger.mlp.0");
+// How PEFT and others have named one adapter over the years.
+TEST(Lora, names_of_every_generation_are_one_adapter) {
+  const LoraGolden golden("qwen2_5_vl_all", "qwen2_5_vl");
+  const auto expected = load_model(golden.source(), cpu_options())->forward(golden.input);
+  const std::string root = "base_model.model.";
+  const std::string today = root + "model.language_model.", tower = root + "model.visual.";
+  const auto expect_same = [&](const std::string& text, const std::string& vision, bool is_named) {
+    ModelSource source = golden.source();
+    std::map<std::string, std::string> originals;
+    for (std::string& name : source.adapter->names) {
+      const std::string original = name;
+      if (name.starts_with(today)) name = text + name.substr(today.size());
+      if (name.starts_with(tower)) name = vision + name.substr(tower.size());
+      if (is_named) name = name.substr(0, name.size() - 7) + ".default.weight";
+      originals[name] = original;
+    }
+    source.adapter->read = [&golden, originals](const std::string& name) {
+      return golden.adapter.at(originals.at(name));
+    };
+    EXPECT_TRUE(at::equal(load_model(source, cpu_options())->forward(golden.input), expected))
+        << text << is_named;
+    const TensorReader merge = merge_adapter(source), as_today = merge_adapter(golden.source());
+    for (const auto& [name, weight] : golden.checkpoint.tensors) {
+      const at::Tensor merged = merge(name), expected_merge = as_today(name);
+      ASSERT_EQ(merged.defined(), expected_merge.defined()) << name;
+      EXPECT_TRUE(!merged.defined() || at::equal(merged, expected_merge)) << name;
+    }
+  };
+  expect_same(today, tower, true);  // the state dict of a running model
+  expect_same(root + "model.", root + "visual.", false);
+  expect_same(root + "model.", root + "visual.", true);
+  expect_same(root + "language_model.model.", root + "visual.", false);
+  expect_same(root + "language_model.", root + "visual.", false);  // on the base class
+  expect_same("model.language_model.", "model.visual.", false);    // without PEFT's own prefix
+}
+
+TEST(Lora, two_adapters_in_one_file_are_refused) {
+  const LoraGolden golden("qwen2_attention", "qwen2");
+  ModelSource source = golden.source();
+  const std::string layer = "base_model.model.model.layers.0.self_attn.q_proj.lora_A";
+  source.adapter->names.push_back(layer + ".default.weight");
+  EXPECT_EQ(message_of<core::UserError>([&] { load_model(source, cpu_options()); }),
+            "adapter: tensors '" + layer + ".weight' and '" + layer +
+                ".default.weight' are both the " + layer +
+                ".weight of one adapter: the file holds two adapters, expected one");
 }
 
 TEST(Lora, bfloat16_weights_keep_float32_adapters) {

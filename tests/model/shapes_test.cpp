@@ -25,9 +25,9 @@ TEST_P(Shapes, layout_has_the_published_number_of_parameters) {
   const core::Json config = core::parse_json(sgrpo::testing::read_whole(path), path);
   int64_t parameters = 0;
   std::set<std::string> names;
-  for (const auto& [name, shape] : read_layout(config, path)) {
-    parameters += c10::multiply_integers(shape);
-    EXPECT_TRUE(names.insert(name).second) << name << " twice";
+  for (const Weight& weight : read_layout(config, path)) {
+    parameters += weight.size();
+    EXPECT_TRUE(names.insert(weight.name).second) << weight.name << " twice";
   }
   EXPECT_EQ(parameters, published.parameters);
   const ModelSpec spec = read_spec(config, path);

@@ -87,6 +87,54 @@ TEST(Qwen3Vl, freezing_the_merger_freezes_those_of_all_depths) {
   }
 }
 
+// As in transformers: merger i belongs to the block of place i, in whatever order; blocks beyond
+// the depth give no features, features beyond the layers go nowhere.
+TEST(Qwen3Vl, deepstack_indexes_are_taken_as_transformers_takes_them) {
+  const FamilyGolden golden("qwen3_vl");
+  const PackedTokens input = golden.input("images");
+  const auto features_of = [&](const core::Json& blocks, bool swap_mergers) {
+    Checkpoint checkpoint = golden.checkpoint;
+    checkpoint.config["vision_config"]["deepstack_visual_indexes"] = blocks;
+    if (swap_mergers) {
+      for (auto& [name, tensor] : checkpoint.tensors) {
+        const size_t at = name.find("deepstack_merger_list.");
+        if (at != std::string::npos) name[at + 22] = name[at + 22] == '0' ? '1' : '0';
+      }
+    }
+    const ModelSource source = checkpoint.source();
+    WeightLoader weights(source, cpu_options());
+    const qwen3_vl::Tower tower(qwen3_vl::read_vision_config(source.config, source.where), weights);
+    return tower.encode(input.pixel_values, input.grid_thw).deepstack;
+  };
+  const auto expected = features_of({0, 2}, false), swapped = features_of({2, 0}, true);
+  ASSERT_EQ(swapped.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) expect_bitwise_equal(swapped[i], expected[i]);
+  const auto cut = features_of({0, 16}, false);
+  ASSERT_EQ(cut.size(), 1u);
+  expect_bitwise_equal(cut[0], expected[0]);
+  EXPECT_TRUE(features_of({8, 16}, false).empty());
+
+  Checkpoint shallow = golden.checkpoint;  // one layer, features of two depths
+  shallow.config["text_config"]["num_hidden_layers"] = 1;
+  std::erase_if(shallow.tensors, [](const auto& entry) {
+    return entry.first.find("language_model.layers.1.") != std::string::npos;
+  });
+  EXPECT_EQ(load_error(shallow), "");
+  shallow.load()->forward(input);
+}
+
+// Of interleaved parts the second and third alone are read.
+TEST(Qwen3Vl, interleaved_parts_need_not_add_up) {
+  const FamilyGolden golden("qwen3_vl");
+  const auto hidden = [&](const core::Json& parts) {
+    Checkpoint checkpoint = golden.checkpoint;
+    checkpoint.config["text_config"]["rope_parameters"]["mrope_section"] = parts;
+    return checkpoint.load()->forward(golden.input("images"));
+  };
+  expect_bitwise_equal(hidden({2, 2, 2}), hidden({4, 2, 2}));
+  EXPECT_FALSE(at::equal(hidden({2, 1, 2}), hidden({4, 2, 2})));
+}
+
 TEST(Qwen2Vl, contradictory_configurations_are_named_by_key) {
   expect_errors(
       "qwen2_vl",
@@ -117,18 +165,10 @@ TEST(Qwen3Vl, contradictory_configurations_are_named_by_key) {
         24,
         "tiny/config.json (vision_config): num_position_embeddings is 24, expected a square: rows "
         "x columns"},
-       {"/vision_config/deepstack_visual_indexes",
-        {2, 0},
-        "tiny/config.json (vision_config): deepstack_visual_indexes has 0 at place 1, expected "
-        "ascending blocks below depth = 3"},
-       {"/vision_config/deepstack_visual_indexes",
-        {0, 3},
-        "tiny/config.json (vision_config): deepstack_visual_indexes has 3 at place 1, expected "
-        "ascending blocks below depth = 3"},
-       {"/vision_config/deepstack_visual_indexes",
-        {0, 1, 2},
-        "tiny/config.json (vision_config): deepstack_visual_indexes names 3 blocks, but the text "
-        "model has 2 layers to add them to"},
+       {"/text_config/rope_parameters/mrope_section",
+        {2, 2},
+        "tiny/config.json (text_config): mrope_section is [2, 2], expected three parts of at most "
+        "head_dim / 2 = 4"},
        {"/vision_config/out_hidden_size",
         8,
         "tiny/config.json: vision_config.out_hidden_size is 8, expected the text hidden_size 16"},

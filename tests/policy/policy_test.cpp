@@ -199,7 +199,7 @@ TEST_F(OpenPolicy, bad_completion_ids_are_found) {
 
 TEST_F(OpenPolicy, reference_is_frozen_whole) {
   write();
-  const auto reference = open_reference(folder(), {});
+  const auto reference = open_reference(std::make_shared<checkpoint::ModelFolder>(folder()), {});
   for (const model::Parameter& parameter : reference->parameters())
     EXPECT_FALSE(parameter.tensor.requires_grad()) << parameter.name;
 }

@@ -69,6 +69,27 @@ void expect_equal_to_slow_twin(const SamplingOptions& options) {
   }
 }
 
+TEST(SampleGroups, completions_beyond_the_models_positions_are_warned_of_once) {
+  testing::TinyCheckpoint tiny;
+  tiny.config["text_config"]["max_position_embeddings"] = 100;
+  const TinyPolicy policy(tiny);
+  const EncodedPrompt prompt = policy.prompt("what is this");
+  SamplingOptions options = default_options();
+  const testing::LogCapture log;
+  options.max_new_tokens = 100 - prompt.next_position();
+  options.group_size = 1;
+  sample_groups(policy.model(), {{&prompt, 0}}, options);
+  EXPECT_EQ(log.text(), "") << "the last position is one of the model's";
+  ++options.max_new_tokens;
+  sample_groups(policy.model(), {{&prompt, 0}}, options);
+  sample_groups(policy.model(), {{&prompt, 1}}, options);
+  EXPECT_EQ(log.text(),
+            "a prompt with its completion may take 101 positions, but the model has 100 "
+            "(max_position_embeddings in config.json), and what it computes beyond them is of "
+            "little worth: lower max_new_tokens, or leave out or shorten long prompts "
+            "(data.max_prompt_tokens)\n");
+}
+
 TEST(SampleGroups, sampling_equals_a_full_forward_per_token) {
   expect_equal_to_slow_twin(default_options());
 }

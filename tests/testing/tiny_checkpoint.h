@@ -28,11 +28,12 @@ struct TinyCheckpoint {
 inline std::vector<std::pair<std::string, at::Tensor>> tiny_tensors(const TinyCheckpoint& tiny) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(tiny.seed);
-  for (const auto& [name, shape] : model::read_layout(tiny.config, "tiny config")) {
-    const bool is_norm = shape.size() == 1 && !core::ends_with(name, "bias");
+  for (const model::Weight& weight : model::read_layout(tiny.config, "tiny config")) {
+    const auto& shape = weight.shape;
+    const bool is_norm = shape.size() == 1 && !core::ends_with(weight.name, "bias");
     const at::Tensor tensor =
         is_norm ? at::ones(shape) : at::empty(shape).normal_(0.0, tiny.std, generator);
-    tensors.emplace_back(name, tensor.to(tiny.dtype));
+    tensors.emplace_back(weight.name, tensor.to(tiny.dtype));
   }
   return tensors;
 }

@@ -232,8 +232,12 @@ TEST_F(LoraRuns, adapter_folders_of_other_kinds_are_refused) {
     Json changed = good;
     changed[key] = value;
     core::write_file_atomic(copy / "adapter_config.json", changed.dump());
-    return scratch_.shorten(
-        testing::message_of<core::UserError>([&] { const checkpoint::ModelFolder opened(copy); }));
+    try {
+      const checkpoint::ModelFolder opened(copy);
+      return std::string();
+    } catch (const core::UserError& error) {
+      return scratch_.shorten(error.what());
+    }
   };
   EXPECT_EQ(error_with("use_dora", true),
             "copy/adapter_config.json: use_dora is true, which is not supported: merge the adapter "
@@ -241,6 +245,17 @@ TEST_F(LoraRuns, adapter_folders_of_other_kinds_are_refused) {
   EXPECT_EQ(error_with("modules_to_save", {"lm_head"}),
             "copy/adapter_config.json: modules_to_save is [\"lm_head\"], which is not supported: "
             "merge the adapter in Python (merge_and_unload) and give the merged model");
+  EXPECT_EQ(error_with("alora_invocation_tokens", {64, 65}),
+            "copy/adapter_config.json: alora_invocation_tokens is set: an activated LoRA (aLoRA), "
+            "which adds to the tokens behind its invocation alone and cannot be merged, is not "
+            "supported: give a plain LoRA");
+  EXPECT_EQ(error_with("alora_invocation_tokens", nullptr), "");
+  EXPECT_EQ(
+      error_with("init_lora_weights", "pissa_niter_4"),
+      "copy/adapter_config.json: init_lora_weights is 'pissa_niter_4', for which PEFT changes "
+      "the base model's weights first, which is not supported: merge the adapter in Python "
+      "(merge_and_unload) and give the merged model");
+  EXPECT_EQ(error_with("init_lora_weights", "gaussian"), "");
   EXPECT_EQ(error_with("peft_type", "IA3"),
             "copy/adapter_config.json: peft_type is 'IA3', expected LORA");
   EXPECT_EQ(error_with("base_model_name_or_path", "Qwen/Qwen2.5-VL-3B-Instruct"),

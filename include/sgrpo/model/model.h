@@ -15,6 +15,7 @@
 
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/registry.h"
+#include "sgrpo/model/layout.h"
 #include "sgrpo/model/options.h"
 #include "sgrpo/model/packed_tokens.h"
 
@@ -56,6 +57,9 @@ struct ModelSpec {
   /// Tensors of a loaded checkpoint that repeat a parameter (a tied head written out): its name.
   /// They are no parameters, and must be saved with the parameter's value.
   std::map<std::string, std::string> copies;
+  /// What is unusual about a loaded checkpoint, for whoever opens it to say: left-over settings,
+  /// tensors that nothing uses.
+  std::vector<std::string> remarks;
 };
 
 /// Keys and values of everything the decoder has seen, one preallocated buffer per layer.
@@ -96,6 +100,13 @@ class Model {
   virtual double vision_seconds() const { return 0.0; }
 
   at::Device device() const { return parameters().front().tensor.device(); }
+
+  /// Warns, once a model, where `positions` are more than it has (max_position_embeddings): it
+  /// computes them all the same.
+  void expect_positions(int64_t positions) const;
+
+ private:
+  mutable bool has_warned_ = false;
 };
 
 /// Reads one tensor of a checkpoint by name.
@@ -120,21 +131,20 @@ struct ModelSource {
   std::optional<AdapterSource> adapter = std::nullopt;
 };
 
-/// Names and shapes of tensors, in writing order.
-using TensorLayout = std::vector<std::pair<std::string, std::vector<int64_t>>>;
-
 /// What a model with some configuration consists of.
 struct ModelLayout {
-  TensorLayout weights;
-  Adapter adapter;  // tensors on the meta device
+  std::vector<Weight> weights;  // in writing order
+  Adapter adapter;              // saved or new, tensors on the meta device
+  /// Weights that a saved adapter changes, and its two tensors' names in its file.
+  std::map<std::string, std::pair<std::string, std::string>> merges;
 };
 
 /// A family: builds a model from a source; and lists tensor names and shapes for `init`.
 struct Family {
   std::unique_ptr<Model> (*load)(const ModelSource& source, const ModelOptions& options);
   ModelSpec (*spec)(const core::Json& config, const std::string& where);
-  /// Names and shapes of every tensor of a checkpoint with this configuration, in writing order,
-  /// and the adapter, saved or new. Reads no weights; `names` may be empty (a new checkpoint).
+  /// Every tensor of a checkpoint with this configuration, and the adapter. Reads no weights;
+  /// `names` may be empty (a new checkpoint).
   ModelLayout (*layout)(const ModelSource& source, const ModelOptions& options);
 };
 using FamilyFactory = Family (*)();
@@ -142,30 +152,22 @@ struct FamilyTag {};
 using FamilyRegistry = core::Registry<FamilyFactory, FamilyTag>;
 
 /// Loads by config.json's model_type. Throws core::UserError: unknown architecture (known ones
-/// listed), quantised checkpoints by name, tensors missing, extra or of the wrong shape (file,
-/// tensor, found, expected).
+/// listed), quantised checkpoints by name, tensors missing or of the wrong shape (file, tensor,
+/// found, expected). Tensors that the architecture does not use become a remark of the spec.
 std::unique_ptr<Model> load_model(const ModelSource& source, const ModelOptions& options);
 
 /// Facts of config.json alone (no weights read).
 ModelSpec read_spec(const core::Json& config, const std::string& where);
 
-/// Names and shapes of every tensor of a new checkpoint (for `init` and `plan`).
-TensorLayout read_layout(const core::Json& config, const std::string& where);
-
-/// The adapter that `options` give a model with this configuration, tensors on the meta device (for
-/// `plan`).
-Adapter read_adapter_layout(const core::Json& config,
-                            const std::string& where,
-                            const ModelOptions& options);
+/// Every tensor of a checkpoint with this configuration, and the adapter that `options` give it.
+/// Reads no weights. Throws as load_model for what names and config.json alone tell.
+ModelLayout read_layout(const ModelSource& source, const ModelOptions& options = {});
+/// Every tensor of a new checkpoint, in writing order.
+std::vector<Weight> read_layout(const core::Json& config, const std::string& where);
 
 /// Parameters that train: the adapter's where there is one, else the weights of all modules that
 /// are not frozen.
 std::vector<Parameter> trainable_parameters(const Model& model);
-
-/// A layer's path by today's class structure of transformers, which names adapters: in
-/// vision-language checkpoints "model.layers.0" is "model.language_model.layers.0" and "visual.x"
-/// is "model.visual.x".
-std::string adapter_path(const std::string& layer, bool has_vision);
 
 /// Reads tensors of a checkpoint with the saved adapter's part added: weight + scale B A, in f32;
 /// undefined if the adapter does not touch the tensor. Throws core::UserError now, before anything

@@ -16,6 +16,7 @@ struct ParameterSegment {
   at::Tensor weight;   // contiguous leaf with requires_grad; its gradient is f32
   /// Narrower on disk than in training: what a save rounds away, and a resume must have.
   bool is_rounded_on_disk = false;
+  std::vector<std::string> copies = {};  // tensors of the checkpoint that repeat it (a tied head)
 };
 
 /// The trainable parameters in checkpoint order. Today a segment is the parameter's own tensor.

@@ -15,16 +15,8 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& fil
   VisionConfig result{read_vit_config(vision, where, {}), 112, {}};
   result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kMaxVisionWidth);
   result.window_size = core::get_int_or(vision, "window_size", 112, where, 1, kMaxVisionEdge);
-  for (const int64_t block : core::get_int_list(vision, "fullatt_block_indexes", where)) {
-    if (block < 0 || block >= result.depth) {
-      throw core::UserError(core::str(where,
-                                      ": fullatt_block_indexes has ",
-                                      block,
-                                      ", expected blocks from 0 to below depth = ",
-                                      result.depth));
-    }
-    result.full_attention_blocks.insert(block);
-  }
+  const auto full = core::get_int_list(vision, "fullatt_block_indexes", where);
+  result.full_attention_blocks = {full.begin(), full.end()};
   if (result.window_size < result.patch_size * result.merge_size) {
     throw core::UserError(core::str(where,
                                     ": window_size is ",
@@ -67,16 +59,16 @@ Windows window_order(const at::Tensor& grid_thw, const VisionConfig& config) {
 }
 
 Tower::Tower(const VisionConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root =
-      weights.find_prefix({"visual.", "model.visual."}, "patch_embed.proj.weight");
+  const std::string root = weights.find_root(kTowerRoot, "patch_embed.proj.weight");
   const int64_t hidden = config.hidden_size, merged = config.merged_size();
   patch_embed_ = take_patch_embed(weights, root, config, /*has_bias=*/false);
   for (int64_t i = 0; i < config.depth; ++i) {
     const std::string prefix = core::str(root, "blocks.", i, ".");
+    const Place inside = {Role::kTower, i}, end = {Role::kTower, i, true};
     Block block;
-    block.norm1 = weights.take(prefix + "norm1.weight", {hidden}, kVisionModule);
-    block.norm2 = weights.take(prefix + "norm2.weight", {hidden}, kVisionModule);
-    block.attention = take_vit_attention(weights, prefix + "attn.", config);
+    block.norm1 = weights.take(prefix + "norm1.weight", {hidden}, inside);
+    block.norm2 = weights.take(prefix + "norm2.weight", {hidden}, inside);
+    block.attention = take_vit_attention(weights, prefix + "attn.", config, i);
     block.gate_up =
         take_linear_stack(weights,
                           {.prefix = prefix + "mlp.",
@@ -84,15 +76,15 @@ Tower::Tower(const VisionConfig& config, WeightLoader& weights) : config_(config
                            .sizes = {config.intermediate_size, config.intermediate_size},
                            .has_bias = true},
                           hidden,
-                          kVisionModule);
-    block.down_proj = take_linear(
-        weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, true, kVisionModule);
+                          inside);
+    block.down_proj =
+        take_linear(weights, prefix + "mlp.down_proj", config.intermediate_size, hidden, true, end);
     blocks_.push_back(std::move(block));
   }
-  merger_norm_ = weights.take(root + "merger.ln_q.weight", {hidden}, kMergerModule);
-  merger_in_ = take_linear(weights, root + "merger.mlp.0", merged, merged, true, kMergerModule);
+  merger_norm_ = weights.take(root + "merger.ln_q.weight", {hidden}, kMergerPlace);
+  merger_in_ = take_linear(weights, root + "merger.mlp.0", merged, merged, true, kMergerPlace);
   merger_out_ = take_linear(
-      weights, root + "merger.mlp.2", merged, config.out_hidden_size, true, kMergerModule);
+      weights, root + "merger.mlp.2", merged, config.out_hidden_size, true, kMergerPlace);
 }
 
 Rotary Tower::rotary(const at::Tensor& grid_thw, const at::Tensor& order) const {

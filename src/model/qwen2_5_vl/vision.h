@@ -9,6 +9,7 @@ namespace sgrpo::model::qwen2_5_vl {
 
 struct VisionConfig : VitConfig {
   int64_t window_size = 112;  // pixels
+  // As in transformers, numbers beyond the depth have no effect: towers cut short keep them.
   std::set<int64_t> full_attention_blocks;
 };
 

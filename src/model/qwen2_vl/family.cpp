@@ -9,7 +9,7 @@ DecoderConfig text_config(const core::Json& config, const std::string& where) {
   DecoderConfig result =
       read_decoder_config(config, where, {.rms_norm_eps = 1e-5, .rope_theta = 1e6});
   result.has_qkv_bias = true;
-  require_mrope(config, where, result);
+  read_mrope(config, where, result);
   return result;
 }
 

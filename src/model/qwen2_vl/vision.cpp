@@ -21,8 +21,7 @@ VitConfig read_vision_config(const core::Json& config, const std::string& file) 
 }
 
 Tower::Tower(const VitConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root =
-      weights.find_prefix({"visual.", "model.visual."}, "patch_embed.proj.weight");
+  const std::string root = weights.find_root(kTowerRoot, "patch_embed.proj.weight");
   patch_embed_ = take_patch_embed(weights, root, config, /*has_bias=*/false);
   blocks_ = take_vit_blocks(
       weights, root, config, {.fc1 = "fc1", .fc2 = "fc2", .activation = quick_gelu});

@@ -9,24 +9,13 @@ DecoderConfig text_config(const core::Json& config, const std::string& where) {
   DecoderConfig result = read_decoder_config(config, where, {.rope_theta = 5e5, .head_dim = 128});
   read_qwen3_attention(config, where, result);
   result.mrope_interleaved = true;
-  result.prefixes = {"model.language_model.", "model.", "language_model.model."};
-  require_mrope(config, where, result);
+  std::swap(result.root.names[0], result.root.names[1]);  // what new checkpoints take
+  read_mrope(config, where, result);
   return result;
 }
 
 VitConfig vision_config(const core::Json& config, const std::string& where) {
-  const VisionConfig vision = read_vision_config(config, where);
-  const int64_t layers = text_config(config, where).num_layers;
-  const auto depths = static_cast<int64_t>(vision.deepstack_blocks.size());
-  if (depths > layers) {
-    throw core::UserError(core::str(vision_place(where),
-                                    ": deepstack_visual_indexes names ",
-                                    depths,
-                                    " blocks, but the text model has ",
-                                    layers,
-                                    " layers to add them to"));
-  }
-  return vision;
+  return read_vision_config(config, where);
 }
 
 std::unique_ptr<VisionTower> tower(const core::Json& config,

@@ -22,25 +22,6 @@ int64_t read_grid_side(const core::Json& vision, const std::string& where) {
   return side;
 }
 
-std::vector<int64_t> read_deepstack_blocks(const core::Json& vision,
-                                           const std::string& where,
-                                           int64_t depth) {
-  std::vector<int64_t> blocks = core::get_int_list(vision, "deepstack_visual_indexes", where);
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    const int64_t after = i == 0 ? 0 : blocks[i - 1] + 1;
-    if (blocks[i] < after || blocks[i] >= depth) {
-      throw core::UserError(core::str(where,
-                                      ": deepstack_visual_indexes has ",
-                                      blocks[i],
-                                      " at place ",
-                                      i,
-                                      ", expected ascending blocks below depth = ",
-                                      depth));
-    }
-  }
-  return blocks;
-}
-
 }  // namespace
 
 VisionConfig read_vision_config(const core::Json& config, const std::string& file) {
@@ -50,7 +31,7 @@ VisionConfig read_vision_config(const core::Json& config, const std::string& fil
       read_vit_config(vision, where, {.patch_size = 16, .activation = "gelu_pytorch_tanh"}), 0, {}};
   result.intermediate_size = core::get_int(vision, "intermediate_size", where, 1, kMaxVisionWidth);
   result.grid_side = read_grid_side(vision, where);
-  result.deepstack_blocks = read_deepstack_blocks(vision, where, result.depth);
+  result.deepstack_blocks = core::get_int_list(vision, "deepstack_visual_indexes", where);
   return result;
 }
 
@@ -71,12 +52,13 @@ GridTaps interpolate_grid(const at::Tensor& grid_thw, int64_t merge_size, int64_
 }
 
 Tower::Tower(const VisionConfig& config, WeightLoader& weights) : config_(config) {
-  const std::string root =
-      weights.find_prefix({"model.visual.", "visual."}, "patch_embed.proj.weight");
+  Root names = kTowerRoot;
+  std::swap(names.names[0], names.names[1]);  // what new checkpoints take
+  const std::string root = weights.find_root(names, "patch_embed.proj.weight");
   patch_embed_ = take_patch_embed(weights, root, config, /*has_bias=*/true);
   positions_ = weights.take(root + "pos_embed.weight",
                             {config.grid_side * config.grid_side, config.hidden_size},
-                            kVisionModule);
+                            kTowerPlace);
   blocks_ = take_vit_blocks(
       weights, root, config, {.fc1 = "linear_fc1", .fc2 = "linear_fc2", .activation = tanh_gelu});
   MergerSpec spec = {.norm = "norm", .in = "linear_fc1", .out = "linear_fc2"};
@@ -101,11 +83,11 @@ VisionFeatures Tower::encode(const at::Tensor& pixel_values, const at::Tensor& g
   VisionFeatures features;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     hidden = blocks_[i](hidden, angles, frames);
-    const size_t next = features.deepstack.size();
-    if (next < deepstack_mergers_.size() &&
-        config_.deepstack_blocks[next] == static_cast<int64_t>(i)) {
-      features.deepstack.push_back(deepstack_mergers_[next](hidden));
-    }
+    const auto& blocks = config_.deepstack_blocks;
+    const auto found = std::find(blocks.begin(), blocks.end(), static_cast<int64_t>(i));
+    if (found == blocks.end()) continue;
+    const auto merger = static_cast<size_t>(found - blocks.begin());
+    features.deepstack.push_back(deepstack_mergers_[merger](hidden));
   }
   features.tokens = merger_(hidden);
   return features;

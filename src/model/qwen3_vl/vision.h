@@ -7,8 +7,10 @@
 namespace sgrpo::model::qwen3_vl {
 
 struct VisionConfig : VitConfig {
-  int64_t grid_side = 0;                  // the learned positions are grid_side x grid_side
-  std::vector<int64_t> deepstack_blocks;  // blocks whose outputs go to the language layers
+  int64_t grid_side = 0;  // the learned positions are grid_side x grid_side
+  // Blocks whose outputs go to the language layers, by the merger's number. As in transformers,
+  // what is beyond the depth of either side has no effect: models cut short keep them.
+  std::vector<int64_t> deepstack_blocks;
 };
 
 /// Throws core::UserError naming file and key.
