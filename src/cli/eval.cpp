@@ -1,10 +1,10 @@
 // sgrpo eval: accuracy, pass@k and maj@k of a checkpoint on any splits.
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 
 #include "cli/rows.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/eval/evaluate.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "sgrpo/trainer/load_config.h"
@@ -45,19 +45,19 @@ struct Eval {
     if (config.data.eval.empty()) {
       throw UsageError("eval needs splits: data.eval in the configuration, or --data F.jsonl");
     }
+    if (output) check_output(config, invocation);
     const verifier::VerifierSet verifiers(config.verifier, config.verifiers, config.rewards);
     const eval::Policy policy =
         eval::open_policy(config.model.path, config.model, eval::encoder_limits(config.data, 0));
     StepReport report;
-    std::ofstream rows;
-    if (output) rows.open(*output, std::ios::binary);
-    if (!rows) throw core::RunError(core::str("cannot write ", *output));
+    std::optional<core::AppendFile> rows;
+    if (output) rows.emplace(*output, core::AppendFile::Open::kReplace);
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
       const auto result = evaluate_split(policy, verifiers, config, name, path);
       report.merge(result.metrics);
       num_rejected += result.num_rejected;
-      if (output) write_rows(name, result, rows);
+      if (rows) write_rows(name, result, *rows);
     }
     print(report, invocation.json);
     if (num_rejected > 0) {
@@ -67,6 +67,12 @@ struct Eval {
   }
 
  private:
+  void check_output(const trainer::RunConfig& config, const Invocation& invocation) const {
+    if (invocation.config) core::check_not_input(*output, *invocation.config);
+    core::check_not_input(*output, config.model.path);
+    for (const auto& [name, path] : config.data.eval) core::check_not_input(*output, path);
+  }
+
   static eval::EvalResult evaluate_split(const eval::Policy& policy,
                                          const verifier::VerifierSet& verifiers,
                                          const trainer::RunConfig& config,
@@ -84,20 +90,19 @@ struct Eval {
 
   static void write_rows(const std::string& split,
                          const eval::EvalResult& result,
-                         std::ofstream& out) {
+                         core::AppendFile& out) {
     for (const eval::EvalRow& row : result.rows) {
       for (const GroupMember& sample : row.samples) {
-        out << core::dump_ascii({{"split", split},
-                                 {"id", row.record->id},
-                                 {"index", sample.completion.sample_index},
-                                 {"completion", sample.completion.text},
-                                 {"ground_truth", row.record->ground_truth.value_or("")},
-                                 {"reward", sample.verdict.reward},
-                                 {"status", to_string(sample.verdict.status)}})
-            << "\n";
+        out.append(core::dump_ascii({{"split", split},
+                                     {"id", row.record->id},
+                                     {"index", sample.completion.sample_index},
+                                     {"completion", sample.completion.text},
+                                     {"ground_truth", row.record->ground_truth.value_or("")},
+                                     {"reward", sample.verdict.reward},
+                                     {"status", to_string(sample.verdict.status)}}) +
+                   "\n");
       }
     }
-    if (!out) throw core::RunError("cannot write the rows of --output: disk full?");
   }
 
   static void print(const StepReport& report, bool json) {

@@ -37,6 +37,7 @@ struct FileJob {
           FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});
   }
 
+  /// Throws core::UserError also where writing `output` would destroy what is read.
   eval::Policy open() const;
 };
 

@@ -1,6 +1,7 @@
 // sgrpo logprobs: log-probabilities of given completions.
 #include "cli/file_rows.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/eval/generate.h"
 
 namespace sgrpo::cli {
@@ -34,6 +35,9 @@ struct Logprobs {
   }
 
   int run(const Invocation&) {
+    for (const std::string& read : {job.input, job.model, job.output}) {
+      if (grad) core::check_not_input(*grad, read);
+    }
     const eval::Policy policy = job.open();
     eval::LogprobOptions options{
         .temperature = temperature, .use_sampling_mask = sampling_mask, .grad = std::nullopt};

@@ -11,7 +11,6 @@
 #include "cli/machine.h"
 #include "cli/version.h"
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/telemetry/telemetry.h"
 
@@ -74,7 +73,6 @@ int dispatch(const std::vector<std::string>& words) {
       parse_arguments(command, std::vector<std::string>(words.begin() + 1, words.end()));
   if (arguments.help) return print_help(name, command, arguments.invocation.json);
   telemetry::install_logging(arguments.quiet);
-  core::install_stop_signals();
   at::set_num_threads(arguments.threads ? static_cast<int>(*arguments.threads) : default_threads());
   return command.run(arguments.flags, arguments.invocation);
 }
@@ -82,7 +80,10 @@ int dispatch(const std::vector<std::string>& words) {
 /// A full disk or a closed pipe shows only when the last results are flushed.
 int check_output(int code) {
   std::cout.flush();
-  return std::cout ? code : fail(kRunFailed, "cannot write the results to stdout");
+  return std::cout ? code
+                   : fail(kRunFailed,
+                          "cannot write the results to stdout: its disk is full, or "
+                          "its reader is gone");
 }
 
 }  // namespace

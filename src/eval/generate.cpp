@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include <fstream>
 #include <variant>
 
 #include "sgrpo/checkpoint/safetensors.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
@@ -23,13 +23,8 @@ constexpr size_t kRowsAtOnce = 64;
 class RowWriter {
  public:
   explicit RowWriter(const std::filesystem::path& path)
-      : path_(path), out_(path, std::ios::binary) {
-    if (!out_) throw core::RunError(core::str("cannot write ", path.string()));
-  }
-  void write(const Json& row) {
-    out_ << core::dump_ascii(row) << '\n' << std::flush;
-    if (!out_) throw core::RunError(core::str("cannot write ", path_.string(), ": disk full?"));
-  }
+      : out_(path, core::AppendFile::Open::kReplace) {}
+  void write(const Json& row) { out_.append(core::dump_ascii(row) + "\n"); }
   void write_error(const data::RecordError& error) {
     core::warn(error.what());
     write(Json{{"id", error.id()}, {"error", error.reason()}});
@@ -38,8 +33,7 @@ class RowWriter {
   int64_t num_bad() const { return num_bad_; }
 
  private:
-  std::filesystem::path path_;
-  std::ofstream out_;
+  core::AppendFile out_;
   int64_t num_bad_ = 0;
 };
 

@@ -9,7 +9,6 @@
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/telemetry/telemetry.h"
-#include "telemetry/append_file.h"
 #include "telemetry/event_file.h"
 
 namespace sgrpo::telemetry {
@@ -77,7 +76,7 @@ void cut_back(const fs::path& path, int64_t committed_step) {
     return;
   }
   if (!fs::exists(path)) {
-    core::warn(path.string(), " is missing: metrics start at step ", committed_step + 1);
+    core::warn(path.string(), " is missing: the rows before step ", committed_step, " are lost");
     return;
   }
   const std::string text = core::read_file(path);
@@ -97,7 +96,7 @@ struct MetricsWriter::Impl {
   Impl(const fs::path& folder, int64_t committed_step)
       : metrics(folder / "metrics.jsonl"),
         events(folder, committed_step < 0 ? -1 : committed_step + 1) {}
-  AppendFile metrics;
+  core::AppendFile metrics;
   EventFile events;
 };
 
