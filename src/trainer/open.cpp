@@ -2,8 +2,6 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
-#include "sgrpo/config/binder.h"
-#include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
@@ -157,23 +155,6 @@ void open_data(Run& run) {
   }
 }
 
-/// A folder that holds another run's metrics is not silently overwritten.
-void open_folder(Run& run) {
-  const std::filesystem::path folder = run.config.output_dir;
-  run.folder = std::make_unique<checkpoint::RunFolder>(folder);
-  const bool never = read_resume(run.config.trainer.resume) == Resume::kNever;
-  const bool continues = !never && restore(run);
-  if (never && !run.folder->steps().empty()) {
-    throw core::UserError(
-        core::str(folder.string(),
-                  " holds checkpoints of another run and trainer.resume is never: "
-                  "choose another output_dir, or remove the folder"));
-  }
-  run.metrics =
-      std::make_unique<telemetry::MetricsWriter>(folder, continues ? run.finished_steps : -1);
-  core::write_file_atomic(folder / "config.yaml", config::to_yaml(run.config));
-}
-
 }  // namespace
 
 std::string batch_equation(const RunConfig& config, Task task) {
@@ -198,10 +179,12 @@ std::string batch_equation(const RunConfig& config, Task task) {
                    is_sft ? " a step)" : " a rollout)");
 }
 
-Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {
+Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)
+    : run_(std::make_unique<Run>()) {
   Run& run = *run_;
   run.config = std::move(config);
   run.task = task;
+  run.allowed_changes = std::move(allowed_changes);
   run.config.validate();
   check_alone();
   if (task == Task::kPolicyGradient) {
@@ -209,6 +192,7 @@ Trainer::Trainer(RunConfig config, Task task) : run_(std::make_unique<Run>()) {
   }
   run.verifiers = std::make_unique<verifier::VerifierSet>(
       run.config.verifier, run.config.verifiers, run.config.rewards);
+  check_output_folder(run.config.output_dir);
   // Before the minutes that a large model takes: a second start on the folder ends at once.
   run.lock = std::make_unique<checkpoint::RunLock>(run.config.output_dir);
   set_deterministic(run.config.trainer.deterministic);

@@ -78,21 +78,27 @@ void check_adapter(const Run& run, const checkpoint::AdapterFolder& saved) {
   }
 }
 
+/// What does not fit was saved of another model.
+void check_shape(const std::filesystem::path& folder,
+                 const model::Parameter& parameter,
+                 at::IntArrayRef shape) {
+  if (shape == parameter.tensor.sizes()) return;
+  throw core::UserError(core::str(folder.string(),
+                                  ": tensor '",
+                                  parameter.name,
+                                  "' has shape ",
+                                  shape,
+                                  ", expected ",
+                                  parameter.tensor.sizes(),
+                                  ": model.path is another base model than before; choose "
+                                  "another output_dir, or the model of before"));
+}
+
 void restore_adapter(Run& run, const checkpoint::AdapterFolder& saved) {
   check_adapter(run, saved);
   for (const model::Parameter& parameter : run.policy.model->adapter().parameters) {
     const at::Tensor value = saved.read(parameter.name);
-    if (value.sizes() != parameter.tensor.sizes()) {
-      throw core::UserError(core::str(saved.folder().string(),
-                                      ": tensor '",
-                                      parameter.name,
-                                      "' has shape ",
-                                      value.sizes(),
-                                      ", expected ",
-                                      parameter.tensor.sizes(),
-                                      ": model.path is another base model than before; choose "
-                                      "another output_dir, or the model of before"));
-    }
+    check_shape(saved.folder(), parameter, value.sizes());
     at::Tensor target = parameter.tensor;
     target.copy_(value);
   }
@@ -152,9 +158,24 @@ void restore_weights(Run& run,
   const checkpoint::ModelFolder saved(folder);
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
     const auto found = wide.find(parameter.name);
+    check_shape(folder, parameter, saved.entry(parameter.name).shape);
     at::Tensor target = parameter.tensor;
     target.copy_(found == wide.end() ? saved.read(parameter.name) : found->second);
   }
+}
+
+/// The stream goes on where the saved one stopped. Rows of other data cannot be known to be bad.
+void restore_stream(Run& run, const core::Json& state, const std::string& where) {
+  const core::Json* rejected = core::find(state, "rejected_rows");
+  if (rejected == nullptr || !rejected->is_array())
+    throw core::UserError(where + ": rejected_rows is missing, expected a list");
+  const auto data_of = [&](const core::Json& identity) {
+    return core::get_string(core::get_object(identity, "data.train", where), "sha256", where);
+  };
+  const bool is_same = data_of(core::get_object(state, "identity", where)) == data_of(run.identity);
+  run.stream->resume(run.finished_steps + 1,
+                     core::get_int(state, "position", where, 0),
+                     is_same ? *rejected : core::Json::array());
 }
 
 }  // namespace
@@ -166,10 +187,12 @@ void save_checkpoint(Run& run) {
                  {"num_tokens", run.num_tokens},
                  {"skipped_steps", run.skipped_steps},
                  {"no_signal_steps", run.no_signal_steps},
-                 {"data_fingerprint", run.stream->fingerprint()},
+                 {"identity", run.identity},
+                 {"position", run.stream->position(run.finished_steps + 1)},
                  {"rejected_rows", run.stream->rejected_rows()},
                  {"row", to_json(run.row)},
                  {"is_validated", run.is_validated},
+                 {"evaluations_without_best", run.evaluations_without_best},
                  {"best", run.best ? core::Json(*run.best) : core::Json(nullptr)}};
   state.optimizer = run.optimizer->state();
   for (const model::Parameter& parameter : run.policy.model->parameters()) {
@@ -191,54 +214,33 @@ bool has_row(const Run& run) {
   return core::get_int(last, "step", path.string()) >= run.finished_steps;
 }
 
-bool restore(Run& run) {
-  const auto steps = run.folder->steps();
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    const std::filesystem::path folder = run.folder->folder_of(*step);
-    if (const std::string damage = run.folder->verify(*step); !damage.empty()) {
-      core::warn(
-          "checkpoint ", folder.string(), " is damaged (", damage, "): trying the one before");
-      continue;
+void restore(Run& run, const std::filesystem::path& folder, const core::Json& state) {
+  const std::string where = (folder / "state.json").string();
+  std::vector<std::pair<std::string, at::Tensor>> optimizer;
+  std::map<std::string, at::Tensor> wide;
+  const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
+  for (const checkpoint::TensorEntry& entry : file.entries()) {
+    if (core::starts_with(entry.name, kWide)) {
+      wide[entry.name.substr(std::string_view(kWide).size())] = file.read(entry.name);
+    } else {
+      optimizer.emplace_back(entry.name, file.read(entry.name));
     }
-    const std::string where = (folder / "state.json").string();
-    const core::Json state = core::parse_json(core::read_file(where), where);
-    if (core::get_string_or(state, "data_fingerprint", "", where) != run.stream->fingerprint()) {
-      throw core::UserError(
-          core::str("data.train changed since ",
-                    folder.string(),
-                    " was saved: choose another output_dir, or restore the data"));
-    }
-    std::vector<std::pair<std::string, at::Tensor>> optimizer;
-    std::map<std::string, at::Tensor> wide;
-    const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
-    for (const checkpoint::TensorEntry& entry : file.entries()) {
-      if (core::starts_with(entry.name, kWide)) {
-        wide[entry.name.substr(std::string_view(kWide).size())] = file.read(entry.name);
-      } else {
-        optimizer.emplace_back(entry.name, file.read(entry.name));
-      }
-    }
-    restore_weights(run, folder / "model", wide);
-    run.optimizer->load_state(optimizer);
-    run.finished_steps = run.saved_step = *step;
-    run.stream->load_rejected_rows(state.at("rejected_rows"), *step);
-    run.row = to_report(core::get_object(state, "row", where));
-    run.is_validated = core::get_bool_or(state, "is_validated", false, where);
-    run.num_tokens = core::get_int(state, "num_tokens", where);
-    run.skipped_steps = core::get_int(state, "skipped_steps", where);
-    run.no_signal_steps = core::get_int(state, "no_signal_steps", where);
-    if (core::find(state, "best") != nullptr) run.best = core::get_double(state, "best", where);
-    core::info("continuing after step ", *step, " of ", run.config.output_dir);
-    return true;
   }
-  if (!steps.empty()) {
-    throw core::NoCheckpointError(
-        core::str(run.config.output_dir,
-                  ": all ",
-                  steps.size(),
-                  " checkpoints are damaged; remove the folder to start anew"));
-  }
-  return false;
+  restore_weights(run, folder / "model", wide);
+  run.optimizer->load_state(optimizer);
+  run.finished_steps = core::get_int(state, "step", where, 1);
+  std::error_code error;
+  const bool is_own =
+      std::filesystem::equivalent(folder, run.folder->folder_of(run.finished_steps), error);
+  run.saved_step = is_own ? run.finished_steps : -1;
+  restore_stream(run, state, where);
+  run.row = to_report(core::get_object(state, "row", where));
+  run.is_validated = core::get_bool_or(state, "is_validated", false, where);
+  run.evaluations_without_best = core::get_int_or(state, "evaluations_without_best", 0, where);
+  run.num_tokens = core::get_int(state, "num_tokens", where);
+  run.skipped_steps = core::get_int(state, "skipped_steps", where);
+  run.no_signal_steps = core::get_int(state, "no_signal_steps", where);
+  if (core::find(state, "best") != nullptr) run.best = core::get_double(state, "best", where);
 }
 
 }  // namespace sgrpo::trainer

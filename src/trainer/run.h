@@ -23,6 +23,8 @@ namespace sgrpo::trainer {
 struct Run {
   RunConfig config;
   Task task = Task::kPolicyGradient;
+  core::Json identity;          // of the run: what a checkpoint of it is compared with
+  std::string allowed_changes;  // --allow-change
   eval::Policy policy;
   std::unique_ptr<model::Model> reference;  // null without KL
   std::unique_ptr<verifier::VerifierSet> verifiers;
@@ -39,14 +41,15 @@ struct Run {
   at::Tensor reference_masked_ids;  // the same of the reference, whose padding may be longer
 
   int64_t finished_steps = 0;
-  int64_t saved_step = -1;      // of the newest checkpoint
-  StepReport row;               // metrics of the last finished step, without times
-  bool is_validated = false;    // `row` has its validation, if one is due
-  int64_t num_tokens = 0;       // prompt and completion tokens so far
-  int64_t skipped_steps = 0;    // updates left out for a non-finite gradient
-  int64_t no_signal_steps = 0;  // steps without any gradient
-  std::optional<double> best;   // of trainer.keep_best
-  bool is_best = false;         // the last validation was the best so far
+  int64_t saved_step = -1;               // of the newest checkpoint
+  StepReport row;                        // metrics of the last finished step, without times
+  bool is_validated = false;             // `row` has its validation, if one is due
+  int64_t num_tokens = 0;                // prompt and completion tokens so far
+  int64_t skipped_steps = 0;             // updates left out for a non-finite gradient
+  int64_t no_signal_steps = 0;           // steps without any gradient
+  std::optional<double> best;            // of trainer.keep_best
+  bool is_best = false;                  // the last validation was the best so far
+  int64_t evaluations_without_best = 0;  // in a row
 
   bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
 };

@@ -47,7 +47,9 @@ void save_checkpoint(Run& run);
 /// written.
 bool has_row(const Run& run);
 
-/// Continues from the newest intact checkpoint of output_dir; false if there is none.
-bool restore(Run& run);
+/// Takes weights, moments, position, counters and the last row of metrics from a verified
+/// checkpoint, whose state.json is `state`. Throws core::UserError where they do not fit this run,
+/// core::RunError where they cannot be read.
+void restore(Run& run, const std::filesystem::path& folder, const core::Json& state);
 
 }  // namespace sgrpo::trainer

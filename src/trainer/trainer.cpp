@@ -10,6 +10,7 @@
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/trainer/report.h"
+#include "trainer/alarms.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -103,14 +104,24 @@ bool needs_validation(const Run& run) {
              : is_due(run.finished_steps, run.config.eval.every, run.config.trainer.steps);
 }
 
+/// Whether trainer.early_stopping_patience ends the run behind the last finished step.
+bool is_patience_over(const Run& run) {
+  const std::optional<int64_t> patience = run.config.trainer.early_stopping_patience;
+  return patience && run.evaluations_without_best >= *patience;
+}
+
 /// Ends the last finished step: validation and checkpoint where they are due, then its row of
 /// metrics. Step 0 is the evaluation at start.
 void close_step(Run& run, int64_t tokens_before) {
   const int64_t step = run.finished_steps, last = run.config.trainer.steps;
   if (step == 0 && !needs_validation(run)) return;
-  if (needs_validation(run)) run.row.merge(validate(run));
+  if (needs_validation(run)) {
+    run.row.merge(validate(run));
+    if (step > 0) run.evaluations_without_best = run.is_best ? 0 : run.evaluations_without_best + 1;
+  }
   run.is_validated = true;
-  const bool is_save_due = is_due(step, run.config.trainer.save_every, last) || step == last;
+  const bool is_last = step == last || is_patience_over(run);
+  const bool is_save_due = is_due(step, run.config.trainer.save_every, last) || is_last;
   if (step > 0 && ((is_save_due && run.saved_step != step) || run.is_best)) {
     run.timer.begin("save");
     save_checkpoint(run);
@@ -183,15 +194,18 @@ void Trainer::run() {
   Run& run = *run_;
   const int64_t last = run.config.trainer.steps;
   core::info(batch_equation(run.config, run.task));
+  Alarms alarms;
+  alarms.recall(std::filesystem::path(run.config.output_dir) / "metrics.jsonl");
   telemetry::Progress progress(run.task == Task::kSft ? "sft" : "train", last, run.finished_steps);
   try {
     if (!has_row(run)) {
       run.timer.reset();
       close_step(run, run.num_tokens);
     }
-    for (int64_t step = run.finished_steps + 1; step <= last; ++step) {
+    for (int64_t step = run.finished_steps + 1; step <= last && !is_patience_over(run); ++step) {
       const int64_t tokens_before = run.num_tokens;
       run.row = train_step(step);
+      for (const std::string& warning : alarms.watch(step, run.row)) core::warn(warning);
       run.finished_steps = step;
       run.is_validated = false;
       close_step(run, tokens_before);
@@ -203,6 +217,15 @@ void Trainer::run() {
     save_interrupted(run, stop.what());
   }
   progress.finish();
+  if (is_patience_over(run)) {
+    core::info("stopped after step ",
+               run.finished_steps,
+               ": ",
+               *run.config.trainer.keep_best,
+               " found no new best in ",
+               run.evaluations_without_best,
+               " evaluations (trainer.early_stopping_patience)");
+  }
   write_run_report(std::filesystem::path(run.config.output_dir) / "report.html",
                    {run.config.output_dir},
                    std::filesystem::path(run.config.output_dir).filename().string());
