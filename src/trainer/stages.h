@@ -1,6 +1,7 @@
 // The stages of a step that are more than one call: each takes records and returns new ones.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "trainer/run.h"
@@ -36,6 +37,10 @@ StepReport describe_injection(const std::vector<RolloutGroup>& groups);
 
 /// Writes completions/step-N.jsonl; every few steps also the console table.
 void record_completions(const Run& run, const std::vector<RolloutGroup>& groups, int64_t step);
+
+/// Mean NLL over the tokens of the completions that a split's rows give, at temperature 1 (TRL's
+/// eval_loss); nothing if no row gives one.
+std::optional<double> completion_loss(const Run& run, const data::EvalSet& split);
 
 /// Evaluates all splits and returns val/* metrics.
 StepReport validate(Run& run);

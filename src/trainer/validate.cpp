@@ -21,6 +21,9 @@ StepReport validate(Run& run) {
   job.seed = static_cast<uint64_t>(run.config.seed);
   for (const data::EvalSet& split : run.eval_sets) {
     report.merge(eval::evaluate(run.policy, *run.verifiers, split, job).metrics);
+    if (run.task != Task::kSft) continue;
+    if (const auto loss = completion_loss(run, split))
+      report.set(core::str("val/", split.name, "/loss"), *loss);
   }
   if (run.config.trainer.keep_best) {
     const std::string& metric = *run.config.trainer.keep_best;
