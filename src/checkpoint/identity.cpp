@@ -56,7 +56,7 @@ void add_weights(core::Sha256& hash, const fs::path& path) {
     add_range(hash, file, at, std::min(kChunkBytes, begin - at));
   const uint64_t data = file.size() - begin, piece = std::min(data, kPieceBytes);
   for (uint64_t i = 0; i < kPieces; ++i)
-    add_range(hash, file, begin + (data - piece) / (kPieces - 1) * i, piece);
+    add_range(hash, file, begin + (data - piece) * i / (kPieces - 1), piece);
 }
 
 std::vector<fs::path> sorted_weight_files(const fs::path& folder) {
