@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
@@ -103,6 +104,13 @@ int run_program(const std::vector<std::string>& arguments) noexcept try {
   return fail(kRunFailed, error.what_without_backtrace());
 } catch (const std::bad_alloc&) {
   return fail(kOutOfMemory, "out of memory: an allocation on the host failed");
+} catch (const std::system_error& error) {
+  if (error.code() != std::errc::resource_unavailable_try_again) {
+    return fail(kRunFailed, error.what());
+  }
+  return fail(kRunFailed,
+              "no further thread can be started: raise the limit on processes (ulimit -u, or that "
+              "of the container), or lower --threads");
 } catch (const std::exception& error) {
   return fail(kRunFailed, error.what());
 } catch (...) {
