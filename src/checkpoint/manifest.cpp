@@ -161,8 +161,9 @@ int64_t newest_intact(const fs::path& checkpoints, int64_t below) {
       core::str("no usable checkpoint in ",
                 checkpoints.string(),
                 ": ",
-                found.empty() ? "no step was ever committed"
-                              : found + "; restore one of them, or choose another output_dir"));
+                steps.empty()   ? "no step was ever committed"
+                : found.empty() ? core::str("there is none before ", step_name(below))
+                                : found + "; restore one of them, or choose another output_dir"));
 }
 
 }  // namespace sgrpo::checkpoint

@@ -113,9 +113,8 @@ std::vector<Change> changes_between(const Json& before, const Json& after, const
     changes.push_back({key, text_of(key, old, now)});
   };
   for (const auto& [key, value] : after.items()) {
-    const Json* old = core::find(before, key);
-    if (old == nullptr) old = core::find(defaults, key);
-    add(key, old == nullptr ? Json(nullptr) : *old, value);
+    const Json& known = before.contains(key) ? before : defaults;
+    add(key, known.contains(key) ? known.at(key) : Json(nullptr), value);
   }
   // Splits of data.eval come and go; another key that is gone means nothing any more.
   for (const auto& [key, value] : before.items()) {

@@ -183,6 +183,7 @@ TEST_F(RunFolderTest, missing_manifest_is_passed_over_loudly_and_never_a_fresh_s
             std::string::npos)
       << log_;
   EXPECT_EQ(run.newest(2), 1) << "the one before";
+  EXPECT_MESSAGE(core::NoCheckpointError, "there is none before step-000001", run.newest(1));
   for (const int64_t step : {1, 2}) fs::remove(run.folder_of(step) / "manifest.json");
   EXPECT_MESSAGE(core::NoCheckpointError, "step-000001: manifest.json is missing", run.newest());
 }
