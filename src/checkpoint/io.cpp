@@ -27,7 +27,8 @@ constexpr uint64_t kMaxTransfer = uint64_t{1} << 30;
 std::string reason() { return std::strerror(errno); }
 
 [[noreturn]] void fail_to(const char* action, const fs::path& path) {
-  throw core::RunError(core::str("cannot ", action, " ", path.string(), ": ", reason()));
+  const std::string why = core::write_reason(errno);
+  throw core::RunError(core::str("cannot ", action, " ", path.string(), ": ", why));
 }
 
 }  // namespace
@@ -74,9 +75,10 @@ OutputFile::OutputFile(fs::path path, uint64_t bytes) : path_(std::move(path)), 
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (descriptor_ < 0) fail_to("write", path_);
   // Not every file system can reserve; those find out while writing.
-  if (bytes > 0 && ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) != 0 &&
-      errno == ENOSPC) {
-    const std::string why = reason();
+  const bool is_reserved =
+      bytes == 0 || ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) == 0;
+  if (!is_reserved && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+    const std::string why = core::write_reason(errno);
     ::close(std::exchange(descriptor_, -1));
     ::unlink(path_.c_str());
     throw core::RunError(

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "checkpoint/io.h"
+#include "sgrpo/checkpoint/run_folder.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
@@ -58,16 +59,24 @@ std::optional<int64_t> parse_step_name(const std::string& name) {
   return step;
 }
 
-std::vector<int64_t> committed_steps(const fs::path& checkpoints) {
+std::vector<int64_t> step_folders(const fs::path& checkpoints) {
   std::vector<int64_t> steps;
   std::error_code error;
   for (fs::directory_iterator entry(checkpoints, error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::optional<int64_t> step = parse_step_name(entry->path().filename().string());
-    std::error_code absent;
-    if (step && fs::exists(entry->path() / kManifest, absent)) steps.push_back(*step);
+    if (const auto step = parse_step_name(entry->path().filename().string()))
+      steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::vector<int64_t> committed_steps(const fs::path& checkpoints) {
+  std::vector<int64_t> steps = step_folders(checkpoints);
+  std::erase_if(steps, [&](int64_t step) {
+    std::error_code absent;
+    return !fs::exists(checkpoints / step_name(step) / kManifest, absent);
+  });
   return steps;
 }
 
@@ -87,6 +96,13 @@ std::string find_damage(const fs::path& step_folder, const std::string& prefix) 
   try {
     const core::Json manifest = core::parse_json(core::read_file(where), where);
     const int64_t version = core::get_int(manifest, "version", where);
+    if (version > kVersion) {
+      return core::str("a newer version of sgrpo wrote it (manifest version ",
+                       version,
+                       ", this one reads ",
+                       kVersion,
+                       ")");
+    }
     if (version != kVersion) {
       return core::str("the manifest has version ", version, ", expected ", kVersion);
     }
@@ -109,20 +125,45 @@ std::string find_damage(const fs::path& step_folder, const std::string& prefix) 
   return "";
 }
 
-int64_t newest_intact(const fs::path& checkpoints) {
-  const std::vector<int64_t> steps = committed_steps(checkpoints);
+bool is_of_newer_version(const fs::path& step_folder) {
+  const std::string where = (step_folder / kManifest).string();
+  try {
+    return core::get_int(core::parse_json(core::read_file(where), where), "version", where) >
+           kVersion;
+  } catch (const core::UserError&) {
+    return false;  // missing or damaged, which find_damage tells
+  }
+}
+
+int64_t newest_intact(const fs::path& checkpoints, int64_t below) {
+  const std::vector<int64_t> steps = step_folders(checkpoints);
   std::string found;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    if (*step >= below) continue;
     const fs::path folder = checkpoints / step_name(*step);
-    const std::string damage = find_damage(folder);
+    std::error_code absent;
+    const bool is_committed = fs::exists(folder / kManifest, absent);
+    const std::string damage =
+        is_committed ? find_damage(folder)
+                     : "manifest.json is missing (it was removed, or its save never finished)";
     if (damage.empty()) return *step;
-    core::warn("skipping damaged checkpoint ", folder.string(), ": ", damage);
+    if (is_of_newer_version(folder)) {
+      throw core::NoCheckpointError(core::str(folder.string(),
+                                              ": ",
+                                              damage,
+                                              "; go on with that version, or choose another "
+                                              "output_dir"));
+    }
+    core::warn("passing over ", is_committed ? "damaged " : "", folder.string(), ": ", damage);
     found += core::str(found.empty() ? "" : "; ", step_name(*step), ": ", damage);
   }
-  throw core::NoCheckpointError(core::str("no usable checkpoint in ",
-                                          checkpoints.string(),
-                                          ": ",
-                                          found.empty() ? "no step was ever committed" : found));
+  throw core::NoCheckpointError(
+      core::str("no usable checkpoint in ",
+                checkpoints.string(),
+                ": ",
+                steps.empty()   ? "no step was ever committed"
+                : found.empty() ? core::str("there is none before ", step_name(below))
+                                : found + "; restore one of them, or choose another output_dir"));
 }
 
 }  // namespace sgrpo::checkpoint

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,12 +28,17 @@ void write_manifest(const std::filesystem::path& step_folder,
                     int64_t step,
                     const std::vector<WrittenFile>& files);
 
-/// Empty if every file of the manifest has its size and checksum; else what is wrong. Only files
-/// whose name starts with `prefix` are read.
-std::string find_damage(const std::filesystem::path& step_folder, const std::string& prefix = "");
+/// All step folders in `checkpoints`, with or without a manifest, ascending.
+std::vector<int64_t> step_folders(const std::filesystem::path& checkpoints);
 
-/// The newest step without damage; damaged ones are warned about. Throws core::NoCheckpointError
-/// that lists what was found.
-int64_t newest_intact(const std::filesystem::path& checkpoints);
+/// Whether the manifest says that a newer version of the program wrote this step.
+bool is_of_newer_version(const std::filesystem::path& step_folder);
+
+/// The newest usable step, only of those before `below`. Each step folder that is passed over is
+/// warned about with its own message: no manifest, or damaged. Throws core::NoCheckpointError that
+/// lists them when there is none, and when a newer version wrote the newest one, which nothing may
+/// replace.
+int64_t newest_intact(const std::filesystem::path& checkpoints,
+                      int64_t below = std::numeric_limits<int64_t>::max());
 
 }  // namespace sgrpo::checkpoint

@@ -7,6 +7,7 @@
 
 #include "checkpoint/manifest.h"
 #include "sgrpo/checkpoint/adapter_folder.h"
+#include "sgrpo/checkpoint/run_folder.h"
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/error.h"
 

@@ -78,17 +78,20 @@ RunFolder::RunFolder(const fs::path& run) : folder_(run / "checkpoints") {
     fs::remove_all(leftover, error);
     core::info("removed ", leftover.string(), ", left by an interrupted save");
   }
+  for (const fs::path& folder : {run, run / "completions"}) core::remove_unfinished_files(folder);
 }
 
 fs::path RunFolder::folder_of(int64_t step) const { return folder_ / step_name(step); }
+
+bool RunFolder::is_empty() const { return step_folders(folder_).empty(); }
 
 std::vector<int64_t> RunFolder::steps() const { return committed_steps(folder_); }
 
 std::string RunFolder::verify(int64_t step) const { return find_damage(folder_of(step)); }
 
-std::optional<int64_t> RunFolder::newest() const {
-  if (steps().empty()) return std::nullopt;
-  return newest_intact(folder_);
+std::optional<int64_t> RunFolder::newest(int64_t below) const {
+  if (is_empty()) return std::nullopt;
+  return newest_intact(folder_, below);
 }
 
 std::optional<int64_t> RunFolder::best() const {
@@ -110,8 +113,9 @@ void RunFolder::check_free_space(uint64_t bytes) const {
                                  static_cast<int64_t>(free / kMiB),
                                  " MiB are free, ",
                                  static_cast<int64_t>(needed / kMiB) + 1,
-                                 " MiB are needed (1.2 x the checkpoint); free some space or lower "
-                                 "trainer.keep_last"));
+                                 " MiB are needed (1.2 x the checkpoint); free some space",
+                                 steps().size() > 1 ? " or lower trainer.keep_last" : "",
+                                 ", then run the same command again"));
 }
 
 void RunFolder::save(const RunState& state, const ModelWriter& model, int64_t keep_last) {

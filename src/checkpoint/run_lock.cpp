@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "checkpoint/io.h"
 #include "sgrpo/core/log.h"
@@ -32,9 +34,30 @@ std::string holder_of(int descriptor) {
   return core::printable(core::trim(all), 200);
 }
 
+constexpr std::string_view kHolder = "process ";
+
+/// Whether the opened file may be a lock: its content is about to be replaced. A link in its place
+/// was not followed, a hard link to something else is told by that content.
+bool may_be_lock(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  return status.st_size == 0 || core::starts_with(holder_of(descriptor), kHolder);
+}
+
+[[noreturn]] void refuse(const fs::path& file, int error) {
+  if (error == ELOOP || error == 0) {
+    throw core::UserError(core::str(file.string(),
+                                    " is ",
+                                    error == ELOOP ? "a link" : "not a lock of a run",
+                                    ", and locking the folder would overwrite it: remove it, or "
+                                    "choose another output_dir"));
+  }
+  throw core::RunError(core::str("cannot open ", file.string(), ": ", std::strerror(error)));
+}
+
 /// For the message of whoever comes second; the lock itself does not depend on it.
 void write_holder(int descriptor) {
-  const std::string text = core::str("process ", ::getpid(), " on ", host_name(), "\n");
+  const std::string text = core::str(kHolder, ::getpid(), " on ", host_name(), "\n");
   if (::ftruncate(descriptor, 0) != 0 ||
       ::pwrite(descriptor, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     core::warn("cannot write who holds the run's folder: ", std::strerror(errno));
@@ -46,9 +69,11 @@ void write_holder(int descriptor) {
 RunLock::RunLock(const fs::path& run) {
   make_folder(run);
   const fs::path file = run / ".lock";
-  descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) {
-    throw core::RunError(core::str("cannot open ", file.string(), ": ", std::strerror(errno)));
+  descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+  if (descriptor_ < 0) refuse(file, errno);
+  if (!may_be_lock(descriptor_)) {
+    ::close(std::exchange(descriptor_, -1));
+    refuse(file, 0);
   }
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
     write_holder(descriptor_);

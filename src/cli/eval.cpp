@@ -1,5 +1,4 @@
 // sgrpo eval: accuracy, pass@k and maj@k of a checkpoint on any splits.
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 
@@ -10,6 +9,7 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/eval/evaluate.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "sgrpo/trainer/evaluation.h"
@@ -64,21 +64,21 @@ struct Eval {
     if (config.data.eval.empty()) {
       throw UsageError("eval needs splits: data.eval in the configuration, or --data F.jsonl");
     }
+    if (output) check_output(config, invocation);
     const verifier::VerifierSet verifiers(config.verifier, config.verifiers, config.rewards);
     const auto policy =
         policy::open(config.model.path, config.model, trainer::eval_limits(config));
     StepReport report;
     std::vector<std::string> unjudged;
-    std::ofstream rows;
-    if (output) rows.open(*output, std::ios::binary);
-    if (!rows) throw core::RunError(core::str("cannot write ", *output));
+    std::optional<core::AppendFile> rows;
+    if (output) rows.emplace(*output, core::AppendFile::Open::kReplace);
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
       const auto result = evaluate_split(*policy, verifiers, config, name, path);
       report.merge(eval::metrics_of(name, result.sums));
       num_rejected += result.sums.rejected;
       if (result.sums.judged == 0) unjudged.push_back(name);
-      if (output) write_rows(name, result, rows);
+      if (rows) write_rows(name, result, *rows);
     }
     print(report, invocation.json);
     if (num_rejected > 0) {
@@ -94,6 +94,12 @@ struct Eval {
   }
 
  private:
+  void check_output(const trainer::RunConfig& config, const Invocation& invocation) const {
+    if (invocation.config) core::check_not_input(*output, *invocation.config);
+    core::check_not_input(*output, config.model.path);
+    for (const auto& [name, path] : config.data.eval) core::check_not_input(*output, path);
+  }
+
   /// Validation's numbers are those of the run's dtype: it is the one to evaluate its checkpoint
   /// in.
   static void use_dtype_of_run(const std::vector<std::string>& overrides,
@@ -131,21 +137,20 @@ struct Eval {
 
   static void write_rows(const std::string& split,
                          const eval::EvalResult& result,
-                         std::ofstream& out) {
+                         core::AppendFile& out) {
     for (const eval::EvalRow& row : result.rows) {
       for (const GroupMember& sample : row.samples) {
-        out << core::dump_ascii({{"split", split},
-                                 {"id", row.record->id},
-                                 {"index", sample.completion.sample_index},
-                                 {"completion", sample.completion.text},
-                                 {"ground_truth", row.record->ground_truth.value_or("")},
-                                 {"reward", sample.verdict.reward},
-                                 {"status", to_string(sample.verdict.status)},
-                                 {"answer", sample.verdict.answer}})
-            << "\n";
+        out.append(core::dump_ascii({{"split", split},
+                                     {"id", row.record->id},
+                                     {"index", sample.completion.sample_index},
+                                     {"completion", sample.completion.text},
+                                     {"ground_truth", row.record->ground_truth.value_or("")},
+                                     {"reward", sample.verdict.reward},
+                                     {"status", to_string(sample.verdict.status)},
+                                     {"answer", sample.verdict.answer}}) +
+                   "\n");
       }
     }
-    if (!out) throw core::RunError("cannot write the rows of --output: disk full?");
   }
 
   static void print(const StepReport& report, bool json) {

@@ -1,10 +1,12 @@
 #include "cli/file_rows.h"
 
 #include "sgrpo/core/error.h"
+#include "sgrpo/core/file.h"
 
 namespace sgrpo::cli {
 
 std::unique_ptr<policy::Policy> FileJob::open(int64_t max_batch_rows) const {
+  for (const std::string& read : {input, model}) core::check_not_input(output, read);
   model::ModelOptions options;
   options.path = model;
   options.dtype = dtype;

@@ -38,6 +38,7 @@ struct FileJob {
           FieldInfo{.help = "instead of the folder's own", .unit = "N", .low = 1, .high = 1e9});
   }
 
+  /// Throws core::UserError also where writing `output` would destroy what is read.
   std::unique_ptr<policy::Policy> open(int64_t max_batch_rows = policy::kMaxBatchRows) const;
 };
 

@@ -2,6 +2,7 @@
 #include "cli/file_rows.h"
 #include "cli/row_files.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -34,6 +35,9 @@ struct Logprobs {
   }
 
   int run(const Invocation&) {
+    for (const std::string& read : {job.input, job.model, job.output}) {
+      if (grad) core::check_not_input(*grad, read);
+    }
     const auto policy = job.open();
     LogprobOptions options{
         .temperature = temperature, .use_sampling_mask = sampling_mask, .grad = std::nullopt};

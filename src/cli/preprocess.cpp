@@ -5,6 +5,7 @@
 #include "cli/model_files.h"
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -44,6 +45,7 @@ struct Preprocess {
   }
 
   int run(const Invocation& invocation) {
+    for (const std::string& read : {image, model}) core::check_not_input(output, read);
     const PixelLimits limits{.min_pixels = min_pixels, .max_pixels = max_pixels};
     const image::ProcessorConfig processor =
         load_image_processor(small_files_folder(model), limits);

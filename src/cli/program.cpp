@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
@@ -11,7 +12,6 @@
 #include "cli/machine.h"
 #include "cli/version.h"
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/telemetry/telemetry.h"
 
@@ -74,7 +74,6 @@ int dispatch(const std::vector<std::string>& words) {
       parse_arguments(command, std::vector<std::string>(words.begin() + 1, words.end()));
   if (arguments.help) return print_help(name, command, arguments.invocation.json);
   telemetry::install_logging(arguments.quiet);
-  core::install_stop_signals();
   at::set_num_threads(arguments.threads ? static_cast<int>(*arguments.threads) : default_threads());
   return command.run(arguments.flags, arguments.invocation);
 }
@@ -82,7 +81,10 @@ int dispatch(const std::vector<std::string>& words) {
 /// A full disk or a closed pipe shows only when the last results are flushed.
 int check_output(int code) {
   std::cout.flush();
-  return std::cout ? code : fail(kRunFailed, "cannot write the results to stdout");
+  return std::cout ? code
+                   : fail(kRunFailed,
+                          "cannot write the results to stdout: its disk is full, or "
+                          "its reader is gone");
 }
 
 }  // namespace
@@ -102,6 +104,13 @@ int run_program(const std::vector<std::string>& arguments) noexcept try {
   return fail(kRunFailed, error.what_without_backtrace());
 } catch (const std::bad_alloc&) {
   return fail(kOutOfMemory, "out of memory: an allocation on the host failed");
+} catch (const std::system_error& error) {
+  if (error.code() != std::errc::resource_unavailable_try_again) {
+    return fail(kRunFailed, error.what());
+  }
+  return fail(kRunFailed,
+              "no further thread can be started: raise the limit on processes (ulimit -u, or that "
+              "of the container), or lower --threads");
 } catch (const std::exception& error) {
   return fail(kRunFailed, error.what());
 } catch (...) {

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/trainer/report.h"
 
 namespace sgrpo::cli {
@@ -29,6 +30,10 @@ struct Report {
   }
 
   int run(const Invocation&) {
+    for (const std::filesystem::path folder : runs) {
+      for (const char* file : {"metrics.jsonl", "config.yaml", "completions"})
+        core::check_not_input(output, folder / file);
+    }
     trainer::write_run_report(output, {runs.begin(), runs.end()}, title);
     std::cout << output << "\n";
     return 0;

@@ -2,11 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include <fstream>
 #include <limits>
 #include <variant>
 
 #include "sgrpo/checkpoint/safetensors.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
@@ -26,13 +26,8 @@ constexpr int64_t kWholeRow = std::numeric_limits<int64_t>::max();
 class RowFileWriter {
  public:
   explicit RowFileWriter(const std::filesystem::path& path)
-      : path_(path), out_(path, std::ios::binary) {
-    if (!out_) throw core::RunError(core::str("cannot write ", path.string()));
-  }
-  void write(const Json& row) {
-    out_ << core::dump_ascii(row) << '\n' << std::flush;
-    if (!out_) throw core::RunError(core::str("cannot write ", path_.string(), ": disk full?"));
-  }
+      : out_(path, core::AppendFile::Open::kReplace) {}
+  void write(const Json& row) { out_.append(core::dump_ascii(row) + "\n"); }
   void write_error(const data::RecordError& error) {
     core::warn(error.what());
     write(Json{{"id", error.id()}, {"error", error.reason()}});
@@ -41,8 +36,7 @@ class RowFileWriter {
   int64_t num_bad() const { return num_bad_; }
 
  private:
-  std::filesystem::path path_;
-  std::ofstream out_;
+  core::AppendFile out_;
   int64_t num_bad_ = 0;
 };
 

@@ -35,8 +35,10 @@ void for_each_row(std::istream& in,
                   RowWriter& writer,
                   const std::function<void(const core::Json& row, int64_t line)>& row) {
   std::string text;
-  for (int64_t line = 1; std::getline(in, text); ++line) {
+  for (int64_t line = 1;; ++line) {
+    const bool has_line = static_cast<bool>(std::getline(in, text));
     if (core::stop_requested()) throw core::Interrupted(str("interrupted at ", name, ":", line));
+    if (!has_line) return;
     if (line == 1 && core::starts_with(text, "\xEF\xBB\xBF")) text.erase(0, 3);
     if (core::trim(text).empty()) continue;
     core::Json id;

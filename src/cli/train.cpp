@@ -6,14 +6,28 @@
 namespace sgrpo::cli {
 namespace {
 
-int run_task(const Invocation& invocation, trainer::Task task) {
-  trainer::RunConfig config = trainer::load_run_config(invocation.config, invocation.overrides);
-  config::require(config, {"model.path", "data.train", "output_dir"});
-  trainer::Trainer(std::move(config), task).run();
-  return 0;
-}
+/// The flags of both commands.
+struct TaskFlags {
+  std::string allow_change;
 
-struct Train {
+  template <class V>
+  void visit_fields(V& visit) {
+    visit("allow_change",
+          allow_change,
+          config::FieldInfo{.help = "keys that may differ from the checkpoint's although the run "
+                                    "then repeats or skips rows, or learns from something else",
+                            .unit = "KEY,..."});
+  }
+
+  int run_task(const Invocation& invocation, trainer::Task task) const {
+    trainer::RunConfig config = trainer::load_run_config(invocation.config, invocation.overrides);
+    config::require(config, {"model.path", "data.train", "output_dir"});
+    trainer::Trainer(std::move(config), task, allow_change).run();
+    return 0;
+  }
+};
+
+struct Train : TaskFlags {
   static constexpr const char* kSummary = "GRPO, S-GRPO or any other estimator";
   static constexpr bool kTakesConfig = true;
   int run(const Invocation& invocation) {
@@ -21,7 +35,7 @@ struct Train {
   }
 };
 
-struct Sft {
+struct Sft : TaskFlags {
   static constexpr const char* kSummary = "supervised fine-tuning, normalised over all loss tokens";
   static constexpr bool kTakesConfig = true;
   int run(const Invocation& invocation) { return run_task(invocation, trainer::Task::kSft); }

@@ -8,12 +8,22 @@
 namespace sgrpo::core {
 namespace {
 
+constexpr int kSecondInterrupt = 130;  // 128 + SIGINT, as a shell reports it
+
 std::atomic<bool> stop{false};
-static_assert(std::atomic<bool>::is_always_lock_free,
+std::atomic<int> num_interrupts{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
               "the handler may touch lock-free atomics only");
 
 void on_signal(int signal) {
-  if (stop.exchange(true) && signal != SIGUSR1) ::_exit(128 + signal);
+  stop.store(true, std::memory_order_relaxed);
+  if (signal == SIGINT && num_interrupts.fetch_add(1) > 0) ::_exit(kSecondInterrupt);
+}
+
+/// nohup and shells without job control ignore these for what they start in the background.
+bool is_ignored(int signal) {
+  struct sigaction before {};
+  return ::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
 }
 
 }  // namespace
@@ -22,12 +32,19 @@ void install_stop_signals() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) ::sigaction(signal, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    const bool may_be_ignored = signal == SIGINT || signal == SIGHUP;
+    if (!may_be_ignored || !is_ignored(signal)) ::sigaction(signal, &action, nullptr);
+  }
+  // A write that fails says why: a closed pipe and a limit on file sizes are no reasons to die.
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
 }
 
 bool stop_requested() noexcept { return stop.load(std::memory_order_relaxed); }
 
-void request_stop(bool value) noexcept { stop.store(value, std::memory_order_relaxed); }
+void request_stop(bool value) noexcept {
+  stop.store(value, std::memory_order_relaxed);
+  if (!value) num_interrupts.store(0);
+}
 
 }  // namespace sgrpo::core

@@ -100,12 +100,16 @@ struct PromptStream::Impl {
   std::vector<SlotResult> take(int64_t step);
   void settle(const SlotResult& result);
   void use(size_t list, int64_t row);
-  void use_steps(int64_t count);
+  void use_positions(int64_t count);
+  int64_t position(int64_t step) const {
+    return first_position + (step - first_step) * prompts_per_step;
+  }
 
   std::shared_ptr<const PromptEncoder> encoder;
   bool is_long_fatal;
   double max_bad_fraction;
   int64_t prompts_per_step;
+  int64_t first_step = 1, first_position = 0;  // from there on every step takes as many
   std::vector<TrainFile> files;
   int64_t num_rows;
   std::unordered_map<std::string, std::vector<std::shared_ptr<const PromptRecord>>> by_id;
@@ -154,7 +158,7 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
 }
 
 std::vector<SlotResult> PromptStream::Impl::encode_step(int64_t step) {
-  const auto slots = order.slots((step - 1) * prompts_per_step, prompts_per_step);
+  const auto slots = order.slots(position(step), prompts_per_step);
   std::vector<SlotResult> results(slots.size());
   run_parallel(slots.size(), loader_threads(), 1, [&](size_t i) {
     if (stop) return;
@@ -185,11 +189,11 @@ void PromptStream::Impl::use(size_t list, int64_t row) {
   used[static_cast<size_t>(row)] = true;
 }
 
-/// Notes the rows of the first `count` steps without encoding them: they follow from the order and
-/// from which rows are bad.
-void PromptStream::Impl::use_steps(int64_t count) {
-  for (int64_t step = 1; step <= count && num_used < num_rows; ++step) {
-    for (const StreamSlot& slot : order.slots((step - 1) * prompts_per_step, prompts_per_step)) {
+/// Notes the rows of the first `count` positions without encoding them: they follow from the order
+/// and from which rows are bad.
+void PromptStream::Impl::use_positions(int64_t count) {
+  for (int64_t begin = 0; begin < count && num_used < num_rows; begin += prompts_per_step) {
+    for (const StreamSlot& slot : order.slots(begin, std::min(prompts_per_step, count - begin))) {
       const auto size = static_cast<int64_t>(slot.order->size());
       for (int64_t i = 0; i < size; ++i) {
         const int64_t row = (*slot.order)[static_cast<size_t>((slot.index + i) % size)];
@@ -239,18 +243,18 @@ PromptStream::PromptStream(const DataOptions& options,
 PromptStream::~PromptStream() = default;
 
 PromptBatch PromptStream::batch(int64_t step) {
-  SGRPO_CHECK(step >= 1, "step is ", step, ", expected >= 1");
+  SGRPO_CHECK(step >= impl_->first_step, "step is ", step, ", expected >= ", impl_->first_step);
   std::vector<SlotResult> results = impl_->take(step);
   PromptBatch batch;
   impl_->batch_cost = {};
   for (SlotResult& result : results) {
     impl_->settle(result);
     impl_->batch_cost.add(result.cost);
-    batch.prompt_index.push_back((step - 1) * impl_->prompts_per_step +
+    batch.prompt_index.push_back(impl_->position(step) +
                                  static_cast<int64_t>(batch.prompts.size()));
     batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
-  batch.epoch = static_cast<double>(step * impl_->prompts_per_step) /
+  batch.epoch = static_cast<double>(impl_->position(step + 1)) /
                 static_cast<double>(impl_->num_rows);
   impl_->prefetch(step + 1);
   return batch;
@@ -266,16 +270,21 @@ int64_t PromptStream::num_rejected() const { return impl_->account.num_rejected(
 
 core::Json PromptStream::rejected_rows() const { return impl_->rejected; }
 
-void PromptStream::load_rejected_rows(const core::Json& rows, int64_t finished_steps) {
-  SGRPO_CHECK(!impl_->pending.valid(), "load_rejected_rows after the first batch");
-  for (const core::Json& entry : rows) {
+int64_t PromptStream::position(int64_t step) const { return impl_->position(step); }
+
+void PromptStream::resume(int64_t step, int64_t position, const core::Json& rejected_rows) {
+  SGRPO_CHECK(!impl_->pending.valid(), "resume after the first batch");
+  SGRPO_CHECK(step >= 1 && position >= 0, "step ", step, ", position ", position);
+  impl_->first_step = step;
+  impl_->first_position = position;
+  for (const core::Json& entry : rejected_rows) {
     const auto list = entry.at(0).get<size_t>(), row = entry.at(1).get<size_t>();
     impl_->is_bad.at(list).at(row) = true;
     impl_->use(list, static_cast<int64_t>(row));
     impl_->account.add_known(entry.at(2).get<bool>());
     impl_->rejected.push_back(entry);
   }
-  impl_->use_steps(finished_steps);
+  impl_->use_positions(position);
 }
 
 std::string PromptStream::fingerprint() const {

@@ -63,6 +63,22 @@ void check_adapter(const model::Adapter& adapter,
   }
 }
 
+/// What does not fit was saved of another model.
+void check_shape(const std::filesystem::path& folder,
+                 const model::Parameter& parameter,
+                 at::IntArrayRef shape) {
+  if (shape == parameter.tensor.sizes()) return;
+  throw core::UserError(core::str(folder.string(),
+                                  ": tensor '",
+                                  parameter.name,
+                                  "' has shape ",
+                                  shape,
+                                  ", expected ",
+                                  parameter.tensor.sizes(),
+                                  ": model.path is another base model than before; choose "
+                                  "another output_dir, or the model of before"));
+}
+
 }  // namespace
 
 void LanguagePolicy::load_adapter(const std::filesystem::path& folder, const std::string& run) {
@@ -70,17 +86,7 @@ void LanguagePolicy::load_adapter(const std::filesystem::path& folder, const std
   check_adapter(parts_.model->adapter(), saved, run);
   for (const model::Parameter& parameter : parts_.model->adapter().parameters) {
     const at::Tensor value = saved.read(parameter.name);
-    if (value.sizes() != parameter.tensor.sizes()) {
-      throw core::UserError(core::str(folder.string(),
-                                      ": tensor '",
-                                      parameter.name,
-                                      "' has shape ",
-                                      value.sizes(),
-                                      ", expected ",
-                                      parameter.tensor.sizes(),
-                                      ": model.path is another base model than before; choose "
-                                      "another output_dir, or the model of before"));
-    }
+    check_shape(folder, parameter, value.sizes());
     at::Tensor target = parameter.tensor;
     target.copy_(value);
   }
@@ -130,6 +136,7 @@ void LanguagePolicy::load_weights(const std::filesystem::path& folder,
   const checkpoint::ModelFolder saved(folder);
   for (const model::Parameter& parameter : parts_.model->parameters()) {
     const auto found = wide.find(parameter.name);
+    check_shape(folder, parameter, saved.entry(parameter.name).shape);
     at::Tensor target = parameter.tensor;
     target.copy_(found == wide.end() ? saved.read(parameter.name) : found->second);
   }

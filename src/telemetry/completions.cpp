@@ -76,6 +76,19 @@ std::array<size_t, kColumns.size()> column_widths(const std::vector<Cells>& rows
   return widths;
 }
 
+std::string file_name(int64_t step) {
+  char name[48];
+  std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
+  return name;
+}
+
+/// The step of a file's name; 0 for any other name.
+int64_t step_in_name(const std::string& name) {
+  long long step = 0;
+  if (std::sscanf(name.c_str(), "step-%lld.jsonl", &step) != 1) return 0;
+  return name == file_name(step) ? step : 0;
+}
+
 }  // namespace
 
 void write_completions(const std::filesystem::path& run_folder,
@@ -85,9 +98,19 @@ void write_completions(const std::filesystem::path& run_folder,
   std::filesystem::create_directories(folder);
   std::string text;
   for (const core::Json& row : rows) text += core::dump_ascii(row) + "\n";
-  char name[48];
-  std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
-  core::write_file_atomic(folder / name, text);
+  core::write_file_atomic(folder / file_name(step), text);
+}
+
+void cut_completions(const std::filesystem::path& run_folder, int64_t committed_step) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> later;
+  std::error_code error;
+  for (fs::directory_iterator entry(run_folder / "completions", error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (step_in_name(entry->path().filename().string()) > committed_step)
+      later.push_back(entry->path());
+  }
+  for (const fs::path& file : later) fs::remove(file, error);
 }
 
 std::string completions_table(const std::vector<core::Json>& rows, size_t max_rows) {

@@ -127,7 +127,8 @@ std::string scalar_event(double wall_time,
 }
 
 EventFile::EventFile(const std::filesystem::path& folder, int64_t resume_step)
-    : path_(free_path(folder)), file_(std::make_unique<AppendFile>(path_, true)) {
+    : path_(free_path(folder)),
+      file_(std::make_unique<core::AppendFile>(path_, core::AppendFile::Open::kNew)) {
   file_->append(tfrecord(version_event()));
   if (resume_step >= 0) file_->append(tfrecord(restart_event(resume_step)));
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <memory>
@@ -9,7 +10,6 @@
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/telemetry/telemetry.h"
-#include "telemetry/append_file.h"
 #include "telemetry/event_file.h"
 
 namespace sgrpo::telemetry {
@@ -49,6 +49,12 @@ std::optional<int64_t> step_of(std::string_view line, const std::string& where) 
   }
 }
 
+/// Rows of steps between two that are there may be lost by a power failure, or by hand.
+void warn_of_gap(const std::string& path, int64_t before, int64_t after) {
+  if (after <= before + 1) return;
+  core::warn(path, ": the rows of steps ", before + 1, " to ", after - 1, " are missing");
+}
+
 /// The lines of `text` with steps up to `committed_step`, each step once.
 std::string committed_lines(std::string_view text,
                             int64_t committed_step,
@@ -64,9 +70,13 @@ std::string committed_lines(std::string_view text,
     const auto step = step_of(line, where);
     if (!step && whole) core::warn(where, ": not a row of metrics, dropped");
     if (!step || !whole || *step > committed_step || *step <= last) continue;
+    if (last >= 0) warn_of_gap(path, last, *step);
     last = *step;
     kept.append(line).append("\n");
   }
+  warn_of_gap(path,
+              std::max<int64_t>(last, 0),
+              committed_step);  // the row of that step itself is in the checkpoint
   return kept;
 }
 
@@ -77,7 +87,7 @@ void cut_back(const fs::path& path, int64_t committed_step) {
     return;
   }
   if (!fs::exists(path)) {
-    core::warn(path.string(), " is missing: metrics start at step ", committed_step + 1);
+    core::warn(path.string(), " is missing: the rows before step ", committed_step, " are lost");
     return;
   }
   const std::string text = core::read_file(path);
@@ -97,7 +107,7 @@ struct MetricsWriter::Impl {
   Impl(const fs::path& folder, int64_t committed_step)
       : metrics(folder / "metrics.jsonl"),
         events(folder, committed_step < 0 ? -1 : committed_step + 1) {}
-  AppendFile metrics;
+  core::AppendFile metrics;
   EventFile events;
 };
 

@@ -4,8 +4,6 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
-#include "sgrpo/config/binder.h"
-#include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
@@ -85,23 +83,6 @@ void open_data(State& state) {
   check_best_metric(state);
 }
 
-/// A folder that holds another run's metrics is not silently overwritten.
-void open_folder(State& state) {
-  const std::filesystem::path folder = state.config.output_dir;
-  state.folder = std::make_unique<checkpoint::RunFolder>(folder);
-  const bool never = read_resume(state.config.trainer.resume) == Resume::kNever;
-  const bool continues = !never && restore(state);
-  if (never && !state.folder->steps().empty()) {
-    throw core::UserError(
-        core::str(folder.string(),
-                  " holds checkpoints of another run and trainer.resume is never: "
-                  "choose another output_dir, or remove the folder"));
-  }
-  state.metrics =
-      std::make_unique<telemetry::MetricsWriter>(folder, continues ? state.progress.finished_steps : -1);
-  core::write_file_atomic(folder / "config.yaml", config::to_yaml(state.config));
-}
-
 }  // namespace
 
 int64_t ground_truth_limit(const RunConfig& config, Task task) {
@@ -133,10 +114,12 @@ std::string batch_equation(const RunConfig& config, Task task) {
                    is_sft ? " a step)" : " a rollout)");
 }
 
-Trainer::Trainer(RunConfig config, Task task) : state_(std::make_unique<State>()) {
+Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)
+    : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.config = std::move(config);
   state.task = task;
+  state.allowed_changes = std::move(allowed_changes);
   state.config.validate();
   check_alone();
   if (task == Task::kPolicyGradient) {
@@ -146,6 +129,7 @@ Trainer::Trainer(RunConfig config, Task task) : state_(std::make_unique<State>()
   state.communicator = distributed::make_local();
   state.verifiers = std::make_unique<verifier::VerifierSet>(
       state.config.verifier, state.config.verifiers, state.config.rewards);
+  check_output_folder(state.config.output_dir);
   // Before the minutes that a large model takes: a second start on the folder ends at once.
   state.lock = std::make_unique<checkpoint::RunLock>(state.config.output_dir);
   set_deterministic(state.config.trainer.deterministic);

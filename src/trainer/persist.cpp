@@ -2,17 +2,35 @@
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
-#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
+namespace {
+
+/// The stream goes on where the saved one stopped. Rows of other data cannot be known to be bad.
+void restore_stream(State& state, const core::Json& saved, const std::string& where) {
+  const core::Json* rejected = core::find(saved, "rejected_rows");
+  if (rejected == nullptr || !rejected->is_array())
+    throw core::UserError(where + ": rejected_rows is missing, expected a list");
+  const auto data_of = [&](const core::Json& identity) {
+    return core::get_string(core::get_object(identity, "data.train", where), "sha256", where);
+  };
+  const bool is_same =
+      data_of(core::get_object(saved, "identity", where)) == data_of(state.identity);
+  state.feed->stream().resume(state.progress.finished_steps + 1,
+                              core::get_int(saved, "position", where, 0),
+                              is_same ? *rejected : core::Json::array());
+}
+
+}  // namespace
 
 void save_checkpoint(State& state) {
   checkpoint::RunState saved;
   saved.step = state.progress.finished_steps;
   saved.state = state.progress.to_json();
-  saved.state["data_fingerprint"] = state.feed->stream().fingerprint();
+  saved.state["identity"] = state.identity;
+  saved.state["position"] = state.feed->stream().position(saved.step + 1);
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
   saved.optimizer = state.learner->state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
@@ -46,43 +64,19 @@ bool take_row(State& state) {
   return true;
 }
 
-bool restore(State& state) {
-  const auto steps = state.folder->steps();
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    const std::filesystem::path folder = state.folder->folder_of(*step);
-    if (const std::string damage = state.folder->verify(*step); !damage.empty()) {
-      core::warn(
-          "checkpoint ", folder.string(), " is damaged (", damage, "): trying the one before");
-      continue;
-    }
-    const std::string where = (folder / "state.json").string();
-    const core::Json saved = core::parse_json(core::read_file(where), where);
-    data::PromptStream& stream = state.feed->stream();
-    if (core::get_string_or(saved, "data_fingerprint", "", where) != stream.fingerprint()) {
-      throw core::UserError(
-          core::str("data.train changed since ",
-                    folder.string(),
-                    " was saved: choose another output_dir, or restore the data"));
-    }
-    std::vector<std::pair<std::string, at::Tensor>> tensors;
-    const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
-    for (const checkpoint::TensorEntry& entry : file.entries())
-      tensors.emplace_back(entry.name, file.read(entry.name));
-    state.learner->load_state(folder / "model", tensors, state.config.output_dir);
-    state.progress = Progress::from_json(saved, where);
-    state.saved_step = *step;
-    stream.load_rejected_rows(saved.at("rejected_rows"), *step);
-    core::info("continuing after step ", *step, " of ", state.config.output_dir);
-    return true;
-  }
-  if (!steps.empty()) {
-    throw core::NoCheckpointError(
-        core::str(state.config.output_dir,
-                  ": all ",
-                  steps.size(),
-                  " checkpoints are damaged; remove the folder to start anew"));
-  }
-  return false;
+void restore(State& state, const std::filesystem::path& folder, const core::Json& saved) {
+  const std::string where = (folder / "state.json").string();
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  const checkpoint::SafetensorsFile file(folder / "optimizer.safetensors");
+  for (const checkpoint::TensorEntry& entry : file.entries())
+    tensors.emplace_back(entry.name, file.read(entry.name));
+  state.learner->load_state(folder / "model", tensors, state.config.output_dir);
+  state.progress = Progress::from_json(saved, where);
+  const int64_t step = state.progress.finished_steps;
+  std::error_code error;
+  const bool is_own = std::filesystem::equivalent(folder, state.folder->folder_of(step), error);
+  state.saved_step = is_own ? step : -1;
+  restore_stream(state, saved, where);
 }
 
 }  // namespace sgrpo::trainer

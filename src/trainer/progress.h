@@ -19,6 +19,7 @@ struct Progress {
   std::optional<double> best;   // of trainer.keep_best, steps from 1 on
   int64_t best_step = 0;        // its step
   std::optional<double> best_at_start;  // the same metric at step 0
+  int64_t evaluations_without_best = 0;  // in a row
   bool is_validated = false;    // `row` has its validation, if one is due
   StepReport row;               // metrics of the last finished step, without times
 
@@ -32,6 +33,7 @@ struct Progress {
     visit("best", self.best);
     visit("best_step", self.best_step);
     visit("best_at_start", self.best_at_start);
+    visit("evaluations_without_best", self.evaluations_without_best);
     visit("is_validated", self.is_validated);
     visit("row", self.row);
   }

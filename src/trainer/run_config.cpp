@@ -214,6 +214,11 @@ void check_eval(const eval::EvalOptions& eval) {
 
 /// Without validation no checkpoint is ever the best.
 void check_keep_best(const RunConfig& config) {
+  if (config.trainer.early_stopping_patience && !config.trainer.keep_best) {
+    refuse(str("trainer.early_stopping_patience is ",
+               *config.trainer.early_stopping_patience,
+               ", which counts evaluations without a new best: set trainer.keep_best"));
+  }
   if (!config.trainer.keep_best) return;
   if (config.data.eval.empty() || config.eval.every == 0) {
     refuse(str("trainer.keep_best is '",
@@ -248,9 +253,7 @@ void RunConfig::validate() const {
 }
 
 Resume read_resume(const std::string& text) {
-  const auto resume = core::from_name<Resume>(text);
-  SGRPO_CHECK(resume, "trainer.resume is '", core::printable(text), "', expected auto or never");
-  return *resume;
+  return core::from_name<Resume>(text).value_or(Resume::kCheckpoint);
 }
 
 const config::Aliases& run_config_aliases() {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "sgrpo/algorithm/advantage.h"
@@ -51,6 +53,10 @@ std::vector<RolloutGroup> judge_again(State& state,
                                       std::vector<RolloutGroup> groups,
                                       const std::vector<std::chrono::milliseconds>& pauses);
 
+/// Mean NLL over the tokens of the completions that a split's rows give, at temperature 1 (TRL's
+/// eval_loss); nothing if no row gives one.
+std::optional<double> completion_loss(const State& state, const data::EvalSet& split);
+
 /// Evaluates all splits, notes their results and returns val/* metrics.
 StepReport validate(State& state);
 
@@ -68,8 +74,19 @@ void keep_best(State& state);
 /// before its validation; false if its row is missing: a stop may come before it is written.
 bool take_row(State& state);
 
-/// Continues from the newest intact checkpoint of output_dir; false if there is none.
-bool restore(State& state);
+/// Takes weights, moments, position, counters and the last row of metrics from a verified
+/// checkpoint, whose state.json is `saved`. Throws core::UserError where they do not fit this run,
+/// core::RunError where they cannot be read.
+void restore(State& state, const std::filesystem::path& folder, const core::Json& saved);
+
+/// Refuses an output_dir that is a model folder. Throws core::UserError.
+void check_output_folder(const std::filesystem::path& folder);
+
+/// Opens the run's folder once model and data are open: continues the run found there or named by
+/// trainer.resume, cuts metrics and completions back to its step, writes config.yaml. A folder that
+/// holds another run's steps is not silently overwritten. Throws core::UserError,
+/// core::NoCheckpointError.
+void open_folder(State& state);
 
 /// Refuses to be one of several processes of a launcher (torchrun, srun): each would do the same
 /// run. Throws core::UserError naming the variable.

@@ -20,6 +20,8 @@ namespace sgrpo::trainer {
 struct State {
   RunConfig config;
   Task task = Task::kPolicyGradient;
+  core::Json identity;          // of the run: what a checkpoint of it is compared with
+  std::string allowed_changes;  // --allow-change
   std::unique_ptr<distributed::Communicator> communicator;
   std::unique_ptr<verifier::VerifierSet> verifiers;
   std::unique_ptr<checkpoint::RunLock> lock;  // of output_dir, for as long as this run may write

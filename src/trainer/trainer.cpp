@@ -8,6 +8,7 @@
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/trainer/report.h"
+#include "trainer/alarms.h"
 #include "trainer/metric_sums.h"
 #include "trainer/stages.h"
 
@@ -113,6 +114,12 @@ bool needs_validation(const State& state) {
              : is_due(state.progress.finished_steps, state.config.eval.every, state.config.trainer.steps);
 }
 
+/// Whether trainer.early_stopping_patience ends the run behind the last finished step.
+bool is_patience_over(const State& state) {
+  const std::optional<int64_t> patience = state.config.trainer.early_stopping_patience;
+  return patience && state.progress.evaluations_without_best >= *patience;
+}
+
 /// Ends the last finished step: checkpoint and validation where they are due, in this order so that
 /// a validation that fails costs no trained step, then its row of metrics. Step 0 is the evaluation
 /// at start.
@@ -128,12 +135,18 @@ void close_step(State& state, int64_t tokens_before) {
   }
   if (needs_validation(state)) {
     progress.row.merge(validate(state));
-    if (step > 0 && progress.best_step == step) {
+    const bool is_best = step > 0 && progress.best_step == step;
+    if (step > 0) progress.evaluations_without_best = is_best ? 0 : progress.evaluations_without_best + 1;
+    if (is_best) {
       state.timer.begin("save");
       keep_best(state);
     }
   }
   progress.is_validated = true;
+  if (step > 0 && is_patience_over(state) && state.saved_step != step) {
+    state.timer.begin("save");
+    save_checkpoint(state);
+  }
   state.timer.end();
   StepReport report = progress.row;
   report_times(state, report);
@@ -210,6 +223,8 @@ void Trainer::run() {
   Progress& progress = state.progress;
   const int64_t last = state.config.trainer.steps;
   core::info(batch_equation(state.config, state.task));
+  Alarms alarms;
+  alarms.recall(std::filesystem::path(state.config.output_dir) / "metrics.jsonl");
   telemetry::Progress bar(
       state.task == Task::kSft ? "sft" : "train", last, progress.finished_steps);
   try {
@@ -217,10 +232,11 @@ void Trainer::run() {
       state.timer.reset();
       close_step(state, progress.num_tokens);
     }
-    for (int64_t step = progress.finished_steps + 1; step <= last; ++step) {
+    for (int64_t step = progress.finished_steps + 1; step <= last && !is_patience_over(state); ++step) {
       const int64_t tokens_before = progress.num_tokens;
       state.timer.reset();
       progress.row = state.is_sft(step) ? sft_step(step) : train_step(step);
+      for (const std::string& warning : alarms.watch(step, progress.row)) core::warn(warning);
       progress.finished_steps = step;
       progress.is_validated = false;
       close_step(state, tokens_before);
@@ -232,6 +248,15 @@ void Trainer::run() {
     save_interrupted(state, stop.what());
   }
   bar.finish();
+  if (is_patience_over(state)) {
+    core::info("stopped after step ",
+               progress.finished_steps,
+               ": ",
+               *state.config.trainer.keep_best,
+               " found no new best in ",
+               progress.evaluations_without_best,
+               " evaluations (trainer.early_stopping_patience)");
+  }
   write_run_report(std::filesystem::path(state.config.output_dir) / "report.html",
                    {state.config.output_dir},
                    std::filesystem::path(state.config.output_dir).filename().string());

@@ -1,4 +1,5 @@
 #include "sgrpo/core/log.h"
+#include "sgrpo/core/text.h"
 #include "sgrpo/trainer/evaluation.h"
 #include "trainer/stages.h"
 
@@ -42,6 +43,9 @@ StepReport validate(State& state) {
         eval::evaluate(state.learner->policy(), *state.verifiers, split, job);
     eval::check_usable(split, result);
     report.merge(eval::metrics_of(split.name, result.sums));
+    if (state.task != Task::kSft) continue;
+    if (const auto loss = completion_loss(state, split))
+      report.set(core::str("val/", split.name, "/loss"), *loss);
   }
   note_validation(state, report);
   return report;

@@ -149,7 +149,9 @@ TEST_F(RunFolderTest, verify_names_every_kind_of_damage) {
     return run.verify(1);
   };
   EXPECT_EQ(with("\"step\": 1", "\"step\": 2"), "the manifest is of step 2");
-  EXPECT_EQ(with("\"version\": 1", "\"version\": 9"), "the manifest has version 9, expected 1");
+  EXPECT_EQ(with("\"version\": 1", "\"version\": 9"),
+            "a newer version of sgrpo wrote it (manifest version 9, this one reads 1)");
+  EXPECT_EQ(with("\"version\": 1", "\"version\": 0"), "the manifest has version 0, expected 1");
   EXPECT_EQ(with("\"state.json\"", "\"../state.json\""), "the manifest names '../state.json'");
   EXPECT_NE(with("{", "").find("not valid JSON"), std::string::npos);
 }
@@ -172,6 +174,32 @@ TEST_F(RunFolderTest, newest_skips_damaged_steps_loudly) {
   EXPECT_MESSAGE(FormatError,
                  "step-000002 is damaged: model/config.json differs",
                  ModelFolder(checkpoints_ / "step-000002"));
+}
+
+TEST_F(RunFolderTest, missing_manifest_is_passed_over_loudly_and_never_a_fresh_start) {
+  for (int64_t step = 1; step <= 3; ++step) save(step, 0);
+  const RunFolder run(run_);
+  fs::remove(run.folder_of(3) / "manifest.json");
+  EXPECT_EQ(run.newest(), 2);
+  EXPECT_NE(log_.find("passing over " + run.folder_of(3).string() + ": manifest.json is missing"),
+            std::string::npos)
+      << log_;
+  EXPECT_EQ(run.newest(2), 1) << "the one before";
+  EXPECT_MESSAGE(core::NoCheckpointError, "there is none before step-000001", run.newest(1));
+  for (const int64_t step : {1, 2}) fs::remove(run.folder_of(step) / "manifest.json");
+  EXPECT_MESSAGE(core::NoCheckpointError, "step-000001: manifest.json is missing", run.newest());
+}
+
+TEST_F(RunFolderTest, step_of_a_newer_version_is_neither_used_nor_passed_over) {
+  for (int64_t step = 1; step <= 2; ++step) save(step, 0);
+  const RunFolder run(run_);
+  const fs::path file = run.folder_of(2) / "manifest.json";
+  std::string text = read_text(file);
+  write_text(file, text.replace(text.find("\"version\": 1"), 12, "\"version\": 2"));
+  EXPECT_MESSAGE(core::NoCheckpointError,
+                 "step-000002: a newer version of sgrpo wrote it (manifest version 2, this one "
+                 "reads 1); go on with that version, or choose another output_dir",
+                 run.newest());
 }
 
 TEST_F(RunFolderTest, steps_ignore_uncommitted_and_foreign_folders) {

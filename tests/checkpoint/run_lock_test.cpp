@@ -49,5 +49,22 @@ TEST(RunLock, lock_ends_with_its_process) {
   ::close(ready[0]);
 }
 
+TEST(RunLock, link_or_foreign_file_in_its_place_is_refused_and_left_alone) {
+  const testing::Scratch scratch;
+  scratch.write("notes", "mine");
+  const std::filesystem::path lock = scratch / "run" / ".lock";
+  std::filesystem::create_directory(scratch / "run");
+  std::filesystem::create_symlink(scratch / "notes", lock);
+  EXPECT_EQ(error_of(scratch),
+            "run/.lock is a link, and locking the folder would overwrite it: remove it, or choose "
+            "another output_dir");
+  std::filesystem::remove(lock);
+  std::filesystem::create_hard_link(scratch / "notes", lock);
+  EXPECT_EQ(error_of(scratch),
+            "run/.lock is not a lock of a run, and locking the folder would overwrite it: remove "
+            "it, or choose another output_dir");
+  EXPECT_EQ(core::read_file(scratch / "notes"), "mine");
+}
+
 }  // namespace
 }  // namespace sgrpo::checkpoint

@@ -3,6 +3,7 @@
 #include <new>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <c10/util/Exception.h>
@@ -38,6 +39,8 @@ struct Thrower {
     if (what == "cpu-allocator") TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory");
     if (what == "c10") TORCH_CHECK_VALUE(false, "wrong shape");
     if (what == "std") throw std::logic_error("odd");
+    if (what == "threads")
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
     if (what == "int") throw 7;
     return 0;
   }
@@ -53,6 +56,10 @@ TEST(Program, failure_becomes_its_exit_code_and_one_last_line) {
       {"interrupted", 75, "saved"},
       {"memory", 71, "out of memory: an allocation on the host failed"},
       {"c10-memory", 71, "out of memory: no memory"},
+      {"threads",
+       1,
+       "no further thread can be started: raise the limit on processes (ulimit -u, or that of the "
+       "container), or lower --threads"},
       {"cpu-allocator", 71, "out of memory: DefaultCPUAllocator: not enough memory"},
       {"c10", 1, "wrong shape"},
       {"std", 1, "odd"},

@@ -1,5 +1,14 @@
 // A stop inside a command that writes: exit code 75, and nothing half written.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <sstream>
+#include <thread>
+
 #include "cli/program.h"
+#include "cli/rows.h"
+#include "cli/stoppable_input.h"
 #include "sgrpo/core/interrupt.h"
 
 namespace sgrpo::cli {
@@ -64,6 +73,40 @@ TEST_F(Stop, logprobs_ends_before_the_next_row) {
                   "--output",
                   (scratch_ / "scores.jsonl").string()});
   EXPECT_EQ(core::read_file(scratch_ / "scores.jsonl"), "") << "whole rows or none";
+}
+
+TEST(StoppableInput, stop_ends_the_wait_for_a_line_and_a_torn_line_is_no_row) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  StoppableInput buffer(ends[0]);
+  std::istream in(&buffer);
+  ASSERT_EQ(::write(ends[1], "{}\n{\"to", 7), 7);
+  std::thread stopper([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    core::request_stop();
+  });
+  std::ostringstream out;
+  RowWriter writer(out);
+  int64_t num_rows = 0;
+  EXPECT_EQ(testing::message_of<core::Interrupted>([&] {
+              for_each_row(in, "stdin", writer, [&](const core::Json&, int64_t) { ++num_rows; });
+            }),
+            "interrupted at stdin:2");
+  stopper.join();
+  core::request_stop(false);
+  EXPECT_EQ(num_rows, 1);
+  EXPECT_EQ(out.str(), "");
+  for (const int end : ends) ::close(end);
+}
+
+TEST(StoppableInput, reads_to_the_end_of_the_file) {
+  const testing::Scratch scratch;
+  const std::string text(100'000, 'x');
+  const int file = ::open(scratch.write("in", text).c_str(), O_RDONLY);
+  StoppableInput buffer(file);
+  std::istream in(&buffer);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), text);
+  ::close(file);
 }
 
 }  // namespace

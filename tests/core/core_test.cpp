@@ -1,7 +1,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -9,7 +8,6 @@
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/file.h"
-#include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/registry.h"
 #include "testing/scratch.h"
@@ -96,16 +94,6 @@ TEST_F(FileTest, read_refuses_folders_pipes_missing_and_large_files) {
   write_file_atomic(folder_ / "x", "12345");
   EXPECT_EQ(read("x", 4), (folder_ / "x").string() + " has 5 bytes, at most 4 are accepted here");
   EXPECT_EQ(read_file(folder_ / "x", 5), "12345");
-}
-
-TEST(StopFlag, signal_sets_it_and_request_clears_it) {
-  install_stop_signals();
-  request_stop(false);
-  EXPECT_FALSE(stop_requested());
-  std::raise(SIGUSR1);
-  EXPECT_TRUE(stop_requested());
-  request_stop(false);
-  EXPECT_FALSE(stop_requested());
 }
 
 TEST(Log, sink_receives_level_and_text) {

@@ -142,7 +142,7 @@ TEST_F(Stream, resumed_stream_judges_bad_rows_by_all_rows_that_were_used) {
   ids(whole, 1, 30);
   EXPECT_EQ(whole.num_rejected(), 20);
   PromptStream resumed = open(opts, 0, 100);
-  resumed.load_rejected_rows(whole.rejected_rows(), 30);
+  resumed.resume(31, whole.position(31), whole.rejected_rows());
   EXPECT_EQ(ids(resumed, 31, 31), ids(whole, 31, 31));
   const std::string expected = shorten(error_of([&] { whole.batch(32); }));
   EXPECT_EQ(expected.find("35 of the first 31"), 0u) << expected;
@@ -156,10 +156,26 @@ TEST_F(Stream, resumed_mixture_in_its_second_epoch_counts_every_row_once) {
   PromptStream whole = open(opts, 3, 50);
   ids(whole, 1, 40);
   PromptStream resumed = open(opts, 3, 50);
-  resumed.load_rejected_rows(whole.rejected_rows(), 40);
+  resumed.resume(41, whole.position(41), whole.rejected_rows());
   EXPECT_EQ(ids(resumed, 41, 44), ids(whole, 41, 44));
   EXPECT_EQ(resumed.num_used(), whole.num_used());
   EXPECT_LE(whole.num_used(), 1300);
+}
+
+TEST_F(Stream, another_number_of_prompts_goes_on_at_the_same_position) {
+  const DataOptions opts = options(rows("a", 24), true);
+  PromptStream whole = open(opts, 0, 2);
+  const auto all = ids(whole, 1, 12);
+  PromptStream before = open(opts, 0, 4);
+  EXPECT_EQ(ids(before, 1, 3), decltype(all)(all.begin(), all.begin() + 12));
+  PromptStream after = open(opts, 0, 2);
+  after.resume(4, before.position(4), before.rejected_rows());
+  EXPECT_EQ(after.num_used(), 12);
+  const PromptBatch batch = after.batch(4);
+  EXPECT_EQ(batch.prompt_index, (std::vector<int64_t>{12, 13}));
+  EXPECT_EQ(batch.epoch, 14.0 / 24.0);
+  EXPECT_EQ(ids(after, 5, 9), decltype(all)(all.begin() + 14, all.end()));
+  EXPECT_EQ(after.position(10), 24);
 }
 
 TEST_F(Stream, fraction_zero_tolerates_nothing) {

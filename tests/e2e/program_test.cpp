@@ -184,10 +184,10 @@ TEST_F(Program, two_runs_of_one_seed_write_the_same_metrics) {
             core::read_file(path("b/checkpoints/latest/model/model.safetensors")));
 }
 
-TEST_F(Program, sigterm_and_sigusr1_save_and_end_with_75_and_the_run_goes_on) {
+TEST_F(Program, stop_signals_save_and_end_with_75_and_the_run_goes_on) {
   prepare();
   int64_t expected = 2;
-  for (const int signal : {SIGTERM, SIGUSR1}) {
+  for (const int signal : {SIGTERM, SIGUSR1, SIGHUP}) {
     Process train(command({"train",
                            path("run.yaml"),
                            "output_dir=" + path("run"),
@@ -200,7 +200,7 @@ TEST_F(Program, sigterm_and_sigusr1_save_and_end_with_75_and_the_run_goes_on) {
       return std::count(text.begin(), text.end(), '\n') > expected;
     };
     ASSERT_TRUE(train.wait_for(has_rows));
-    train.send(signal);
+    for (int i = 0; i < 3; ++i) train.send(signal);  // further ones are the same request
     const Outcome outcome = train.finish();
     EXPECT_EQ(outcome.code, 75);
     EXPECT_EQ(outcome.last_error_line().find("sgrpo: error: stopped by a signal"), 0U)
@@ -264,7 +264,7 @@ TEST_F(Program, exit_codes_tell_whose_fault_it_is) {
           path("val.jsonl"),
           "--output",
           path("none/o.jsonl")},
-         "cannot write none/o.jsonl");
+         "cannot write none/o.jsonl: No such file or directory");
   expect(2,
          {"generate",
           "--model",
@@ -282,7 +282,7 @@ TEST_F(Program, exit_codes_tell_whose_fault_it_is) {
   }
   expect(3,
          {"sft", path("run.yaml"), "output_dir=" + path("run")},
-         "run: all 1 checkpoints are damaged");
+         "no usable checkpoint in run/checkpoints: step-000002: state.json has ");
   expect(3, {"eval", "--model", path("run"), "--data", path("val.jsonl")}, "");
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include "sgrpo/core/file.h"
@@ -85,10 +86,36 @@ TEST(MetricsWriter, resume_keeps_each_step_once_and_names_bad_rows) {
                           "{\"step\": 1}\nrubbish\n{\"step\": 2}\n{\"step\": 2}\n{\"step\": 3}");
   std::string warning;
   core::set_log_sink([&](core::LogLevel, const std::string& text) { warning += text; });
-  { const MetricsWriter writer(folder.path(), 9); }
+  { const MetricsWriter writer(folder.path(), 3); }
   core::set_log_sink(nullptr);
   EXPECT_EQ(core::read_file(path), "{\"step\": 1}\n{\"step\": 2}\n");
   EXPECT_EQ(warning, path.string() + ":2: not a row of metrics, dropped");
+}
+
+TEST(MetricsWriter, resume_names_rows_that_are_missing) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "metrics.jsonl";
+  const auto warnings = [&](const std::string& text, int64_t committed_step) {
+    core::write_file_atomic(path, text);
+    std::string warning;
+    core::set_log_sink([&](core::LogLevel, const std::string& line) { warning += line + "\n"; });
+    { const MetricsWriter writer(folder.path(), committed_step); }
+    core::set_log_sink(nullptr);
+    return warning;
+  };
+  const std::string name = path.string() + ": ";
+  EXPECT_EQ(warnings("{\"step\": 0}\n{\"step\": 1}\n", 2), "") << "its row is in the checkpoint";
+  EXPECT_EQ(warnings("{\"step\": 1}\n{\"step\": 4}\n", 7),
+            name + "the rows of steps 2 to 3 are missing\n" + name +
+                "the rows of steps 5 to 6 are missing\n");
+  EXPECT_EQ(warnings("", 3), name + "the rows of steps 1 to 2 are missing\n");
+  fs::remove(path);
+  std::string warning;
+  core::set_log_sink([&](core::LogLevel, const std::string& line) { warning += line; });
+  { const MetricsWriter writer(folder.path(), 3); }
+  core::set_log_sink(nullptr);
+  EXPECT_EQ(warning,
+            name.substr(0, name.size() - 2) + " is missing: the rows before step 3 are lost");
 }
 
 TEST(MetricsWriter, new_start_empties_the_file_and_removes_old_events) {
@@ -208,6 +235,19 @@ TEST(Completions, file_name_has_six_digits_and_rows_are_ascii) {
   write_completions(folder.path(), 12, {core::Json{{"completion", "caf\xC3\xA9"}}, {{"step", 12}}});
   EXPECT_EQ(core::read_file(folder.path() / "completions" / "step-000012.jsonl"),
             "{\"completion\":\"caf\\u00e9\"}\n{\"step\":12}\n");
+}
+
+TEST(Completions, files_of_later_steps_are_removed) {
+  const TemporaryFolder folder;
+  for (const int64_t step : {1, 2, 3, 1000000}) write_completions(folder.path(), step, {});
+  core::write_file_atomic(folder.path() / "completions" / "step-5.jsonl", "");  // not ours
+  cut_completions(folder.path(), 2);
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder.path() / "completions"))
+    names.insert(entry.path().filename());
+  EXPECT_EQ(names,
+            (std::set<std::string>{"step-000001.jsonl", "step-000002.jsonl", "step-5.jsonl"}));
+  EXPECT_NO_THROW(cut_completions(folder.path() / "none", 0));
 }
 
 TEST(PhaseTimer, phases_sum_to_the_time_between_them) {

@@ -37,6 +37,13 @@ TEST_F(Alone, several_processes_of_a_launcher_are_refused) {
       " is 2 in the environment: this version trains in one process, and every one of them would "
       "do the same run; start it once (no torchrun, srun -n 1), or unset ";
   {
+    const Variable world("WORLD_SIZE", "abc");
+    EXPECT_EQ(
+        error_of({}),
+        "the environment says WORLD_SIZE=abc, expected a number of processes of 1 or more, or "
+        "nothing");
+  }
+  {
     const Variable world("WORLD_SIZE", "2");
     EXPECT_EQ(error_of({}), "WORLD_SIZE" + text + "WORLD_SIZE");
     EXPECT_EQ(error_of({}, Task::kSft), "WORLD_SIZE" + text + "WORLD_SIZE");

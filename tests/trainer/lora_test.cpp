@@ -189,7 +189,15 @@ TEST_F(LoraRuns, run_does_not_resume_under_another_scale_of_the_rank) {
   const Overrides options = both(both(coin(), lora()), {"trainer.steps=2"});
   run("refused",
       both(both(coin(), lora()), {"trainer.steps=1", "model.path=" + stabilized.string()}));
-  EXPECT_EQ(error_of(both(options, {"model.path=" + sft.string()})),
+  EXPECT_EQ(error_of(both(options, {"model.path=" + sft.string()}))
+                .find("this run would go on from refused/checkpoints/step-000001, but since then "
+                      "model.path: stabilized -> sft ("),
+            0U);
+  EXPECT_EQ(scratch_.shorten(testing::message_of<core::UserError>([&] {
+    Trainer(config("refused", both(options, {"model.path=" + sft.string()})),
+            Task::kPolicyGradient,
+            "model.path");
+  })),
             "refused was trained with model.lora of rank 4 and alpha 8 (use_rslora), this "
             "configuration says rank 4 and alpha 8: choose another output_dir, or the setting of "
             "before");

@@ -1,4 +1,6 @@
 // A run that was cut short and continued is the run that was never cut.
+#include <set>
+
 #include "trainer/run_files.h"
 
 namespace sgrpo::trainer {
@@ -154,15 +156,111 @@ TEST_F(Resume, stop_before_anything_is_saved_says_so_by_an_interruption) {
       core::Interrupted);
 }
 
-TEST_F(Resume, changed_data_and_foreign_folders_are_refused) {
+TEST_F(Resume, folder_of_another_run_is_refused) {
   run("refused", coin());
   EXPECT_EQ(error_of(both(coin(), {"trainer.resume=never"})),
             "refused holds checkpoints of another run and trainer.resume is never: choose another "
-            "output_dir, or remove the folder");
+            "output_dir, or trainer.resume: auto to continue it");
+  EXPECT_EQ(error_of({"output_dir=" + model().string()}),
+            "output_dir model is a model folder (it has config.json): choose a folder of the run's "
+            "own");
+}
+
+TEST_F(Resume, what_would_make_another_run_of_it_is_refused_by_name) {
+  run("refused", coin());
+  const auto refusal = [](const std::string& change) {
+    return "this run would go on from refused/checkpoints/step-000001, but since then " + change;
+  };
+  const auto expect_refused = [&](const std::string& change, const Overrides& overrides) {
+    const std::string message = error_of(both(coin(), overrides));
+    EXPECT_EQ(message.find(refusal(change)), 0U) << message;
+  };
+  expect_refused("seed: 0 -> 5 (rows would come again or be left out)", {"seed=5"});
+  expect_refused("optim.betas: [0.9,0.999] -> [0.5,0.5] (the optimizer's moments would be wrong)",
+                 {"optim.betas=[0.5, 0.5]"});
+  EXPECT_EQ(error_of(coin(), Task::kSft).find(refusal("task: train -> sft")), 0U);
+  testing::TinyCheckpoint other;
+  other.seed = 77;
+  testing::write_tiny_checkpoint(scratch_ / "other", other);
+  expect_refused("model.path: ", {"model.path=" + (scratch_ / "other").string()});
+  std::filesystem::rename(model(), scratch_ / "moved");
+  run("refused", both(coin(), {"model.path=" + (scratch_ / "moved").string()}));
+  std::filesystem::rename(scratch_ / "moved", model());
   write_rows("train.jsonl", 11, 100);
-  EXPECT_EQ(error_of(coin()),
-            "data.train changed since refused/checkpoints/step-000001 was saved: choose another "
-            "output_dir, or restore the data");
+  expect_refused("data.train: the content of train.jsonl changed", {});
+}
+
+TEST_F(Resume, allowed_changes_are_listed_and_the_run_goes_on) {
+  run("run", coin());
+  write_rows("train.jsonl", 11, 100);
+  const Overrides options = both(coin(), {"trainer.steps=2", "optim.lr=0.01"});
+  const testing::LogCapture log;
+  Trainer(config("run", options), Task::kPolicyGradient, "data.train").run();
+  const std::string text = scratch_.shorten(log.text());
+  EXPECT_NE(text.find("changed since step-000001: data.train: the content of train.jsonl changed"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("changed since step-000001: optim.lr: 0.05 -> 0.01"), std::string::npos);
+  EXPECT_EQ(metrics_of(scratch_ / "run").size(), 2U);
+  EXPECT_EQ(testing::message_of<core::UserError>(
+                [&] { Trainer(config("run", options), Task::kPolicyGradient, "data.trian"); }),
+            "--allow-change names 'data.trian', which is no key of a run (did you mean "
+            "'data.train'?)");
+}
+
+TEST_F(Resume, another_number_of_prompts_neither_repeats_nor_skips_rows) {
+  const Overrides options = both(coin(), {"trainer.keep_last=0", "trainer.save_every=1"});
+  const auto ids = [&](const std::filesystem::path& folder, int64_t step) {
+    std::set<std::string> all;
+    for (const Json& row : completions_of(folder, step))
+      all.insert(row.at("prompt_id").get<std::string>());
+    return all;
+  };
+  const auto folder = run("run", both(options, {"trainer.steps=2"}));
+  run("run", both(options, {"trainer.steps=4", "trainer.prompts_per_step=2"}));
+  std::set<std::string> all;
+  for (int64_t step = 1; step <= 4; ++step) all.merge(ids(folder, step));
+  EXPECT_EQ(all.size(), 12U) << "8 rows, then 2, then 2: each of the 12 once";
+  EXPECT_EQ(metrics_of(folder).back().at("epoch"), 1.0);
+}
+
+TEST_F(Resume, configuration_of_earlier_steps_is_kept) {
+  const auto folder = run("run", both(coin(), {"trainer.steps=2"}));
+  const std::string first = core::read_file(folder / "config.yaml");
+  run("run", both(coin(), {"trainer.steps=2", "optim.lr=0.01"}));
+  EXPECT_EQ(core::read_file(folder / "config.yaml"), first) << "no step trained with lr 0.01";
+  run("run", both(coin(), {"trainer.steps=3", "optim.lr=0.01"}));
+  EXPECT_EQ(core::read_file(folder / "config-step-000002.yaml"), first);
+  EXPECT_NE(core::read_file(folder / "config.yaml").find("lr: 0.01"), std::string::npos);
+}
+
+TEST_F(Resume, completions_are_cut_back_with_the_metrics) {
+  const auto folder = run("run", both(coin(), {"trainer.steps=2"}));
+  for (const char* name : {"step-000003.jsonl", "step-000007.jsonl", "notes.jsonl"})
+    scratch_.write(core::str("run/completions/", name), "");
+  run("run", both(coin(), {"trainer.steps=3"}));
+  EXPECT_FALSE(std::filesystem::exists(folder / "completions" / "step-000007.jsonl"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "completions" / "notes.jsonl"));
+  EXPECT_EQ(completions_of(folder, 3).empty(), false);
+}
+
+TEST_F(Resume, named_checkpoint_is_gone_back_to_or_starts_another_folder) {
+  const Overrides options = both(coin(), {"trainer.save_every=1", "trainer.keep_last=0"});
+  const auto whole = run("run", both(options, {"trainer.steps=3"}));
+  const std::string weights = core::read_file(weights_of(whole, 3));
+  const Overrides from_second = {"trainer.resume=" + folder_of(whole, 2).string(),
+                                 "trainer.steps=3"};
+  const auto fork = run("fork", both(options, from_second));
+  EXPECT_EQ(core::read_file(weights_of(fork, 3)), weights);
+  EXPECT_EQ(metrics_of(fork).size(), 2U) << "steps 2 and 3";
+  run("fork", both(options, from_second));  // its own checkpoint by now
+  EXPECT_EQ(metrics_of(fork).size(), 2U);
+  std::filesystem::remove(weights_of(whole, 3));
+  run("run", both(options, from_second));
+  EXPECT_EQ(core::read_file(weights_of(whole, 3)), weights);
+  EXPECT_EQ(error_of({"trainer.resume=nowhere"}),
+            "trainer.resume is nowhere, which is no checkpoint of a run: expected auto, never or a "
+            "folder such as RUN/checkpoints/step-000100");
 }
 
 TEST_F(Resume, damaged_checkpoint_is_passed_over_and_only_damaged_ones_end_with_3) {
@@ -183,7 +281,40 @@ TEST_F(Resume, damaged_checkpoint_is_passed_over_and_only_damaged_ones_end_with_
   const std::string message = testing::message_of<core::NoCheckpointError>(
       [&] { Trainer(config("run", options), Task::kPolicyGradient); });
   EXPECT_EQ(scratch_.shorten(message),
-            "run: all 2 checkpoints are damaged; remove the folder to start anew");
+            "no usable checkpoint in run/checkpoints: step-000002: model/model.safetensors differs "
+            "from its checksum; step-000001: model/model.safetensors differs from its checksum; "
+            "restore one of them, or choose another output_dir");
+  for (const int64_t step : {1, 2})
+    std::filesystem::remove(folder_of(folder, step) / "manifest.json");
+  EXPECT_THROW(Trainer(config("run", options), Task::kPolicyGradient), core::NoCheckpointError)
+      << "a run never starts from zero in silence";
+  EXPECT_EQ(metrics_of(folder).size(), 2U);
+}
+
+TEST_F(Resume, evaluations_without_a_new_best_end_the_run_and_stay_counted) {
+  const Overrides options = {"optim.lr=0",
+                             "eval.every=1",
+                             "eval.max_new_tokens=4",
+                             "trainer.keep_best=val/val/pass@1",
+                             "trainer.early_stopping_patience=2",
+                             "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"};
+  const auto last_step = [](const std::filesystem::path& folder) {
+    return metrics_of(folder).back().at("step").get<int64_t>();
+  };
+  const auto whole = run("whole", both(options, {"trainer.steps=9"}));
+  const int64_t last = last_step(whole);
+  EXPECT_LE(last, 3) << "no evaluation differs from the first";
+  EXPECT_TRUE(std::filesystem::exists(folder_of(whole, last))) << "the last step is saved";
+  run("whole", both(options, {"trainer.steps=9"}));
+  EXPECT_EQ(last_step(whole), last) << "a run that ended so does not go on";
+  run("cut", both(options, {"trainer.steps=1"}));
+  EXPECT_EQ(last_step(run("cut", both(options, {"trainer.steps=9"}))), last);
+  run("whole", both(options, {"trainer.steps=9", "trainer.early_stopping_patience=4"}));
+  EXPECT_EQ(last_step(whole), last + 2);
+  EXPECT_EQ(
+      error_of({"trainer.early_stopping_patience=2"}),
+      "trainer.early_stopping_patience is 2, which counts evaluations without a new best: set "
+      "trainer.keep_best");
 }
 
 }  // namespace

@@ -369,6 +369,28 @@ TEST_F(WholeRun, sft_phase_of_a_mixed_run_names_and_replaces_the_row_without_gro
       << text;
 }
 
+TEST_F(WholeRun, sft_reports_the_loss_of_the_completions_of_a_split) {
+  auto data = rows(6, 100);
+  data[1]["completion"] = "a longer one";
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  data.push_back(data[0]);
+  data.back().erase("ground_truth");  // nothing to learn from: in no mean
+  scratch_.write("val.jsonl", testing::to_jsonl(data));
+  scratch_.write("bare.jsonl", testing::to_jsonl({data.back()}));
+  const Overrides options = {"trainer.prompts_per_step=6",
+                             "optim.lr=0",
+                             "eval.every=1",
+                             "eval.max_new_tokens=4",
+                             "data.eval={val: " + (scratch_ / "val.jsonl").string() +
+                                 ", bare: " + (scratch_ / "bare.jsonl").string() + "}"};
+  for (const Json& row : metrics_of(run("sft", options, Task::kSft))) {
+    EXPECT_FALSE(row.contains("val/bare/loss"));
+    if (row.at("step") == 0) continue;
+    EXPECT_NEAR(row.at("val/val/loss").get<double>(), row.at("loss").get<double>(), 1e-5);
+  }
+  EXPECT_FALSE(metrics_of(run("train", options)).back().contains("val/val/loss"));
+}
+
 TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
   auto data = rows(2, 100);
   for (Json& row : data) row["completion"] = "sandal";

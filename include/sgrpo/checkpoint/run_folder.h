@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,6 +24,10 @@ struct RunState {
   std::vector<std::pair<std::string, at::Tensor>> optimizer;  // optimizer.safetensors; may be empty
 };
 
+/// Empty if every file that a checkpoint's manifest lists has its size and checksum; else what is
+/// wrong. Only files whose name starts with `prefix` are read.
+std::string find_damage(const std::filesystem::path& step_folder, const std::string& prefix = "");
+
 /// `<run>/checkpoints`: step-000100/{model/, optimizer.safetensors, state.json, manifest.json},
 /// latest, best. One process at a time may write to it: RunLock.
 class RunFolder {
@@ -41,11 +46,14 @@ class RunFolder {
   /// Points `best` at a committed step.
   void mark_best(int64_t step);
 
+  /// Whether there is no step folder at all, committed or not.
+  bool is_empty() const;
   /// Committed steps, ascending (those whose manifest exists).
   std::vector<int64_t> steps() const;
-  /// The newest step without damage; damaged ones are skipped with a warning. Nothing if no step
-  /// was ever committed; core::NoCheckpointError if every one is damaged.
-  std::optional<int64_t> newest() const;
+  /// The newest usable step before `below`; step folders that are passed over are warned about,
+  /// each with its reason. Nothing if there is no step folder at all; core::NoCheckpointError if
+  /// none is usable, or if a newer version of the program wrote the newest.
+  std::optional<int64_t> newest(int64_t below = std::numeric_limits<int64_t>::max()) const;
   /// The step that `best` points at, if any.
   std::optional<int64_t> best() const;
   std::filesystem::path folder_of(int64_t step) const;

@@ -3,8 +3,10 @@
 
 namespace sgrpo::core {
 
-/// Handles SIGTERM, SIGINT and SIGUSR1 by setting the flag; a second SIGTERM or SIGINT ends the
-/// process at once.
+/// SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU set the flag, each as often as it comes;
+/// only a second SIGINT ends the process at once (exit code 130). A SIGINT or SIGHUP that the
+/// parent ignores stays ignored. SIGPIPE and SIGXFSZ are ignored: the write that met them fails and
+/// says why.
 void install_stop_signals();
 
 /// Whether a stop was asked for.

@@ -50,11 +50,14 @@ class PromptStream {
   int64_t num_used() const;
   /// Rows rejected so far.
   int64_t num_rejected() const;
-  /// The rows found unusable so far, for a checkpoint, and back: a resumed run counts them although
-  /// it may not meet them again, against the rows that its `finished_steps` have used. Loading
-  /// comes before the first batch; the data must be the same.
+  /// The rows found unusable so far, for a checkpoint.
   core::Json rejected_rows() const;
-  void load_rejected_rows(const core::Json& rows, int64_t finished_steps);
+  /// The position that the batch of `step` begins at: what a checkpoint keeps, so that another
+  /// prompts_per_step neither repeats nor skips rows.
+  int64_t position(int64_t step) const;
+  /// Goes on with `step` at `position`, and counts the rejected rows of before although they may
+  /// not be met again. Comes before the first batch; the data must be the same.
+  void resume(int64_t step, int64_t position, const core::Json& rejected_rows);
   /// SHA-256 over the files' bytes: a changed data set is noticed on resume.
   std::string fingerprint() const;
   /// The record with this id (for replay); null if there is none. Throws core::UserError naming

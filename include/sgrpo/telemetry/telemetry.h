@@ -57,6 +57,9 @@ void write_completions(const std::filesystem::path& run_folder,
                        int64_t step,
                        const std::vector<core::Json>& rows);
 
+/// Removes the files of steps after `committed_step`, which a run that goes on does again.
+void cut_completions(const std::filesystem::path& run_folder, int64_t committed_step);
+
 /// A table of a few completions for the console (stderr), columns cut to the terminal.
 std::string completions_table(const std::vector<core::Json>& rows, size_t max_rows = 6);
 

@@ -18,8 +18,9 @@
 
 namespace sgrpo::trainer {
 
-/// What a start does with the checkpoints that it finds.
-enum class Resume { kAuto, kNever };
+/// What a start does with the checkpoints that it finds. The last has no name: it is the folder of
+/// a checkpoint to go on from.
+enum class Resume { kAuto, kNever, kCheckpoint };
 constexpr auto names_of(Resume) { return std::array{"auto", "never"}; }
 
 /// `trainer.resume`, the only place that reads its text.
@@ -33,6 +34,7 @@ struct TrainerOptions {
   int64_t save_every = 0;
   int64_t keep_last = 2;
   std::optional<std::string> keep_best;
+  std::optional<int64_t> early_stopping_patience;
   std::string resume = "auto";
   bool deterministic = true;
 
@@ -75,10 +77,18 @@ struct TrainerOptions {
     visit("keep_best",
           keep_best,
           FieldInfo{.help = "metric whose best checkpoint is kept and linked as best"});
-    visit("resume",
-          resume,
-          FieldInfo{.help = "auto continues a run found in output_dir; never starts anew",
-                    .choices = core::all_names<Resume>()});
+    visit("early_stopping_patience",
+          early_stopping_patience,
+          FieldInfo{.help = "so many evaluations in a row without a new best end the run; null = "
+                            "never",
+                    .unit = "evaluations",
+                    .low = 1,
+                    .high = 1e9});
+    visit(
+        "resume",
+        resume,
+        FieldInfo{.help = "auto continues a run found in output_dir, never refuses one; the folder "
+                          "of a checkpoint goes on from it"});
     visit("deterministic", deterministic, FieldInfo{.help = "same seed, same bits"});
   }
 };

@@ -21,9 +21,11 @@ constexpr auto names_of(Task) { return std::array{"train", "sft"}; }
 class Trainer {
  public:
   /// Opens model, data, verifiers and the run's folder; continues a run found there (trainer.resume
-  /// auto). Throws core::UserError for anything wrong in configuration, data or checkpoint, before
-  /// the first step.
-  Trainer(RunConfig config, Task task);
+  /// auto). What changed since its checkpoint is logged; what would break the run is refused unless
+  /// `allowed_changes` ("KEY,KEY") names it. Throws core::UserError for anything wrong in
+  /// configuration, data or checkpoint, core::NoCheckpointError where no checkpoint can be used,
+  /// before the first step.
+  Trainer(RunConfig config, Task task, std::string allowed_changes = "");
   ~Trainer();
 
   /// All steps, with validation, checkpoints and the report at the end. A requested stop saves the

@@ -1,0 +1,163 @@
+// Whether and where a run goes on, and what it says about it.
+#include <system_error>
+
+#include "sgrpo/checkpoint/identity.h"
+#include "sgrpo/config/binder.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/sha256.h"
+#include "sgrpo/core/text.h"
+#include "trainer/identity.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Json;
+
+/// Weights of a folder; of an adapter its own and those of its base.
+std::string weights_of(const checkpoint::ModelFolder& folder) {
+  const std::string base = checkpoint::identify_model(folder.folder()).weights;
+  if (!folder.adapter()) return base;
+  return core::sha256_hex(base + checkpoint::identify_model(folder.adapter()->folder()).weights);
+}
+
+/// What the configuration's paths lead to.
+std::map<std::string, Content> contents_of(const State& state) {
+  const RunConfig& config = state.config;
+  const checkpoint::ModelFolder folder(config.model.path);
+  const checkpoint::ModelIdentity model = checkpoint::identify_model(folder.folder());
+  std::map<std::string, Content> contents = {
+      {"model.path", {config.model.path, weights_of(folder)}},
+      {"model.tokenizer", {config.model.path, model.tokenizer}},
+      {"model.chat_template", {config.model.path, model.chat_template}},
+      {"model.processor", {config.model.path, model.processor}},
+      {"data.train", {core::dump_ascii(config.data.train), state.feed->stream().fingerprint()}}};
+  for (const auto& [name, path] : config.data.eval)
+    contents["data.eval." + name] = {path, core::sha256_hex(core::read_file(path))};
+  const std::string& reference = config.algorithm.kl_ref;
+  if (config.algorithm.kl_coef > 0.0 && !config.algorithm.refers_to_start())
+    contents["algorithm.kl_ref"] = {reference, weights_of(checkpoint::ModelFolder(reference))};
+  return contents;
+}
+
+/// Continues from one checkpoint.
+void continue_from(State& state, const fs::path& checkpoint) {
+  const std::string where = (checkpoint / "state.json").string();
+  const Json saved = core::parse_json(core::read_file(where), where);
+  const Json* before = core::find(saved, "identity");
+  if (before == nullptr) {
+    throw core::UserError(core::str(where,
+                                    " says nothing about the run's settings (an earlier version "
+                                    "wrote it): give its model/ as model.path of a new run"));
+  }
+  const auto changes =
+      changes_between(*before, state.identity, make_identity(RunConfig(), state.task, /*contents=*/{}));
+  check_changes(changes, parse_allowed(state.allowed_changes, state.identity), checkpoint.string());
+  for (const Change& change : changes)
+    core::warn("changed since ", checkpoint.filename().string(), ": ", change.text);
+  restore(state, checkpoint, saved);
+  core::info("continuing after step ", state.progress.finished_steps, " of ", state.config.output_dir);
+}
+
+/// The newest checkpoint of output_dir that can be read to its end.
+bool continue_newest(State& state) {
+  std::optional<int64_t> step = state.folder->newest();
+  while (step) {
+    const fs::path folder = state.folder->folder_of(*step);
+    try {
+      continue_from(state, folder);
+      return true;
+    } catch (const core::RunError& error) {
+      core::warn("passing over ", folder.string(), ", which cannot be read: ", error.what());
+    }
+    step = state.folder->newest(*step);
+  }
+  return false;
+}
+
+/// The checkpoint that trainer.resume names, one of this run or of another.
+void continue_named(State& state) {
+  std::error_code error;
+  const fs::path given = state.config.trainer.resume, folder = fs::canonical(given, error);
+  if (error || !fs::exists(folder / "state.json", error)) {
+    throw core::UserError(core::str("trainer.resume is ",
+                                    given.string(),
+                                    ", which is no checkpoint of a run: expected auto, never or a "
+                                    "folder such as RUN/checkpoints/step-000100"));
+  }
+  if (const std::string damage = checkpoint::find_damage(folder); !damage.empty()) {
+    throw core::NoCheckpointError(
+        core::str("trainer.resume: ", folder.string(), " cannot be used: ", damage));
+  }
+  continue_from(state, folder);
+}
+
+/// Whether the checkpoint that trainer.resume names is one of output_dir.
+bool names_own_step(const State& state) {
+  std::error_code error;
+  const fs::path named = fs::canonical(state.config.trainer.resume, error);
+  return !error &&
+         fs::equivalent(named.parent_path(), state.folder->folder_of(0).parent_path(), error);
+}
+
+/// config.yaml belongs to the newest step: what earlier steps ran with is kept under their last
+/// one, and a run without a step left to train changes nothing.
+void keep_configuration(const State& state) {
+  const fs::path folder = state.config.output_dir, file = folder / "config.yaml";
+  const std::string text = config::to_yaml(state.config);
+  std::error_code error;
+  if (state.progress.finished_steps > 0 && fs::exists(file, error)) {
+    const std::string before = core::read_file(file);
+    if (before == text || state.progress.finished_steps >= state.config.trainer.steps) return;
+    const fs::path kept =
+        folder / core::str("config-",
+                           state.folder->folder_of(state.progress.finished_steps).filename().string(),
+                           ".yaml");
+    // One that is there already trained; what replaced it since then did not.
+    if (!fs::exists(kept, error)) core::write_file_atomic(kept, before);
+  }
+  core::write_file_atomic(file, text);
+}
+
+}  // namespace
+
+void check_output_folder(const fs::path& folder) {
+  std::error_code error;
+  for (const char* file : {"config.json", "adapter_config.json", "model.safetensors"}) {
+    if (!fs::exists(folder / file, error)) continue;
+    throw core::UserError(core::str("output_dir ",
+                                    folder.string(),
+                                    " is a model folder (it has ",
+                                    file,
+                                    "): choose a folder of the run's own"));
+  }
+}
+
+void open_folder(State& state) {
+  const fs::path folder = state.config.output_dir;
+  const Resume resume = read_resume(state.config.trainer.resume);
+  state.folder = std::make_unique<checkpoint::RunFolder>(folder);
+  state.identity = make_identity(state.config, state.task, contents_of(state));
+  parse_allowed(state.allowed_changes, state.identity);  // a misspelt key is told in any case
+  const bool is_empty = state.folder->is_empty();
+  if (resume == Resume::kNever && !is_empty) {
+    throw core::UserError(
+        core::str(folder.string(),
+                  " holds checkpoints of another run and trainer.resume is never: "
+                  "choose another output_dir, or trainer.resume: auto to continue it"));
+  }
+  if (resume == Resume::kCheckpoint && (is_empty || names_own_step(state))) {
+    continue_named(state);
+  } else if (!is_empty) {
+    continue_newest(state);
+  }
+  const bool continues = state.progress.finished_steps > 0;
+  state.metrics =
+      std::make_unique<telemetry::MetricsWriter>(folder, continues ? state.progress.finished_steps : -1);
+  telemetry::cut_completions(folder, state.progress.finished_steps);
+  keep_configuration(state);
+}
+
+}  // namespace sgrpo::trainer
