@@ -1,4 +1,6 @@
 // sgrpo eval: accuracy, pass@k and maj@k of a checkpoint on any splits.
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
@@ -51,7 +53,8 @@ struct Eval {
     StepReport report;
     std::ofstream rows;
     if (output) rows.open(*output, std::ios::binary);
-    if (!rows) throw core::RunError(core::str("cannot write ", *output));
+    if (!rows)
+      throw core::RunError(core::str("cannot write ", *output, ": ", std::strerror(errno)));
     int64_t num_rejected = 0;
     for (const auto& [name, path] : config.data.eval) {
       const auto result = evaluate_split(policy, verifiers, config, name, path);

@@ -34,8 +34,8 @@ std::string show(const Node& node) {
 /// Reads one field; every failure ends in `fail`.
 class FieldReader {
  public:
-  /// `written`: the key's other name, if it was given under one; `choices`: the texts that the field
-  /// takes, none where anything goes.
+  /// `written`: the key's other name, if it was given under one; `choices`: the texts that the
+  /// field takes, none where anything goes.
   FieldReader(const Field& field, const std::string& written, std::vector<std::string> choices)
       : field_(field),
         name_(written.empty() ? field.path : str(written, " (", field.path, ")")),
@@ -127,8 +127,14 @@ class FieldReader {
     std::map<std::string, std::string> result;
     for (const auto& [key, member] : node.members) {
       if (member.kind != Node::Kind::kScalar) {
-        throw ConfigError(str(
-            member.where, ": ", name_, ".", core::printable(key), " is ", show(member), ", expected text"));
+        throw ConfigError(str(member.where,
+                              ": ",
+                              name_,
+                              ".",
+                              core::printable(key),
+                              " is ",
+                              show(member),
+                              ", expected text"));
       }
       result[key] = field_.info.is_path ? expanded(member) : member.scalar;
     }
@@ -307,9 +313,7 @@ bool is_unset(const Field& field) {
   return false;
 }
 
-void bind_fields(const Node& root,
-                 const std::vector<Field>& fields,
-                 const ForeignKeys& foreign) {
+void bind_fields(const Node& root, const std::vector<Field>& fields, const ForeignKeys& foreign) {
   Binder(root, fields, foreign).walk(root, "");
 }
 

@@ -33,7 +33,8 @@ void put(Node& root, const std::string& path, Node value) {
     }
     const size_t end = path.find('.', begin);
     const std::string key = path.substr(begin, end - begin);
-    if (key.empty()) throw ConfigError(str(value.where, ": '", core::printable(path), "' is not a key path"));
+    if (key.empty())
+      throw ConfigError(str(value.where, ": '", core::printable(path), "' is not a key path"));
     if (end == std::string::npos) {
       node->members.emplace_back(key, std::move(value));
       return;

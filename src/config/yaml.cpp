@@ -218,8 +218,8 @@ int read_hex4(std::string_view digits) {
   return digits.size() == 4 && result.ptr == digits.data() + 4 ? value : -1;
 }
 
-/// JSON writes what lies beyond 16 bits as two escapes, \uD83D\uDE42, which YAML does not know: they
-/// become one, \U0001F642.
+/// JSON writes what lies beyond 16 bits as two escapes, \uD83D\uDE42, which YAML does not know:
+/// they become one, \U0001F642.
 std::string join_surrogates(const std::string& text) {
   std::string result;
   size_t copied = 0;

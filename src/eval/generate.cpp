@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <variant>
 
@@ -24,7 +26,8 @@ class RowWriter {
  public:
   explicit RowWriter(const std::filesystem::path& path)
       : path_(path), out_(path, std::ios::binary) {
-    if (!out_) throw core::RunError(core::str("cannot write ", path.string()));
+    if (!out_)
+      throw core::RunError(core::str("cannot write ", path.string(), ": ", std::strerror(errno)));
   }
   void write(const Json& row) {
     out_ << core::dump_ascii(row) << '\n' << std::flush;

@@ -1,5 +1,6 @@
-// What the keys of TRL, verl, EasyR1 and ms-swift are called here, with unit and conversion. Nothing
-// here sets a value: an unknown key is refused with the line that says what to write instead.
+// What the keys of TRL, verl, EasyR1 and ms-swift are called here, with unit and conversion.
+// Nothing here sets a value: an unknown key is refused with the line that says what to write
+// instead.
 #include "trainer/foreign_keys.h"
 
 #include <initializer_list>
@@ -352,12 +353,8 @@ constexpr Advice kForeignSections = {
 
 std::map<std::string, std::string> make_words() {
   std::map<std::string, std::string> words;
-  for (const Advice& part : {kTrainerWords,
-                             kMachineWords,
-                             kDataWords,
-                             kRolloutWords,
-                             kAlgorithmWords,
-                             kNestedWords}) {
+  for (const Advice& part :
+       {kTrainerWords, kMachineWords, kDataWords, kRolloutWords, kAlgorithmWords, kNestedWords}) {
     words.insert(part.begin(), part.end());
   }
   for (const char* word : {"batch_size",

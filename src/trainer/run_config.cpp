@@ -132,7 +132,8 @@ void check_verifiers(const RunConfig& config) {
     }
     for (const auto& [key, value] : reward.items()) {
       if (key != "verifier" && key != "weight")
-        refuse(str(where, ": unknown key '", core::printable(key), "', expected verifier and weight"));
+        refuse(
+            str(where, ": unknown key '", core::printable(key), "', expected verifier and weight"));
     }
     check_verifier(core::get_string(reward, "verifier", where), instances, where + ".verifier");
     core::get_double_or(reward, "weight", 1.0, where);
@@ -212,7 +213,8 @@ void validate_written(const RunConfig& config, const std::map<std::string, std::
     std::string message = error.what();
     for (const auto& [path, name] : written) {
       const size_t place = message.find(path);
-      if (place != std::string::npos) message.replace(place, path.size(), str(name, " (", path, ")"));
+      if (place != std::string::npos)
+        message.replace(place, path.size(), str(name, " (", path, ")"));
     }
     throw ConfigError(message);
   }

@@ -84,8 +84,7 @@ TEST(WrittenKeys, a_message_names_the_key_that_the_user_wrote) {
             "run.yaml:1: optim.rate (optim.lr) is x, expected a number");
   EXPECT_EQ(keys_error("rate: 1\n", {"rate=-1"}),
             "command line: rate=-1: rate (optim.lr) is -1, expected >= 0");
-  EXPECT_EQ(keys_error("rate: 1\n", {"optim.lr=-1"}),
-            "command line: optim.lr=-1: expected >= 0");
+  EXPECT_EQ(keys_error("rate: 1\n", {"optim.lr=-1"}), "command line: optim.lr=-1: expected >= 0");
   Node root = parse_yaml("rate: 1\nseed: 2\n", "run.yaml");
   apply_aliases(root, kNames);
   EXPECT_EQ(written_keys(root), (std::map<std::string, std::string>{{"optim.lr", "rate"}}));
@@ -119,10 +118,12 @@ TEST(Messages, an_integer_beyond_64_bits_says_so) {
 TEST(Messages, a_key_of_a_megabyte_is_cut_and_costs_no_time) {
   const std::string key(1 << 20, 'a');
   const auto start = std::chrono::steady_clock::now();
-  for (const std::string& message :
-       {keys_error(key + ": 1\n"), keys_error("optim: {" + key + ": 1}\n"),
-        keys_error("", {key + "=1"}), keys_error("seed: " + key + "\n"),
-        keys_error("splits: {" + key + ": [1]}\n"), keys_error(key + ": {" + key + ": 1}\n")}) {
+  for (const std::string& message : {keys_error(key + ": 1\n"),
+                                     keys_error("optim: {" + key + ": 1}\n"),
+                                     keys_error("", {key + "=1"}),
+                                     keys_error("seed: " + key + "\n"),
+                                     keys_error("splits: {" + key + ": [1]}\n"),
+                                     keys_error(key + ": {" + key + ": 1}\n")}) {
     EXPECT_NE(message, "no error");
     EXPECT_LT(message.size(), 400u);
   }

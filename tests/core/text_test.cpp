@@ -34,7 +34,8 @@ TEST(Text, binary_kind_knows_formats_by_their_first_bytes) {
   EXPECT_EQ(binary_kind("\x80\2}"), "a Python pickle");
   EXPECT_EQ(binary_kind("\x10\0\0\0\0\0\0\0{\"a\":{}}"sv), "a safetensors file");
   EXPECT_EQ(binary_kind("BM\x36\0\0"sv), "a BMP image");
-  for (const char* text : {"", "BM: 1\n", "GIF89a: 1\n", "RIFF: {}\n", "{\"prompt\": 1}", "12345678{\"a\""})
+  for (const char* text :
+       {"", "BM: 1\n", "GIF89a: 1\n", "RIFF: {}\n", "{\"prompt\": 1}", "12345678{\"a\""})
     EXPECT_EQ(binary_kind(text), "") << text;
 }
 

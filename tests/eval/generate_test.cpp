@@ -179,7 +179,7 @@ TEST_F(GenerateFile, output_that_cannot_be_written_is_an_error_of_the_run) {
   const std::string path = (scratch_ / "no" / "out.jsonl").string();
   EXPECT_EQ(testing::message_of<core::RunError>(
                 [&] { generate_file(policy(), scratch_ / "in.jsonl", path, {}); }),
-            "cannot write " + path);
+            "cannot write " + path + ": No such file or directory");
 }
 
 }  // namespace

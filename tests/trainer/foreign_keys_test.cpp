@@ -81,7 +81,8 @@ TEST(ForeignKeys, keys_of_the_usual_programs_lead_to_ours) {
   };
   for (const auto& [key, advice] : expected) {
     const std::string message = refusal_of({std::string(key) + "=1"});
-    EXPECT_EQ(message.find(core::str("command line: ", key, "=1: '", key, "' is not a key of ")), 0u)
+    EXPECT_EQ(message.find(core::str("command line: ", key, "=1: '", key, "' is not a key of ")),
+              0u)
         << message;
     EXPECT_NE(message.find(advice), std::string::npos) << message;
   }

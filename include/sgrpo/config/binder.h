@@ -89,8 +89,8 @@ std::vector<std::string> list_differences(const std::vector<Field>& fields,
 std::vector<FieldLine> describe_fields(const std::vector<Field>& fields);
 
 /// Sets the fields that the tree names and leaves the others alone. Throws ConfigError: unknown key
-/// (with what `foreign` knows about it, else the nearest one), wrong type, value out of range or not
-/// among the choices, a key given twice.
+/// (with what `foreign` knows about it, else the nearest one), wrong type, value out of range or
+/// not among the choices, a key given twice.
 template <class Config>
 void bind(const Node& root, Config& config, const ForeignKeys& foreign = {}) {
   bind_fields(root, fields_of(config), foreign);
