@@ -48,12 +48,11 @@ bool is_key_path(std::string_view text) {
   });
 }
 
-/// Every key of the configuration and every alias, refused words included: their message explains.
+/// Every key of the configuration and every alias.
 std::vector<std::string> config_keys() {
   std::vector<std::string> keys;
   for (const FieldLine& line : config::list_fields<trainer::RunConfig>()) keys.push_back(line.path);
   for (const auto& [alias, path] : trainer::run_config_aliases().renamed) keys.push_back(alias);
-  for (const auto& [word, message] : trainer::run_config_aliases().refused) keys.push_back(word);
   return keys;
 }
 
@@ -110,7 +109,11 @@ class Parser {
       result_.invocation.overrides.push_back(name + "=" + take_value(typed, value));
       return;
     }
-    throw UsageError(str("unknown flag ", typed, suggestion(name)));
+    if (command_.takes_config) {
+      const std::string advice = trainer::run_config_aliases().foreign.advice(name);
+      if (!advice.empty()) throw UsageError(str(typed, " is not a flag of sgrpo: ", advice));
+    }
+    throw UsageError(str("unknown flag ", core::printable(typed), suggestion(name)));
   }
 
   void read_known(config::Node& target,
@@ -145,7 +148,7 @@ class Parser {
     if (value) return *value;
     // A negative number is a value, another flag is not.
     if (next_ >= words_.size() || core::starts_with(words_[next_], "--")) {
-      throw UsageError(str(typed, " needs a value"));
+      throw UsageError(str(core::printable(typed), " needs a value"));
     }
     return words_[next_++];
   }

@@ -1,10 +1,28 @@
 // sgrpo train, sgrpo sft: a run from a configuration.
+#include <filesystem>
+
+#include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/data/stream.h"
 #include "sgrpo/trainer/load_config.h"
 #include "sgrpo/trainer/trainer.h"
 
 namespace sgrpo::cli {
 namespace {
+
+/// Inputs that do not exist end the command before it makes an output folder: in the wrong working
+/// directory nothing is left behind.
+void check_inputs(const trainer::RunConfig& config) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(config.model.path)) checkpoint::ModelFolder{config.model.path};
+  for (const data::TrainEntry& entry : data::train_entries(config.data.train)) {
+    if (!fs::exists(entry.path)) core::read_file(entry.path);
+  }
+  for (const auto& [split, path] : config.data.eval) {
+    if (!fs::exists(path)) core::read_file(path);
+  }
+}
 
 /// The flags of both commands.
 struct TaskFlags {
@@ -22,6 +40,7 @@ struct TaskFlags {
   int run_task(const Invocation& invocation, trainer::Task task) const {
     trainer::RunConfig config = trainer::load_run_config(invocation.config, invocation.overrides);
     config::require(config, {"model.path", "data.train", "output_dir"});
+    check_inputs(config);
     trainer::Trainer(std::move(config), task, allow_change).run();
     return 0;
   }

@@ -16,7 +16,8 @@ namespace {
 
 using core::str;
 
-constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
+constexpr double kMaxExactInteger = 9007199254740992.0;       // 2^53
+constexpr double kFirstBeyond64Bits = 9223372036854775808.0;  // 2^63
 
 /// What was found, for a message.
 std::string show(const Node& node) {
@@ -33,9 +34,12 @@ std::string show(const Node& node) {
 /// Reads one field; every failure ends in `fail`.
 class FieldReader {
  public:
-  /// `choices`: the texts that the field takes, none where anything goes.
-  FieldReader(const Field& field, std::vector<std::string> choices)
-      : field_(field), choices_(std::move(choices)) {}
+  /// `written`: the key's other name, if it was given under one; `choices`: the texts that the
+  /// field takes, none where anything goes.
+  FieldReader(const Field& field, const std::string& written, std::vector<std::string> choices)
+      : field_(field),
+        name_(written.empty() ? field.path : str(written, " (", field.path, ")")),
+        choices_(std::move(choices)) {}
 
   [[noreturn]] void fail(const Node& node, const std::string& expected) const {
     // "command line: optim.lr=x" and "command line: --seed x" have named key and value already.
@@ -44,8 +48,7 @@ class FieldReader {
     if (is_quoted && node.kind == Node::Kind::kScalar) {
       throw ConfigError(str(node.where, ": expected ", expected));
     }
-    throw ConfigError(
-        str(node.where, ": ", field_.path, " is ", show(node), ", expected ", expected));
+    throw ConfigError(str(node.where, ": ", name_, " is ", show(node), ", expected ", expected));
   }
 
   void read(const Node& node, bool& value) const {
@@ -56,7 +59,12 @@ class FieldReader {
 
   void read(const Node& node, int64_t& value) const {
     auto integer = is_plain(node) ? read_int(node.scalar) : std::nullopt;
-    if (!integer && is_plain(node)) integer = integral(read_double(node.scalar));
+    const auto number = is_plain(node) ? read_double(node.scalar) : std::nullopt;
+    if (!integer) integer = integral(number);
+    if (!integer && is_beyond_64_bits(number)) {
+      const std::string range = range_text(field_);
+      fail(node, (range.empty() ? "an integer" : range) + unit() + " (it needs more than 64 bits)");
+    }
     if (!integer) fail(node, "an integer" + unit());
     check_range(node, static_cast<double>(*integer));
     value = *integer;
@@ -119,8 +127,14 @@ class FieldReader {
     std::map<std::string, std::string> result;
     for (const auto& [key, member] : node.members) {
       if (member.kind != Node::Kind::kScalar) {
-        throw ConfigError(str(
-            member.where, ": ", field_.path, ".", key, " is ", show(member), ", expected text"));
+        throw ConfigError(str(member.where,
+                              ": ",
+                              name_,
+                              ".",
+                              core::printable(key),
+                              " is ",
+                              show(member),
+                              ", expected text"));
       }
       result[key] = field_.info.is_path ? expanded(member) : member.scalar;
     }
@@ -141,6 +155,11 @@ class FieldReader {
     if (!number || std::floor(*number) != *number) return std::nullopt;
     if (std::abs(*number) > kMaxExactInteger) return std::nullopt;
     return static_cast<int64_t>(*number);
+  }
+
+  static bool is_beyond_64_bits(std::optional<double> number) {
+    return number && std::isfinite(*number) && std::abs(*number) >= kFirstBeyond64Bits &&
+           std::floor(*number) == *number;
   }
 
   std::string unit() const {
@@ -166,13 +185,18 @@ class FieldReader {
   }
 
   const Field& field_;
+  std::string name_;
   std::vector<std::string> choices_;
 };
+
+/// No key of ours or of another program is longer.
+constexpr size_t kMaxKeyBytes = 200;
 
 /// Walks the tree along the known paths.
 class Binder {
  public:
-  Binder(const std::vector<Field>& fields, const Node& root) : fields_(fields), root_(root) {
+  Binder(const Node& root, const std::vector<Field>& fields, const ForeignKeys& foreign)
+      : root_(root), fields_(fields), foreign_(foreign) {
     for (const Field& field : fields) {
       by_path_[field.path] = &field;
       for (size_t dot = field.path.find('.'); dot != std::string::npos;
@@ -190,7 +214,7 @@ class Binder {
       } else if (sections_.count(path) != 0) {
         enter(value, path);
       } else {
-        throw ConfigError(str(value.where, ": unknown key '", path, "'", suggestion(path)));
+        refuse(path, value);
       }
     }
   }
@@ -202,7 +226,7 @@ class Binder {
       throw ConfigError(
           str(node.where, ": ", field.path, " is given twice (first at ", first->second, ")"));
     }
-    const FieldReader reader(field, choices_for(field));
+    const FieldReader reader(field, node.written, choices_for(field));
     std::visit([&](const auto& member) { reader.read(node, target(member)); }, field.member);
   }
 
@@ -213,6 +237,22 @@ class Binder {
       for (const auto& [name, value] : more->members) choices.push_back(name);
     }
     return choices;
+  }
+
+  /// A key that nobody knows. Of a whole section of another program the first key is explained.
+  [[noreturn]] void refuse(const std::string& path, const Node& value) const {
+    std::string leaf = path;
+    const Node* node = &value;
+    while (node->kind == Node::Kind::kMap && !node->members.empty() && leaf.size() < kMaxKeyBytes) {
+      leaf += "." + node->members.front().first;
+      node = &node->members.front().second;
+    }
+    const std::string advice = leaf.size() < kMaxKeyBytes ? foreign_.advice(leaf) : "";
+    if (!advice.empty()) {
+      throw ConfigError(str(node->where, ": '", leaf, "' is not a key of sgrpo: ", advice));
+    }
+    throw ConfigError(
+        str(value.where, ": unknown key '", core::printable(path), "'", suggestion(path)));
   }
 
   void enter(const Node& node, const std::string& path) {
@@ -234,19 +274,20 @@ class Binder {
     return "";
   }
 
-  /// The nearest key of the same section, else a key of that name, or nearly, elsewhere.
+  /// Keys of that name elsewhere, else the nearest of the same section, else the nearest anywhere.
   std::string suggestion(const std::string& path) const {
     const size_t dot = path.rfind('.');
     const std::string section = dot == std::string::npos ? "" : path.substr(0, dot + 1);
     const std::string leaf = path.substr(section.size());
-    std::vector<std::string> siblings, leaves;
+    std::vector<std::string> siblings, leaves, same;
     for (const Field& field : fields_) {
       leaves.push_back(field.path.substr(field.path.rfind('.') + 1));
-      if (leaves.back() == leaf) return str(" (did you mean '", field.path, "'?)");
+      if (leaves.back() == leaf) same.push_back(str("'", field.path, "'"));
       if (!core::starts_with(field.path, section)) continue;
       const std::string rest = field.path.substr(section.size());
       siblings.push_back(rest.substr(0, rest.find('.')));
     }
+    if (!same.empty()) return str(" (did you mean ", core::join(same, " or "), "?)");
     if (const std::string best = core::nearest(leaf, siblings); !best.empty())
       return str(" (did you mean '", section, best, "'?)");
     const std::string best = core::nearest(leaf, leaves);
@@ -256,8 +297,9 @@ class Binder {
     return "; print-config --help lists the keys";
   }
 
-  const std::vector<Field>& fields_;
   const Node& root_;
+  const std::vector<Field>& fields_;
+  const ForeignKeys& foreign_;
   std::map<std::string, const Field*> by_path_;
   std::set<std::string> sections_;
   std::map<std::string, std::string> places_;
@@ -271,8 +313,8 @@ bool is_unset(const Field& field) {
   return false;
 }
 
-void bind_fields(const Node& root, const std::vector<Field>& fields) {
-  Binder(fields, root).walk(root, "");
+void bind_fields(const Node& root, const std::vector<Field>& fields, const ForeignKeys& foreign) {
+  Binder(root, fields, foreign).walk(root, "");
 }
 
 void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths) {

@@ -33,7 +33,8 @@ void put(Node& root, const std::string& path, Node value) {
     }
     const size_t end = path.find('.', begin);
     const std::string key = path.substr(begin, end - begin);
-    if (key.empty()) throw ConfigError(str(value.where, ": '", path, "' is not a key path"));
+    if (key.empty())
+      throw ConfigError(str(value.where, ": '", core::printable(path), "' is not a key path"));
     if (end == std::string::npos) {
       node->members.emplace_back(key, std::move(value));
       return;
@@ -49,7 +50,7 @@ void put(Node& root, const std::string& path, Node value) {
     if (next->kind != Node::Kind::kMap) {
       throw ConfigError(str(value.where,
                             ": ",
-                            path.substr(0, end),
+                            core::printable(path.substr(0, end)),
                             " is set to a value at ",
                             next->where,
                             ", so it has no keys of its own"));
@@ -59,17 +60,27 @@ void put(Node& root, const std::string& path, Node value) {
   }
 }
 
-/// The place at which a dotted path is set already, or "".
-std::string place_of(const Node& root, const std::string& path) {
-  if (const Node* whole = root.find(path)) return whole->where;
+/// Whether text on the command line is YAML: it begins with a bracket, brace or quote, and what
+/// closes that is not before its end, as in the file name "[1]/data.jsonl".
+bool is_flow(std::string_view text) {
+  constexpr std::string_view kOpen = "[{\"'", kClose = "]}\"'";
+  const size_t kind = text.empty() ? std::string_view::npos : kOpen.find(text[0]);
+  if (kind == std::string_view::npos) return false;
+  const size_t end = text.rfind(kClose[kind]);
+  return end == text.size() - 1 || end == std::string_view::npos || end == 0;
+}
+
+/// The value of a dotted path, or null.
+const Node* find_path(const Node& root, const std::string& path) {
+  if (const Node* whole = root.find(path)) return whole;
   const size_t dot = path.find('.');
-  if (dot == std::string::npos) return "";
+  if (dot == std::string::npos) return nullptr;
   const Node* section = root.find(path.substr(0, dot));
-  return section == nullptr ? "" : place_of(*section, path.substr(dot + 1));
+  return section == nullptr ? nullptr : find_path(*section, path.substr(dot + 1));
 }
 
 struct Renamed {
-  std::string from, to;
+  std::string to;
   Node value;
 };
 
@@ -80,9 +91,9 @@ void collect_aliases(Node& node,
                      std::vector<Renamed>& found) {
   for (auto& [key, value] : node.members) {
     const std::string path = join_path(prefix, key);
-    const std::string real = resolve_alias(path, aliases, value.where);
-    if (real != path) {
-      found.push_back({path, real, value});
+    if (const auto alias = aliases.renamed.find(path); alias != aliases.renamed.end()) {
+      value.written = path;
+      found.push_back({alias->second, value});
     } else if (key != "params") {
       collect_aliases(value, path, aliases, found);
     }
@@ -124,11 +135,15 @@ core::Json Node::to_json() const {
   return scalar;
 }
 
-void override_value(Node& root, const std::string& path, const std::string& text) {
-  const std::string where = str("command line: ", path, "=", core::printable(text));
+void override_value(Node& root,
+                    const std::string& path,
+                    const std::string& text,
+                    const Aliases& aliases) {
+  const std::string where =
+      str("command line: ", core::printable(path), "=", core::printable(text));
   const std::string_view trimmed = core::trim(text);
   Node value;
-  if (!trimmed.empty() && std::string_view("[{\"'").find(trimmed[0]) != std::string_view::npos) {
+  if (is_flow(trimmed)) {
     value = parse_document(std::string(trimmed), where, false);
   } else if (!is_null_text(trimmed)) {
     if (!core::is_valid_utf8(trimmed)) throw ConfigError(where + ": not valid UTF-8");
@@ -136,38 +151,65 @@ void override_value(Node& root, const std::string& path, const std::string& text
     value.scalar = trimmed;
   }
   value.where = where;
-  put(root, path, std::move(value));
+  const auto alias = aliases.renamed.find(path);
+  if (alias != aliases.renamed.end()) value.written = path;
+  put(root, alias == aliases.renamed.end() ? path : alias->second, std::move(value));
 }
 
-std::string resolve_alias(const std::string& path,
-                          const Aliases& aliases,
-                          const std::string& where) {
-  const auto renamed = aliases.renamed.find(path);
-  if (renamed != aliases.renamed.end()) return renamed->second;
-  const auto refused = aliases.refused.find(path.substr(path.rfind('.') + 1));
-  if (refused != aliases.refused.end() && path.find("params.") == std::string::npos) {
-    throw ConfigError(str(where, ": '", path, "' is not a key of sgrpo: ", refused->second));
+std::string ForeignKeys::advice(const std::string& path) const {
+  if (const auto whole = top_level.find(path); whole != top_level.end()) return whole->second;
+  for (size_t begin = 0; begin != std::string::npos;) {
+    if (const auto word = words.find(path.substr(begin)); word != words.end()) return word->second;
+    begin = path.find('.', begin);
+    if (begin != std::string::npos) ++begin;
   }
-  return path;
+  const auto section = sections.find(path.substr(0, path.find('.')));
+  return section == sections.end() ? "" : section->second;
 }
 
 void apply_aliases(Node& root, const Aliases& aliases) {
   std::vector<Renamed> found;
   collect_aliases(root, "", aliases, found);
   for (Renamed& alias : found) {
-    const std::string taken = place_of(root, alias.to);
-    if (!taken.empty()) {
+    if (const Node* taken = find_path(root, alias.to); taken != nullptr) {
       throw ConfigError(str(alias.value.where,
                             ": '",
-                            alias.from,
+                            alias.value.written,
                             "' is another name of '",
                             alias.to,
                             "', which is given too (",
-                            taken,
+                            taken->where,
                             ")"));
     }
     put(root, alias.to, std::move(alias.value));
   }
+}
+
+void check_conflicts(const Node& root, const Aliases& aliases) {
+  for (const Aliases::Conflict& conflict : aliases.conflicts) {
+    const Node* alias = find_path(root, aliases.renamed.at(conflict.written));
+    const Node* value = find_path(root, conflict.key);
+    if (alias == nullptr || alias->written != conflict.written) continue;
+    if (value == nullptr || value->scalar != conflict.value) continue;
+    throw ConfigError(str(alias->where,
+                          ": '",
+                          conflict.written,
+                          "' with ",
+                          conflict.key,
+                          ": ",
+                          conflict.value,
+                          " is refused: ",
+                          conflict.reason));
+  }
+}
+
+std::map<std::string, std::string> written_keys(const Node& root) {
+  std::map<std::string, std::string> result;
+  for (const auto& [key, value] : root.members) {
+    if (!value.written.empty()) result[key] = value.written;
+    for (const auto& [path, written] : written_keys(value)) result[join_path(key, path)] = written;
+  }
+  return result;
 }
 
 }  // namespace sgrpo::config

@@ -5,6 +5,8 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <istream>
 #include <map>
 #include <optional>
@@ -13,6 +15,7 @@
 #include "config/yaml_events.h"
 #include "sgrpo/config/config.h"
 #include "sgrpo/core/file.h"
+#include "sgrpo/core/json.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::config {
@@ -94,7 +97,7 @@ class TreeBuilder : public YAML::EventHandler {
     constexpr std::string_view kCore = "tag:yaml.org,2002:";
     node.quoted = tag == "!" || tag == str(kCore, "str");
     if (!node.quoted && tag != "?" && !tag.empty() && !core::starts_with(tag, kCore)) {
-      throw ConfigError(str(node.where, ": the tag ", tag, " is not supported"));
+      throw ConfigError(str(node.where, ": the tag ", core::printable(tag), " is not supported"));
     }
     finish(std::move(node), anchor);
   }
@@ -208,10 +211,57 @@ class TreeBuilder : public YAML::EventHandler {
   size_t num_aliases_ = 0, num_nodes_ = 0;
 };
 
+/// The number of four hexadecimal digits, or -1.
+int read_hex4(std::string_view digits) {
+  int value = 0;
+  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  return digits.size() == 4 && result.ptr == digits.data() + 4 ? value : -1;
+}
+
+/// JSON writes what lies beyond 16 bits as two escapes, \uD83D\uDE42, which YAML does not know:
+/// they become one, \U0001F642.
+std::string join_surrogates(const std::string& text) {
+  std::string result;
+  size_t copied = 0;
+  for (size_t at = text.find("\\u"); at != std::string::npos; at = text.find("\\u", at + 2)) {
+    size_t slashes = 0;
+    while (slashes < at && text[at - 1 - slashes] == '\\') ++slashes;
+    const std::string_view pair = std::string_view(text).substr(at, 12);
+    if (slashes % 2 == 1 || pair.size() < 12 || pair.substr(6, 2) != "\\u") continue;
+    const int high = read_hex4(pair.substr(2, 4)), low = read_hex4(pair.substr(8, 4));
+    if (high < 0xD800 || high > 0xDBFF || low < 0xDC00 || low > 0xDFFF) continue;
+    char escape[16];
+    std::snprintf(
+        escape, sizeof(escape), "\\U%08X", 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00));
+    result.append(text, copied, at - copied) += escape;
+    copied = at + 12;
+    at += 10;
+  }
+  return result.append(text, copied);
+}
+
+/// Whether the text is JSON lines: two objects, or one that is a row.
+bool holds_rows(std::string_view text) {
+  if (core::starts_with(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
+  text = core::trim(text);
+  const size_t end = std::min(text.find('\n'), text.size());
+  if (text.empty() || text[0] != '{' || !core::is_valid_utf8(text.substr(0, end))) return false;
+  core::Json first;
+  try {
+    first = core::parse_json(std::string(text.substr(0, end)), "");
+  } catch (const core::UserError&) {
+    return false;  // a flow map over several lines, or no JSON
+  }
+  if (core::starts_with(core::trim(text.substr(end)), "{")) return true;
+  return first.contains("prompt") || first.contains("messages") ||
+         first.contains("conversations") || first.contains("problem");
+}
+
 }  // namespace
 
-Node parse_document(const std::string& text, const std::string& name, bool number_lines) {
-  if (!core::is_valid_utf8(text)) throw ConfigError(name + ": not valid UTF-8");
+Node parse_document(const std::string& original, const std::string& name, bool number_lines) {
+  if (!core::is_valid_utf8(original)) throw ConfigError(name + ": not valid UTF-8");
+  const std::string text = join_surrogates(original);
   TreeBuilder builder(name, number_lines);
   try {
     std::istringstream stream(text);
@@ -239,7 +289,17 @@ Node parse_yaml(const std::string& text, const std::string& name) {
 }
 
 Node load_yaml(const std::filesystem::path& path) {
-  return parse_yaml(core::read_file(path, kMaxFileBytes), path.string());
+  const std::string bytes = core::read_file(path, kMaxFileBytes);
+  if (const std::string_view kind = core::binary_kind(bytes); !kind.empty()) {
+    throw ConfigError(str(path.string(), " is ", kind, ", expected a configuration in YAML"));
+  }
+  if (holds_rows(bytes)) {
+    throw ConfigError(str(path.string(),
+                          " holds one JSON object a line: it is a data file, expected a "
+                          "configuration in YAML (a data file is named there as data.train, or as "
+                          "data.train=FILE on the command line)"));
+  }
+  return parse_yaml(bytes, path.string());
 }
 
 }  // namespace sgrpo::config

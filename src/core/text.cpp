@@ -2,27 +2,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 #include "sgrpo/core/error.h"
 
 namespace sgrpo::core {
 namespace {
 
+/// Insertions, deletions, substitutions and swaps of neighbours that turn one into the other.
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
+  std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
+    before = std::exchange(last, row);
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+      const size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + change});
+      const bool is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (is_swap) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];
 }
+
+/// How far a misspelling may be from what was meant: a third of its letters; words of one or two
+/// letters resemble everything.
+size_t allowed_distance(size_t length) { return length < 3 ? 0 : std::max<size_t>(length / 3, 1); }
 
 /// Length of the well-formed sequence at `text`, or 0; `bad` receives the length of the maximal
 /// ill-formed subpart.
@@ -70,10 +78,14 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best;
-  size_t best_distance = std::max<size_t>(name.size() / 2, 2) + 1;
+  size_t best_distance = std::numeric_limits<size_t>::max();
   for (const std::string& candidate : candidates) {
+    const auto [shorter, longer] = std::minmax(name.size(), candidate.size());
+    const size_t allowed = allowed_distance(shorter);
+    // The difference of the lengths is the least distance: a long text costs nothing.
+    if (longer - shorter > allowed) continue;
     const size_t distance = edit_distance(name, candidate);
-    if (distance < best_distance) {
+    if (distance <= allowed && distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }
@@ -111,6 +123,36 @@ std::string to_valid_utf8(std::string_view bytes) {
     }
   }
   return result;
+}
+
+std::string_view binary_kind(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  struct Kind {
+    std::string_view magic, name;
+    bool needs_nul = false;  // the magic may begin a text, which holds no NUL
+  };
+  static constexpr Kind kKinds[] = {{"\x89PNG\r\n"sv, "a PNG image"},
+                                    {"\xFF\xD8\xFF"sv, "a JPEG image"},
+                                    {"GIF8"sv, "a GIF image", true},
+                                    {"BM"sv, "a BMP image", true},
+                                    {"RIFF"sv, "a WebP image", true},
+                                    {"%PDF-"sv, "a PDF document"},
+                                    {"PK\3\4"sv, "a zip archive"},
+                                    {"\x1F\x8B"sv, "a gzip file"},
+                                    {"\x28\xB5\x2F\xFD"sv, "a zstd file"},
+                                    {"\xFD\x37zXZ"sv, "an xz file"},
+                                    {"PAR1"sv, "a Parquet file"},
+                                    {"ARROW1"sv, "an Arrow file"},
+                                    {"SQLite format 3"sv, "a SQLite database"},
+                                    {"\x7F\x45LF"sv, "a program"},
+                                    {"\x80\2"sv, "a Python pickle"},
+                                    {"\x80\4"sv, "a Python pickle"}};
+  const bool has_nul = bytes.substr(0, 512).find('\0') != std::string_view::npos;
+  for (const Kind& kind : kKinds) {
+    if (starts_with(bytes, kind.magic) && (has_nul || !kind.needs_nul)) return kind.name;
+  }
+  // Eight bytes of length before a JSON header.
+  return bytes.size() > 9 && bytes.substr(8, 2) == "{\"" && has_nul ? "a safetensors file" : "";
 }
 
 std::string printable(std::string_view text, size_t limit) {

@@ -21,8 +21,8 @@ void check_kind(std::string_view bytes, const std::string& name) {
   const auto refuse = [&](const std::string& what) {
     throw UserError(str(name, ": is ", what, ", expected JSONL: one JSON object a line"));
   };
-  if (core::starts_with(bytes, "PAR1"sv)) refuse("a Parquet file");
-  if (core::starts_with(bytes, "\x1F\x8B"sv)) refuse("a gzip file");
+  if (const std::string_view kind = core::binary_kind(bytes); !kind.empty())
+    refuse(std::string(kind));
   if (core::starts_with(bytes, "\xFF\xFE"sv) || core::starts_with(bytes, "\xFE\xFF"sv))
     refuse("UTF-16 text (save it as UTF-8)");
   const std::string_view first = core::trim(bytes.substr(0, bytes.find('\n')));

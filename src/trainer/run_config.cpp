@@ -13,6 +13,7 @@
 #include "sgrpo/data/stream.h"
 #include "sgrpo/model/lora.h"
 #include "sgrpo/trainer/load_config.h"
+#include "trainer/foreign_keys.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -20,13 +21,6 @@ namespace {
 using config::ConfigError;
 using core::Json;
 using core::str;
-
-constexpr const char* kBatchEquation =
-    "batch sizes have one meaning here. A step samples trainer.prompts_per_step x "
-    "rollout.group_size completions over all ranks; it makes algorithm.epochs_per_rollout x "
-    "algorithm.minibatches_per_rollout optimizer steps, each on prompts_per_step / "
-    "minibatches_per_rollout prompts; trainer.micro_batch_tokens bounds the memory of one pass and "
-    "never changes the result. Set these instead";
 
 config::Aliases make_aliases() {
   config::Aliases aliases;
@@ -54,32 +48,12 @@ config::Aliases make_aliases() {
       {"model_name_or_path", "model.path"},
       {"model.model_name_or_path", "model.path"},
   };
-  for (const char* word : {"batch_size",
-                           "train_batch_size",
-                           "eval_batch_size",
-                           "val_batch_size",
-                           "global_batch_size",
-                           "micro_batch_size",
-                           "mini_batch_size",
-                           "gen_batch_size",
-                           "generation_batch_size",
-                           "rollout_batch_size",
-                           "per_device_train_batch_size",
-                           "per_device_eval_batch_size",
-                           "per_gpu_train_batch_size",
-                           "train_micro_batch_size_per_gpu",
-                           "micro_batch_size_per_device_for_update",
-                           "micro_batch_size_per_device_for_experience",
-                           "ppo_mini_batch_size",
-                           "ppo_micro_batch_size",
-                           "ppo_micro_batch_size_per_gpu",
-                           "log_prob_micro_batch_size",
-                           "log_prob_micro_batch_size_per_gpu",
-                           "gradient_accumulation_steps",
-                           "steps_per_generation",
-                           "num_mini_batches"}) {
-    aliases.refused[word] = kBatchEquation;
-  }
+  const std::string bound =
+      "TRL's epsilon_high is the bound itself there, here the bound is 1 + algorithm.clip_high: "
+      "write algorithm.clip_high, that number less 1";
+  for (const char* written : {"epsilon_high", "algorithm.epsilon_high"})
+    aliases.conflicts.push_back({written, "algorithm.loss", "cispo", bound});
+  aliases.foreign = foreign_keys();
   return aliases;
 }
 
@@ -90,12 +64,13 @@ void apply_override(config::Node& root, const std::string& text) {
     throw ConfigError(str("command line: ", core::printable(text), ": expected key.sub=value"));
   }
   const std::string path(core::trim(text.substr(0, equals)));
-  const std::string real = config::resolve_alias(
-      path, run_config_aliases(), str("command line: ", core::printable(text)));
-  config::override_value(root, real, text.substr(equals + 1));
+  config::override_value(root, path, text.substr(equals + 1), run_config_aliases());
 }
 
 [[noreturn]] void refuse(const std::string& message) { throw ConfigError(message); }
+
+/// A free-form value in a message.
+std::string shown(const Json& value) { return core::printable(core::dump_ascii(value)); }
 
 /// Values that the keys allow and this version does not implement.
 void check_supported(const RunConfig& config) {
@@ -131,21 +106,21 @@ void check_verifier(const std::string& name,
 /// `rewards: [{verifier, weight}]` and `verifiers: {name: {name, params}}`.
 void check_verifiers(const RunConfig& config) {
   if (!config.verifiers.is_object()) {
-    refuse(str("verifiers is ", config.verifiers.dump(), ", expected named {name, params}"));
+    refuse(str("verifiers is ", shown(config.verifiers), ", expected named {name, params}"));
   }
   for (const auto& [name, instance] : config.verifiers.items()) {
-    const std::string where = "verifiers." + name;
+    const std::string where = "verifiers." + core::printable(name);
     if (!instance.is_object()) {
-      refuse(str(where, " is ", instance.dump(), ", expected {name: VERIFIER, params: {...}}"));
+      refuse(str(where, " is ", shown(instance), ", expected {name: VERIFIER, params: {...}}"));
     }
     for (const auto& [key, value] : instance.items()) {
       if (key != "name" && key != "params")
-        refuse(str(where, ": unknown key '", key, "', expected name and params"));
+        refuse(str(where, ": unknown key '", core::printable(key), "', expected name and params"));
     }
     check_verifier(core::get_string(instance, "name", where), {}, where + ".name");
   }
   if (!config.rewards.is_array()) {
-    refuse(str("rewards is ", config.rewards.dump(), ", expected a list of {verifier, weight}"));
+    refuse(str("rewards is ", shown(config.rewards), ", expected a list of {verifier, weight}"));
   }
   std::vector<std::string> instances;
   for (const auto& [name, instance] : config.verifiers.items()) instances.push_back(name);
@@ -153,11 +128,12 @@ void check_verifiers(const RunConfig& config) {
     const std::string where = str("rewards[", i, "]");
     const Json& reward = config.rewards[i];
     if (!reward.is_object()) {
-      refuse(str(where, " is ", reward.dump(), ", expected {verifier: NAME, weight: 1.0}"));
+      refuse(str(where, " is ", shown(reward), ", expected {verifier: NAME, weight: 1.0}"));
     }
     for (const auto& [key, value] : reward.items()) {
       if (key != "verifier" && key != "weight")
-        refuse(str(where, ": unknown key '", key, "', expected verifier and weight"));
+        refuse(
+            str(where, ": unknown key '", core::printable(key), "', expected verifier and weight"));
     }
     check_verifier(core::get_string(reward, "verifier", where), instances, where + ".verifier");
     core::get_double_or(reward, "weight", 1.0, where);
@@ -222,7 +198,7 @@ void check_keep_best(const RunConfig& config) {
   if (!config.trainer.keep_best) return;
   if (config.data.eval.empty() || config.eval.every == 0) {
     refuse(str("trainer.keep_best is '",
-               *config.trainer.keep_best,
+               core::printable(*config.trainer.keep_best),
                "', which needs validation: set data.eval and eval.every"));
   }
 }
@@ -234,6 +210,22 @@ void check_pixels(const data::DataOptions& data) {
                ", expected at most data.max_pixels (",
                *data.max_pixels,
                ")"));
+  }
+}
+
+/// RunConfig::validate, whose messages then name the key that the user wrote:
+/// "num_generations (rollout.group_size) is 1 ...".
+void validate_written(const RunConfig& config, const std::map<std::string, std::string>& written) {
+  try {
+    config.validate();
+  } catch (const core::UserError& error) {
+    std::string message = error.what();
+    for (const auto& [path, name] : written) {
+      const size_t place = message.find(path);
+      if (place != std::string::npos)
+        message.replace(place, path.size(), str(name, " (", path, ")"));
+    }
+    throw ConfigError(message);
   }
 }
 
@@ -271,9 +263,10 @@ RunConfig load_run_config(const std::optional<std::filesystem::path>& yaml,
   }
   for (const std::string& text : overrides) apply_override(root, text);
   config::apply_aliases(root, run_config_aliases());  // keys inside `rollout={n: 4}`
+  config::check_conflicts(root, run_config_aliases());
   RunConfig config;
-  config::bind(root, config);
-  config.validate();
+  config::bind(root, config, run_config_aliases().foreign);
+  validate_written(config, config::written_keys(root));
   return config;
 }
 

@@ -133,6 +133,40 @@ TEST_F(ConfigErrors, name_place_value_and_what_is_expected) {
   expect_failure(2, "cannot read none.yaml: No such file", {"train", "none.yaml"});
 }
 
+TEST_F(ConfigErrors, inputs_that_do_not_exist_leave_no_output_folder) {
+  const std::filesystem::path output = scratch_ / "out";
+  const std::string run_config = "output_dir=" + output.string();
+  for (const std::string& command : {"train", "sft"}) {
+    expect_failure(2, "none: no such", {command, "model.path=none", "data.train=d", run_config});
+    expect_failure(
+        2,
+        "cannot read none.jsonl: No such file",
+        {command, "model.path=" + scratch_.path().string(), "data.train=none.jsonl", run_config});
+  }
+  EXPECT_FALSE(std::filesystem::exists(output));
+}
+
+TEST(HomeFolder, flags_and_the_configuration_name_files_in_it) {
+  testing::Scratch home;
+  home.write("c.yaml", "output_dir: ~/out\n");
+  const std::string before = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  ::setenv("HOME", home.path().c_str(), 1);
+  const Outcome outcome = run({"print-config", "~/c.yaml"});
+  expect_failure(2, "cannot read " + (home / "none").string(), {"verify", "--input", "~/none"});
+  ::setenv("HOME", before.c_str(), 1);
+  EXPECT_NE(outcome.out.find("output_dir: " + (home / "out").string() + "\n"), std::string::npos)
+      << outcome.out << outcome.err;
+}
+
+TEST(PrintConfig, help_lists_the_names_of_registered_things) {
+  const std::string help = run({"print-config", "--help"}).out;
+  for (const char* line :
+       {"algorithm.estimator: grpo   # name, ", "algorithm.loss: clipped   # name, "})
+    EXPECT_NE(help.find(line), std::string::npos) << line;
+  for (const char* name : {"rloo", "gspo", "json_equal", "| a name under verifiers"})
+    EXPECT_NE(help.find(name), std::string::npos) << name;
+}
+
 /// A checkpoint and files to feed it.
 class BadRows : public ::testing::Test {
  protected:

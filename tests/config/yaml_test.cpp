@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "sgrpo/config/config.h"
+#include "sgrpo/core/text.h"
 
 namespace sgrpo::config {
 namespace {
@@ -161,9 +163,49 @@ TEST(Override, path_below_a_value_or_malformed_path_is_refused) {
   EXPECT_THROW(override_value(root, "b", "[1"), ConfigError);
 }
 
+TEST(Override, a_name_that_only_begins_like_yaml_is_text) {
+  for (const char* text : {"[1]/data.jsonl", "{a}/b", "'a'b", "\"a\" b"}) {
+    Node root = parse_yaml("", "run.yaml");
+    override_value(root, "path", text);
+    EXPECT_EQ(root.find("path")->scalar, text);
+  }
+}
+
+TEST(Yaml, two_escapes_of_json_are_one_character) {
+  const Node root = parse_yaml(R"({"a": "x \ud83d\ude42 \u00e9 \\ud83d\\ude42"})", "run.yaml");
+  EXPECT_EQ(root.find("a")->scalar, "x \xF0\x9F\x99\x82 \xC3\xA9 \\ud83d\\ude42");
+}
+
+std::string load_error(std::string_view bytes) {
+  const auto path = std::filesystem::temp_directory_path() / core::str("sgrpo-", ::getpid(), ".x");
+  std::ofstream(path, std::ios::binary) << bytes;
+  std::string message = "no error";
+  try {
+    load_yaml(path);
+  } catch (const ConfigError& error) {
+    message = error.what();
+  }
+  std::filesystem::remove(path);
+  const size_t name = message.find(".x");
+  return name == std::string::npos ? message : message.substr(name + 2);
+}
+
+TEST(LoadYaml, a_file_that_is_no_configuration_is_recognised) {
+  const std::string is_data =
+      " holds one JSON object a line: it is a data file, expected a configuration in YAML (a data "
+      "file is named there as data.train, or as data.train=FILE on the command line)";
+  EXPECT_EQ(load_error("{\"id\": 1}\n\n{\"id\": 2}\n"), is_data);
+  EXPECT_EQ(load_error("\xEF\xBB\xBF{\"prompt\": \"\\ud83d\\ude42\"}"), is_data);
+  EXPECT_EQ(load_error("\x89PNG\r\n\x1A\n"), " is a PNG image, expected a configuration in YAML");
+  EXPECT_EQ(load_error("PK\x03\x04"), " is a zip archive, expected a configuration in YAML");
+  EXPECT_EQ(load_error("{\"model\": {\"path\": \"m\"}}\n"), "no error");
+  EXPECT_EQ(load_error("{model: {path: m},\n data: {train: d}}\n"), "no error");
+}
+
 const Aliases kAliases = {
     .renamed = {{"num_generations", "rollout.group_size"}, {"rollout.n", "rollout.group_size"}},
-    .refused = {{"train_batch_size", "use the batch equation"}}};
+    .conflicts = {},
+    .foreign = {}};
 
 TEST(AliasesOf, apply_renames_whole_paths_and_bare_names) {
   for (const char* text : {"num_generations: 4\n", "rollout: {n: 4}\n", "rollout.n: 4\n"}) {
@@ -189,22 +231,6 @@ TEST(AliasesOf, apply_with_both_names_given_names_both_places) {
                  "run.yaml:1: 'num_generations' is another name of 'rollout.group_size', which is "
                  "given too (run.yaml:3)");
   }
-}
-
-TEST(AliasesOf, apply_refused_word_explains_at_any_depth_except_below_params) {
-  for (const char* text : {"train_batch_size: 4\n", "data: {train_batch_size: 4}\n"}) {
-    Node root = parse_yaml(text, "run.yaml");
-    try {
-      apply_aliases(root, kAliases);
-      FAIL() << text;
-    } catch (const ConfigError& error) {
-      EXPECT_NE(std::string(error.what()).find("is not a key of sgrpo: use the batch equation"),
-                std::string::npos)
-          << error.what();
-    }
-  }
-  Node root = parse_yaml("algorithm: {params: {train_batch_size: 4}}\n", "run.yaml");
-  EXPECT_NO_THROW(apply_aliases(root, kAliases));
 }
 
 }  // namespace

@@ -18,6 +18,27 @@ TEST(Text, nearest_finds_small_misspellings_only) {
   EXPECT_EQ(did_you_mean("something", names), "");
 }
 
+TEST(Text, nearest_proposes_no_nonsense) {
+  EXPECT_EQ(nearest("a", {"k", "lr", "at"}), "");
+  EXPECT_EQ(nearest("lo", {"lr", "k1"}), "");
+  EXPECT_EQ(nearest("grop", {"dr_grpo", "grpo", "rloo"}), "grpo");  // a swap is one mistake
+  EXPECT_EQ(nearest("max", {"lambda", "min_p"}), "");
+  EXPECT_EQ(nearest(std::string(1 << 20, 'x'), {"x", std::string(200, 'x')}), "");
+}
+
+TEST(Text, binary_kind_knows_formats_by_their_first_bytes) {
+  using namespace std::string_view_literals;
+  EXPECT_EQ(binary_kind("\x89PNG\r\n\x1A\n"), "a PNG image");
+  EXPECT_EQ(binary_kind("\xFF\xD8\xFF\xE0"), "a JPEG image");
+  EXPECT_EQ(binary_kind("PAR1"), "a Parquet file");
+  EXPECT_EQ(binary_kind("\x80\2}"), "a Python pickle");
+  EXPECT_EQ(binary_kind("\x10\0\0\0\0\0\0\0{\"a\":{}}"sv), "a safetensors file");
+  EXPECT_EQ(binary_kind("BM\x36\0\0"sv), "a BMP image");
+  for (const char* text :
+       {"", "BM: 1\n", "GIF89a: 1\n", "RIFF: {}\n", "{\"prompt\": 1}", "12345678{\"a\""})
+    EXPECT_EQ(binary_kind(text), "") << text;
+}
+
 TEST(Text, split_keeps_empty_pieces_and_join_restores_them) {
   EXPECT_EQ(split("a,,b", ','), (std::vector<std::string>{"a", "", "b"}));
   EXPECT_EQ(split("", ','), std::vector<std::string>{""});

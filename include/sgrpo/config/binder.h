@@ -78,7 +78,9 @@ std::vector<Field> fields_of(Config& config) {
 
 // The work, once for all structs. `defaults` are the fields of a default-constructed struct.
 bool is_unset(const Field& field);  // empty text or null, for required fields
-void bind_fields(const Node& root, const std::vector<Field>& fields);
+void bind_fields(const Node& root,
+                 const std::vector<Field>& fields,
+                 const ForeignKeys& foreign = {});
 void require_fields(const std::vector<Field>& fields, const std::vector<std::string>& paths);
 std::string print_yaml(const std::vector<Field>& fields, const std::vector<Field>* defaults);
 core::Json print_json(const std::vector<Field>& fields);
@@ -87,11 +89,11 @@ std::vector<std::string> list_differences(const std::vector<Field>& fields,
 std::vector<FieldLine> describe_fields(const std::vector<Field>& fields);
 
 /// Sets the fields that the tree names and leaves the others alone. Throws ConfigError: unknown key
-/// (with the nearest one), wrong type, value out of range or not among the choices, a key given
-/// twice.
+/// (with what `foreign` knows about it, else the nearest one), wrong type, value out of range or
+/// not among the choices, a key given twice.
 template <class Config>
-void bind(const Node& root, Config& config) {
-  bind_fields(root, fields_of(config));
+void bind(const Node& root, Config& config, const ForeignKeys& foreign = {}) {
+  bind_fields(root, fields_of(config), foreign);
 }
 
 /// Throws ConfigError "output_dir is required: ..." for the first of `paths` that was not given.

@@ -29,7 +29,8 @@ struct Node {
   bool quoted = false;                                // '"1"' stays text in free-form members
   std::vector<Node> items;                            // list
   std::vector<std::pair<std::string, Node>> members;  // map, in order
-  std::string where;  // "run.yaml:12" or "command line: rollout.group_size=4"
+  std::string where;    // "run.yaml:12" or "command line: rollout.group_size=4"
+  std::string written;  // the key that the user wrote, where it is another name of the real one
 
   const Node* find(const std::string& key) const;
   /// As JSON: unquoted scalars become null, bool, integer or float as YAML 1.2's core schema says.
@@ -38,32 +39,51 @@ struct Node {
 
 /// Reads a YAML file whose root is a map (an empty file is an empty map). Refuses duplicate keys,
 /// cycles, more than 100 aliases, nesting beyond 64, custom tags, ill-formed UTF-8 and a second
-/// document. Throws ConfigError "run.yaml:12: ...".
+/// document. Throws ConfigError "run.yaml:12: ...", and says so where the file is a data file or no
+/// text at all.
 Node load_yaml(const std::filesystem::path& path);
 /// The same for text; `name` stands for the file in messages.
 Node parse_yaml(const std::string& text, const std::string& name);
 
-/// Sets `path` ("rollout.group_size") in the tree to `text`; later values win. Text that begins
-/// with a bracket, brace or quote is YAML; anything else is one scalar as it stands, so that
-/// "a: b # c" needs no quoting beyond the shell's.
-void override_value(Node& root, const std::string& path, const std::string& text);
+/// Keys of other programs, and what to write here instead; asked about unknown keys alone.
+struct ForeignKeys {
+  std::map<std::string, std::string> words;      // a dotted path or its end -> advice
+  std::map<std::string, std::string> top_level;  // a whole path -> advice
+  std::map<std::string, std::string> sections;   // the beginning of a path -> advice
 
-/// Alias -> real key path ("num_generations" -> "rollout.group_size"); and keys that are refused
-/// with an explanation wherever they appear, free-form `params` excepted.
-struct Aliases {
-  std::map<std::string, std::string> renamed;
-  std::map<std::string, std::string>
-      refused;  // last part of a key path -> message (batch words print the batch equation)
+  /// "set optim.lr (...)", or "" where nothing is known.
+  std::string advice(const std::string& path) const;
 };
 
-/// The real name of one dotted path. Throws ConfigError "<where>: ..." for a refused key.
-std::string resolve_alias(const std::string& path,
-                          const Aliases& aliases,
-                          const std::string& where);
+/// What other names the configuration is read under.
+struct Aliases {
+  /// A value that an alias does not mean the same with.
+  struct Conflict {
+    std::string written, key, value, reason;
+  };
+  std::map<std::string, std::string> renamed;  // "num_generations" -> "rollout.group_size"
+  std::vector<Conflict> conflicts;
+  ForeignKeys foreign;
+};
+
+/// Sets `path` ("num_generations", an alias too) in the tree to `text`; later values win. Text that
+/// begins with a bracket, brace or quote is YAML, unless that closes before the text's end;
+/// anything else is one scalar as it stands, so that "a: b # c" and "[1]/b" need no quoting beyond
+/// the shell's.
+void override_value(Node& root,
+                    const std::string& path,
+                    const std::string& text,
+                    const Aliases& aliases = {});
 
 /// Rewrites aliases in the tree (whole dotted paths, and bare top-level names). Throws ConfigError
-/// for refused keys, and where one key is given under two names.
+/// where one key is given under two names.
 void apply_aliases(Node& root, const Aliases& aliases);
+
+/// Throws ConfigError where an alias stands beside a value with which it means something else.
+void check_conflicts(const Node& root, const Aliases& aliases);
+
+/// The keys that were given under another name: real path -> the name that the user wrote.
+std::map<std::string, std::string> written_keys(const Node& root);
 
 /// One line of `print-config --help`.
 struct FieldLine {

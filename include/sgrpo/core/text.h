@@ -15,8 +15,8 @@ inline bool contains(std::string_view text, std::string_view part) {
 /// `a, b, c` for separator ", ".
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
-/// The candidate with the smallest edit distance to `name`, or "" if none is closer than half its
-/// length.
+/// The candidate with the smallest edit distance to `name`, a swap of neighbours counting 1; "" if
+/// none is within a third of the letters (names of one or two letters are near nothing).
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 /// ` (did you mean 'x'?)`, or "" if nothing is near.
@@ -28,6 +28,9 @@ bool is_valid_utf8(std::string_view bytes);
 /// The bytes with every ill-formed sequence replaced by U+FFFD (maximal subparts, as the Unicode
 /// standard advises).
 std::string to_valid_utf8(std::string_view bytes);
+
+/// "a PNG image", "a gzip file", ... for bytes that begin like a well-known binary format, else "".
+std::string_view binary_kind(std::string_view bytes);
 
 /// Text for one line of a terminal or message: control characters escaped, cut to `limit` bytes at
 /// a character.
