@@ -142,9 +142,7 @@ void check_best_metric(const Run& run) {
 void open_data(Run& run) {
   const RunConfig& config = run.config;
   // Validation reads rows without limits and needs no completion: the stream has its own encoder.
-  data::EncoderSpec spec = run.policy.encoder->spec();
-  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
-  spec.max_ground_truth_tokens = ground_truth_limit(config, run.task);
+  data::EncoderSpec spec = with_stream_limits(run.policy.encoder->spec(), config, run.task);
   spec.requires_completion = run.task == Task::kSft;
   spec.check_record = record_check(run);
   run.stream = std::make_unique<data::PromptStream>(config.data,
@@ -195,6 +193,12 @@ int64_t ground_truth_limit(const RunConfig& config, Task task) {
   const bool is_used =
       config.injection.when != algorithm::InjectWhen::kNever || config.trainer.sft_steps > 0;
   return task == Task::kPolicyGradient && is_used ? config.rollout.max_new_tokens : 0;
+}
+
+data::EncoderSpec with_stream_limits(data::EncoderSpec spec, const RunConfig& config, Task task) {
+  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
+  spec.max_ground_truth_tokens = ground_truth_limit(config, task);
+  return spec;
 }
 
 std::string batch_equation(const RunConfig& config, Task task) {

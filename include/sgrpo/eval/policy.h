@@ -11,7 +11,6 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/data/encoder.h"
-#include "sgrpo/data/options.h"
 #include "sgrpo/model/model.h"
 
 namespace sgrpo::eval {
@@ -61,8 +60,5 @@ std::function<at::Tensor(const std::string&)> merged_weights(
 /// The encoder of a checkpoint without reading its weights (tokenize, lint).
 std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelFolder& folder,
                                                         const EncoderLimits& limits);
-
-/// Limits of a data section.
-EncoderLimits encoder_limits(const data::DataOptions& options, int64_t max_ground_truth_tokens);
 
 }  // namespace sgrpo::eval
