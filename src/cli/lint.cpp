@@ -10,6 +10,7 @@
 #include "sgrpo/data/stream.h"
 #include "sgrpo/eval/lint.h"
 #include "sgrpo/policy/encoder.h"
+#include "sgrpo/trainer/evaluation.h"
 #include "sgrpo/trainer/load_config.h"
 #include "sgrpo/trainer/trainer.h"
 
@@ -67,7 +68,8 @@ struct Lint {
            "A problem is one of: row (cannot be parsed), duplicate_id, image, prompt,\n"
            "long_prompt (data.max_prompt_tokens), ground_truth, long_ground_truth\n"
            "(rollout.max_new_tokens), completion (sft, or trainer.sft_steps > 0), verifier (it\n"
-           "does not accept the row's ground truth, or there is none of that name). All but\n"
+           "does not accept the row's ground truth, or there is none of that name). Lengths and\n"
+           "completions concern the rows of data.train, not those of data.eval. All but\n"
            "duplicate_id and verifier make a run leave the row out.\n"
            "The summary counts, too: rows without ground truth (nothing can be injected for\n"
            "them), rows that repeat an earlier row's prompt and images, tokens.\n";
@@ -78,10 +80,12 @@ struct Lint {
         trainer::load_run_config(invocation.config, invocation.overrides);
     const verifier::VerifierSet verifiers = make_verifiers(config);
     const data::LintOptions options = lint_options(config);
+    const data::LintOptions stream = stream_options(options, config);
     RowWriter writer(std::cout);
     LintSummary summary(config.data);
     for (const LintFile& file : files(config)) {
-      std::vector<data::LintedRow> rows = data::lint_file(file.path, options);
+      std::vector<data::LintedRow> rows =
+          data::lint_file(file.path, file.is_train ? stream : options);
       eval::lint_ground_truths(verifiers, verifier.value_or(""), rows);
       for (const data::LintedRow& row : rows) {
         summary.add(row, file.is_train);
@@ -125,12 +129,22 @@ struct Lint {
     data::LintOptions options;
     options.rows = data::row_options(config.data);
     options.images = images;
-    options.requires_completion = task == trainer::Task::kSft;
-    options.requires_ground_truth =
-        task == trainer::Task::kPolicyGradient && config.trainer.sft_steps > 0;
     options.encoder = open_encoder(config);
     options.catalog = std::make_shared<data::ImageCatalog>(
         options.images, options.encoder ? options.encoder->spec().processor : std::nullopt);
+    return options;
+  }
+
+  /// What rows that are trained on must fulfil besides.
+  data::LintOptions stream_options(data::LintOptions options,
+                                   const trainer::RunConfig& config) const {
+    options.requires_completion = task == trainer::Task::kSft;
+    options.requires_ground_truth =
+        task == trainer::Task::kPolicyGradient && config.trainer.sft_steps > 0;
+    if (options.encoder) {
+      options.encoder = std::make_shared<data::PromptEncoder>(
+          trainer::with_stream_limits(options.encoder->spec(), config, task));
+    }
     return options;
   }
 
@@ -140,8 +154,7 @@ struct Lint {
     if (path.empty()) return nullptr;
     const checkpoint::ModelFolder folder(path, checkpoint::Digits::kRounded);
     core::info("opened ", folder.describe());
-    const int64_t longest = trainer::ground_truth_limit(config, task);
-    return policy::open_encoder(folder, policy::encoder_limits(config.data, longest));
+    return policy::open_encoder(folder, trainer::eval_limits(config));
   }
 
   /// --verifier takes the place of the run's default and of every row's choice.

@@ -135,13 +135,6 @@ data::EncoderSpec encoder_spec(const checkpoint::ModelFolder& folder,
 
 }  // namespace
 
-EncoderLimits encoder_limits(const data::DataOptions& options, int64_t max_ground_truth_tokens) {
-  return {.min_pixels = options.min_pixels,
-          .max_pixels = options.max_pixels,
-          .max_prompt_tokens = options.max_prompt_tokens,
-          .max_ground_truth_tokens = max_ground_truth_tokens};
-}
-
 std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelFolder& folder,
                                                         const EncoderLimits& limits) {
   const model::ModelSpec spec = model::read_spec(folder.config(), folder.config_path());

@@ -32,9 +32,7 @@ Feed::Feed(const RunConfig& config,
            const data::PromptEncoder& encoder,
            const verifier::VerifierSet& verifiers) {
   // Limits of training stay with training: validation has the policy's own encoder.
-  data::EncoderSpec spec = encoder.spec();
-  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
-  spec.max_ground_truth_tokens = ground_truth_limit(config, task);
+  data::EncoderSpec spec = with_stream_limits(encoder.spec(), config, task);
   spec.requires_completion = task == Task::kSft;
   spec.check_record = record_check(config, task, verifiers);
   stream_ = std::make_unique<data::PromptStream>(config.data,

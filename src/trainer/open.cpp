@@ -92,6 +92,12 @@ int64_t ground_truth_limit(const RunConfig& config, Task task) {
   return task == Task::kPolicyGradient && is_used ? config.rollout.max_new_tokens : 0;
 }
 
+data::EncoderSpec with_stream_limits(data::EncoderSpec spec, const RunConfig& config, Task task) {
+  spec.max_prompt_tokens = std::min(spec.max_prompt_tokens, config.data.max_prompt_tokens);
+  spec.max_ground_truth_tokens = ground_truth_limit(config, task);
+  return spec;
+}
+
 std::string batch_equation(const RunConfig& config, Task task) {
   const bool is_sft = task == Task::kSft;
   const int64_t group_size = is_sft ? 1 : config.rollout.group_size;

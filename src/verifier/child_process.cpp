@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -196,25 +197,33 @@ ChildProcess::~ChildProcess() {
 }
 
 ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
-                                             double timeout_s,
+                                             const TimeLimits& limits,
                                              std::string& mutable_answer) {
   const BlockedSigpipe guard;
   const std::string message = line.empty() ? "" : core::str(line, "\n");
   std::string_view pending = message;
-  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                           std::chrono::duration<double>(timeout_s));
+  const auto in = [](double seconds) {
+    return Clock::now() +
+           std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  };
+  auto deadline = in(has_started_ ? limits.row_s : limits.start_s);
   size_t scanned = 0;
   while (true) {
     const bool is_open = write_some(pending) && read_output();
     read_errors();
     if (auto answer = take_line(scanned)) {
       mutable_answer = std::move(*answer);
+      has_started_ = true;
       return Outcome::kLine;
     }
     if (buffer_.size() > kMaxLineBytes) return Outcome::kTooLong;
     scanned = buffer_.size();
     if (!is_open) return Outcome::kEnded;
     if (core::stop_requested()) throw core::Interrupted("a stop was asked for while verifying");
+    if (!has_started_ && pending.empty() && has_read_all()) {
+      has_started_ = true;
+      deadline = in(limits.row_s);
+    }
     if (Clock::now() >= deadline) return Outcome::kTimeout;
     wait_for_events(!pending.empty(), deadline);
   }
@@ -297,6 +306,11 @@ bool ChildProcess::has_exited() const {
   siginfo_t info{};
   return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
          info.si_pid == pid_;
+}
+
+bool ChildProcess::has_read_all() const {
+  int unread = 0;
+  return ioctl(input_.get(), FIONREAD, &unread) == 0 && unread == 0;
 }
 
 std::string ChildProcess::end() {

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sgrpo/verifier/options.h"
+
 namespace sgrpo::verifier {
 
 /// A file descriptor that closes itself.
@@ -52,8 +54,12 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   /// Sends one line (none if empty) and waits for one; reading and writing overlap, so that neither
-  /// side can block the other. Throws core::Interrupted if a stop was asked for meanwhile.
-  Outcome exchange(std::string_view line, double timeout_s, std::string& mutable_answer);
+  /// side can block the other. A child that is starting has its time until it has read the line,
+  /// and only then the line's. Throws core::Interrupted if a stop was asked for meanwhile.
+  Outcome exchange(std::string_view line, const TimeLimits& limits, std::string& mutable_answer);
+
+  /// Whether the child has read a line, or answered one.
+  bool has_started() const { return has_started_; }
 
   /// Whether there is output that no `exchange` asked for, or comes within `patience`.
   bool has_unread_output(std::chrono::milliseconds patience);
@@ -75,11 +81,13 @@ class ChildProcess {
   void read_errors();
   void wait_for_events(bool is_writing, Clock::time_point deadline);
   bool has_exited() const;
+  bool has_read_all() const;
   void kill_all();
 
   Descriptor input_, output_, errors_;
   Descriptor life_;  // open as long as the child may live
   pid_t pid_ = -1;
+  bool has_started_ = false;
   int wait_status_ = 0;
   std::string buffer_, stderr_tail_;
 };

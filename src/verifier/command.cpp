@@ -18,7 +18,6 @@
 namespace sgrpo::verifier {
 namespace {
 
-constexpr double kDefaultTimeoutS = 10.0;
 constexpr int64_t kDefaultRestarts = 8;
 constexpr double kDefaultMemoryGib = 8.0;
 /// How long a second line may come after the last row's first one and still be noticed.
@@ -151,18 +150,19 @@ class Command : public Verifier {
       : Command(Params(json, where, {"argv", "max_restarts", "env", "memory_gib"})) {}
 
   Verdict verify(const Sample& sample) const override {
-    return verify_all({sample}, kDefaultTimeoutS).front();
+    return verify_all({sample}, TimeLimits()).front();
   }
 
   std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
-                                  double timeout_s) const override {
+                                  const TimeLimits& limits) const override {
     const std::lock_guard lock(mutex_);
     num_failures_ = 0;
+    is_start_late_ = false;
     Batch batch;
     try {
       for (const Sample& sample : samples) {
         if (core::stop_requested()) throw core::Interrupted("a stop was asked for while verifying");
-        batch.verdicts.push_back(judge(sample, timeout_s, batch));
+        batch.verdicts.push_back(judge(sample, limits, batch));
       }
       if (!batch.suspects.empty()) end_surplus(kSettle, batch);
     } catch (const core::Interrupted&) {
@@ -190,13 +190,17 @@ class Command : public Verifier {
         static_cast<uint64_t>(params.number("memory_gib", kDefaultMemoryGib, 0.001, 1e6) * kGiB);
   }
 
-  Verdict judge(const Sample& sample, double timeout_s, Batch& mutable_batch) const {
+  Verdict judge(const Sample& sample, const TimeLimits& limits, Batch& mutable_batch) const {
     if (num_failures_ > max_restarts_) {
       return failed(core::str(prefix(),
                               "failed ",
                               num_failures_,
                               " rows in a row; the rest of the batch is not judged (params."
                               "max_restarts)"));
+    }
+    if (is_start_late_) {
+      return failed(
+          core::str(prefix(), "did not start in time; the rest of the batch is not judged"));
     }
     end_surplus(std::chrono::milliseconds(0), mutable_batch);
     try {
@@ -206,7 +210,7 @@ class Command : public Verifier {
         gives_ids_ = false;
       }
       ++num_rows_;
-      return ask(sample, timeout_s, mutable_batch);
+      return ask(sample, limits, mutable_batch);
     } catch (const core::RunError& error) {
       ++num_failures_;
       return failed(core::str("command: ", error.what()));
@@ -216,14 +220,13 @@ class Command : public Verifier {
   }
 
   /// Sends a row and waits for its verdict. Throws BadAnswer if there is none.
-  Verdict ask(const Sample& sample, double timeout_s, Batch& mutable_batch) const {
-    const auto deadline =
-        std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+  Verdict ask(const Sample& sample, const TimeLimits& limits, Batch& mutable_batch) const {
+    const auto start = std::chrono::steady_clock::now();
     std::string line = request(sample), text;
+    TimeLimits left = limits;
     while (true) {
-      const std::chrono::duration<double> left = deadline - std::chrono::steady_clock::now();
-      const auto outcome = process_->exchange(line, left.count(), text);
-      if (outcome == ChildProcess::Outcome::kTimeout) return late(timeout_s);
+      const auto outcome = process_->exchange(line, left, text);
+      if (outcome == ChildProcess::Outcome::kTimeout) return late(limits);
       if (outcome == ChildProcess::Outcome::kEnded) throw BadAnswer{"ended before it answered"};
       if (outcome == ChildProcess::Outcome::kTooLong) {
         throw BadAnswer{
@@ -232,8 +235,10 @@ class Command : public Verifier {
       line.clear();  // sent
       const core::Json answer = parse(text);
       if (answers_earlier_row(answer)) {
-        if (left.count() > 0) continue;
-        return late(timeout_s);
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        left.row_s = limits.row_s - seconds.count();
+        if (left.row_s > 0.0) continue;
+        return late(limits);
       }
       return accept(answer, text, sample, mutable_batch);
     }
@@ -323,12 +328,19 @@ class Command : public Verifier {
   }
 
   /// The process is killed before anybody waits for it: the row's time is over.
-  Verdict late(double timeout_s) const {
+  Verdict late(const TimeLimits& limits) const {
     ++num_failures_;
+    is_start_late_ = !process_->has_started();
     process_.reset();
+    if (is_start_late_) {
+      return timed_out(core::str(prefix(),
+                                 "read no row within verifier.start_timeout_s = ",
+                                 limits.start_s,
+                                 " s of its start"));
+    }
     return timed_out(core::str(prefix(),
                                "gave no line within verifier.timeout_s = ",
-                               timeout_s,
+                               limits.row_s,
                                " s (does it flush its output after every line?)"));
   }
 
@@ -351,6 +363,7 @@ class Command : public Verifier {
   mutable int64_t last_id_ = 0;
   mutable int64_t num_rows_ = 0;  // that the process has got
   mutable bool gives_ids_ = false;
+  mutable bool is_start_late_ = false;  // in this batch
 };
 
 SGRPO_REGISTER_VERIFIER("command", Command);

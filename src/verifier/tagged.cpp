@@ -19,7 +19,7 @@ class Tagged : public Verifier {
   }
 
   std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
-                                  double timeout_s) const override {
+                                  const TimeLimits& limits) const override {
     std::vector<Verdict> verdicts(samples.size(), unparsed());
     std::vector<Sample> insides;
     std::vector<size_t> indices, places;
@@ -31,7 +31,7 @@ class Tagged : public Verifier {
       indices.push_back(i);
       places.push_back(place);
     }
-    const std::vector<Verdict> inner = inner_->verify_all(insides, timeout_s);
+    const std::vector<Verdict> inner = inner_->verify_all(insides, limits);
     for (size_t i = 0; i < indices.size(); ++i) verdicts[indices[i]] = moved(inner[i], places[i]);
     return verdicts;
   }

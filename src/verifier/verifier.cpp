@@ -17,7 +17,7 @@ double thread_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-Verdict guarded(const Verifier& verifier, const Sample& sample, double timeout_s) {
+Verdict guarded(const Verifier& verifier, const Sample& sample, double limit_s) {
   if (sample.ground_truth.size() > kMaxTextBytes) {
     return failed(core::str("a ground truth has ",
                             sample.ground_truth.size(),
@@ -33,19 +33,19 @@ Verdict guarded(const Verifier& verifier, const Sample& sample, double timeout_s
     return failed(core::str("a verifier threw: ", error.what()));
   }
   const double seconds = thread_seconds() - start;
-  if (seconds <= timeout_s) return verdict;
-  return timed_out(core::str("a verdict took longer than verifier.timeout_s = ", timeout_s, " s"));
+  if (seconds <= limit_s) return verdict;
+  return timed_out(core::str("a verdict took longer than verifier.timeout_s = ", limit_s, " s"));
 }
 
 }  // namespace
 
 std::vector<Verdict> Verifier::verify_all(const std::vector<Sample>& samples,
-                                          double timeout_s) const {
+                                          const TimeLimits& limits) const {
   std::vector<Verdict> verdicts;
   verdicts.reserve(samples.size());
   for (const Sample& sample : samples) {
     if (core::stop_requested()) throw core::Interrupted("a stop was asked for while verifying");
-    verdicts.push_back(guarded(*this, sample, timeout_s));
+    verdicts.push_back(guarded(*this, sample, limits.row_s));
   }
   return verdicts;
 }

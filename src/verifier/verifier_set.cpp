@@ -249,7 +249,8 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
     }
   }
   std::vector<std::function<void()>> tasks;
-  const double timeout_s = impl_->options.timeout_s;
+  const TimeLimits limits{.row_s = impl_->options.timeout_s,
+                          .start_s = impl_->options.start_timeout_s};
   for (const auto& [named, all] : places) {
     const Verifier* verifier = named->verifier.get();
     const size_t step = verifier->is_batched() ? all.size() : kSamplesPerTask;
@@ -257,10 +258,10 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
       const std::vector<Place> some(
           all.begin() + static_cast<ptrdiff_t>(begin),
           all.begin() + static_cast<ptrdiff_t>(std::min(begin + step, all.size())));
-      tasks.emplace_back([&jobs, &parts, verifier, timeout_s, some] {
+      tasks.emplace_back([&jobs, &parts, verifier, limits, some] {
         std::vector<Sample> samples;
         for (const Place& place : some) samples.push_back(jobs[place.job].sample);
-        const std::vector<Verdict> verdicts = verifier->verify_all(samples, timeout_s);
+        const std::vector<Verdict> verdicts = verifier->verify_all(samples, limits);
         SGRPO_CHECK(verdicts.size() == some.size(),
                     "a verifier gave ",
                     verdicts.size(),

@@ -40,6 +40,27 @@ TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   EXPECT_NE(outcome.err.find("error: 1 of 3 rows are bad"), std::string::npos) << outcome.err;
 }
 
+TEST(LintCommand, limits_of_the_training_stream_concern_its_rows_alone) {
+  const testing::Scratch scratch;
+  testing::write_tiny_checkpoint(scratch / "model");
+  const std::string path = scratch.write(
+      "rows.jsonl",
+      "{\"prompt\": \"" + std::string(300, 'x') + "\", \"ground_truth\": \"bag\"}\n" +
+          "{\"prompt\": \"x\", \"ground_truth\": \"" + std::string(300, 'x') + "\"}\n");
+  const auto lint = [&](const std::string& key) {
+    return run({"lint",
+                "--model",
+                (scratch / "model").string(),
+                key + path,
+                "data.max_prompt_tokens=100",
+                "rollout.max_new_tokens=8"});
+  };
+  const Outcome train = lint("data.train="), validation = lint("data.eval.val=");
+  EXPECT_EQ(train.code, 2);
+  EXPECT_EQ(train.lines.size(), 2u) << train.log;
+  EXPECT_EQ(validation.code, 0) << validation.log;
+}
+
 TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
   const testing::Scratch scratch;
   const std::string path =

@@ -92,7 +92,7 @@ class Evaluate : public ::testing::Test {
         "no": {"name": "regex", "params": {"pattern": "^\u0001$"}},
         "some": {"name": "regex", "params": {"pattern": "[ab]"}},
         "broken": {"name": "command", "params": {"argv": ["false"]}},
-        "slow": {"name": "command", "params": {"argv": ["sleep", "60"]}}})",
+        "slow": {"name": "command", "params": {"argv": ["sh", "-c", "read x; sleep 60"]}}})",
                                             "instances");
     return {options, instances, Json::array()};
   }

@@ -8,6 +8,7 @@
 #include "sgrpo/core/file.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/report/axis.h"
+#include "telemetry/report/catalog.h"
 #include "telemetry/report/data.h"
 #include "telemetry/report/html.h"
 #include "telemetry/report/picture.h"
@@ -214,6 +215,20 @@ TEST(ReportData, thinning_keeps_spikes) {
   EXPECT_LE(thin.values.size(), 100u);
   EXPECT_EQ(*std::max_element(thin.values.begin(), thin.values.end()), 50.0);
   EXPECT_TRUE(std::is_sorted(thin.steps.begin(), thin.steps.end()));
+}
+
+TEST(ReportCatalog, counts_of_rows_are_no_scores) {
+  for (const char* name : {"val/v/n", "val/v/pass@1/n", "val/v/error", "val/v/timeout"}) {
+    EXPECT_TRUE(report::is_row_count(name)) << name;
+    EXPECT_FALSE(report::is_score(name)) << name;
+  }
+  for (const char* name : {"val/v/pass@1", "val/v/easy/pass@1", "val/v/macro"}) {
+    EXPECT_FALSE(report::is_row_count(name)) << name;
+    EXPECT_TRUE(report::is_score(name)) << name;
+  }
+  EXPECT_FALSE(report::is_row_count("verifier/error"));
+  EXPECT_EQ(report::section_of("val/v/pass@1/n"), report::Section::kHidden);
+  EXPECT_EQ(report::section_of("val/v/error"), report::Section::kData);
 }
 
 TEST(ReportPicture, tells_type_and_size_by_the_first_bytes) {

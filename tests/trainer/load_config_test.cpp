@@ -54,6 +54,7 @@ verifier:
   name: exact
   params: {}
   timeout_s: 10
+  start_timeout_s: 60
   truncated: incorrect
 verifiers: {}
 rewards: []

@@ -169,7 +169,7 @@ TEST_F(Options, deadlines_of_verifiers_mask_their_samples) {
   const auto folder = run("slow",
                           {"verifier.name=command",
                            "verifier.timeout_s=0.2",
-                           "verifier.params={argv: [sleep, '60']}",
+                           "verifier.params={argv: [sh, -c, 'read x; sleep 60']}",
                            "verifier.truncated=judge",
                            "trainer.prompts_per_step=1",
                            "rollout.group_size=2"});

@@ -26,7 +26,7 @@ Verdict judge_with(const Verifier& verifier,
                    const std::string& completion,
                    const std::string& ground_truth) {
   const Sample sample{.completion = completion, .ground_truth = ground_truth};
-  return verifier.verify_all({sample}, 10.0).at(0);
+  return verifier.verify_all({sample}, {.row_s = 10.0}).at(0);
 }
 
 std::string place_of(const Verdict& verdict, const std::string& completion) {

@@ -44,8 +44,8 @@ std::string statuses(const std::vector<Verdict>& verdicts) {
 
 /// The status of one row that the program answers with `line`.
 std::string answered(const std::string& line) {
-  return statuses(
-      shell("read x; cat <<'EOF'\n" + line + "\nEOF\nread x")->verify_all(samples({"x"}), 5));
+  return statuses(shell("read x; cat <<'EOF'\n" + line + "\nEOF\nread x")
+                      ->verify_all(samples({"x"}), {.row_s = 5}));
 }
 
 size_t num_open_files() {
@@ -99,7 +99,7 @@ TEST(Command, one_process_judges_many_rows_in_order) {
   const auto verifier =
       shell("n=0; while read -r x; do n=$((n+1)); echo \"{\\\"reward\\\": 0.$n}\"; done");
   for (int batch = 0; batch < 3; ++batch) {
-    const auto verdicts = verifier->verify_all(samples({"a", "b", "c"}), 5);
+    const auto verdicts = verifier->verify_all(samples({"a", "b", "c"}), {.row_s = 5});
     for (int i = 0; i < 3; ++i) {
       EXPECT_EQ(verdicts[static_cast<size_t>(i)].reward,
                 std::stod("0." + std::to_string(3 * batch + i + 1)));
@@ -112,7 +112,7 @@ TEST(Command, row_reaches_the_program_as_one_ascii_line) {
   const std::string path = folder + "/sgrpo_command_row_" + std::to_string(getpid());
   const auto verifier = shell("read -r x; printf %s \"$x\" > " + path + "; echo '{\"reward\": 1}'");
   const core::Json columns = {{"id", "r1"}, {"extra", 7}};
-  verifier->verify_all({{"caf\xC3\xA9\n\xFF", "x\"y", &columns, true}}, 5);
+  verifier->verify_all({{"caf\xC3\xA9\n\xFF", "x\"y", &columns, true}}, {.row_s = 5});
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
@@ -147,7 +147,8 @@ TEST(Command, answers_are_read_and_checked) {
 TEST(Command, slow_row_times_out_and_the_next_are_judged) {
   const auto verifier = shell(kJudge);
   const auto start = std::chrono::steady_clock::now();
-  const auto verdicts = verifier->verify_all(samples({"good", "slow", "half", "good"}), 0.5);
+  const auto verdicts =
+      verifier->verify_all(samples({"good", "slow", "half", "good"}), {.row_s = 0.5});
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   EXPECT_EQ(statuses(verdicts), "correct timeout incorrect correct");
   EXPECT_EQ(verdicts[2].reward, 0.5);
@@ -155,11 +156,26 @@ TEST(Command, slow_row_times_out_and_the_next_are_judged) {
   EXPECT_LT(seconds.count(), 10.0);  // not the 60 s that the program sleeps
 }
 
+TEST(Command, start_has_a_time_of_its_own) {
+  Warnings warnings;
+  const auto slow_start = shell("sleep 0.7; " + std::string(kJudge));
+  EXPECT_EQ(statuses(slow_start->verify_all(samples({"good", "slow"}), {.row_s = 0.3})),
+            "correct timeout");
+  EXPECT_EQ(
+      statuses(shell("sleep 60; read x")->verify_all(samples({"x", "y", "z"}), {.start_s = 0.2})),
+      "timeout error error")
+      << "who does not start is not started again for every row";
+  EXPECT_NE(
+      warnings.text().find("read no row within verifier.start_timeout_s = 0.2 s of its start"),
+      std::string::npos)
+      << warnings.text();
+}
+
 TEST(Command, crash_masks_its_row_and_the_message_has_status_and_stderr) {
   Warnings warnings;
-  EXPECT_EQ(
-      statuses(shell(kJudge)->verify_all(samples({"good", "crash", "good", "abort", "good"}), 5)),
-      "correct error correct error correct");
+  EXPECT_EQ(statuses(shell(kJudge)->verify_all(samples({"good", "crash", "good", "abort", "good"}),
+                                               {.row_s = 5})),
+            "correct error correct error correct");
   EXPECT_NE(
       warnings.text().find("command 'sh' ended before it answered (exit status 3; stderr ends "
                            "with 'out of luck')"),
@@ -170,8 +186,10 @@ TEST(Command, crash_masks_its_row_and_the_message_has_status_and_stderr) {
 
 TEST(Command, garbage_masks_its_row_and_is_quoted) {
   Warnings warnings;
-  EXPECT_EQ(statuses(shell("read x; echo Loading model; read x")->verify_all(samples({"a"}), 5)),
-            "error");
+  EXPECT_EQ(
+      statuses(
+          shell("read x; echo Loading model; read x")->verify_all(samples({"a"}), {.row_s = 5})),
+      "error");
   EXPECT_NE(warnings.text().find("wrote 'Loading model', expected one JSON object a line"),
             std::string::npos)
       << warnings.text();
@@ -180,9 +198,9 @@ TEST(Command, garbage_masks_its_row_and_is_quoted) {
 TEST(Command, second_line_for_a_row_never_becomes_the_next_rows_verdict) {
   const auto verifier = shell(R"(while read -r line; do
     echo '{"reward": 1}'; case "$line" in *first*) echo '{"reward": 1}';; esac; done)");
-  verifier->verify_all(samples({"first"}), 5);
+  verifier->verify_all(samples({"first"}), {.row_s = 5});
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"x", "x"}), 5)), "correct correct");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x", "x"}), {.row_s = 5})), "correct correct");
 }
 
 /// A program that answers every row twice, the second time `seconds` late; `id`: with the row's id.
@@ -196,7 +214,7 @@ std::unique_ptr<Verifier> double_answers(const std::string& seconds, bool has_id
 TEST(Command, late_second_lines_mask_what_they_may_have_replaced) {
   Warnings warnings;
   const auto verdicts =
-      double_answers("0.005", false)->verify_all(samples({"a", "b", "c", "d"}), 5);
+      double_answers("0.005", false)->verify_all(samples({"a", "b", "c", "d"}), {.row_s = 5});
   // The first line a process writes is right; after a restart that is another row's.
   EXPECT_EQ(verdicts[0].status, VerdictStatus::kCorrect);
   EXPECT_EQ(verdicts[1].status, VerdictStatus::kError);
@@ -211,9 +229,9 @@ TEST(Command, late_second_lines_mask_what_they_may_have_replaced) {
 
 TEST(Command, late_second_lines_with_the_rows_id_do_no_harm) {
   const auto verifier = double_answers("0.005", true);
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"a", "b", "c", "d"}), 5)),
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"a", "b", "c", "d"}), {.row_s = 5})),
             "correct correct correct correct");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"e"}), 5)), "correct");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"e"}), {.row_s = 5})), "correct");
 }
 
 TEST(Command, answer_items_and_comment_reach_the_verdict) {
@@ -221,7 +239,7 @@ TEST(Command, answer_items_and_comment_reach_the_verdict) {
     "answer_span": {"begin": 1, "end": 3},
     "items": [{"begin": 0, "end": 2, "reward": 1}, {"begin": 2, "end": 4, "reward": 0}]}' |
     tr -d '\n'; echo; read x)");
-  const Verdict verdict = verifier->verify_all(samples({"abcd"}), 5).at(0);
+  const Verdict verdict = verifier->verify_all(samples({"abcd"}), {.row_s = 5}).at(0);
   EXPECT_EQ(verdict.answer, "boot");
   EXPECT_EQ(verdict.comment, "half");
   EXPECT_EQ(*verdict.answer_span, (TextSpan{.begin = 1, .end = 3}));
@@ -239,7 +257,8 @@ TEST(Command, program_that_always_fails_is_given_up_after_max_restarts) {
   const std::string path =
       ::testing::TempDir() + "/sgrpo_command_starts_" + std::to_string(getpid());
   const auto verifier = shell("echo x >> " + path + "; exit 1", 2);
-  const auto verdicts = verifier->verify_all(samples(std::vector<std::string>(50, "x")), 5);
+  const auto verdicts =
+      verifier->verify_all(samples(std::vector<std::string>(50, "x")), {.row_s = 5});
   for (const Verdict& verdict : verdicts) EXPECT_EQ(verdict.status, VerdictStatus::kError);
   std::ifstream file(path);
   const std::string starts((std::istreambuf_iterator<char>(file)), {});
@@ -256,7 +275,7 @@ TEST(Command, grandchildren_die_even_in_sessions_of_their_own) {
       shell("read x; sleep 1000 & echo $! >> " + path + "; setsid sh -c 'echo $$ >> " + path +
             "; exec sleep 1000' & (setsid setsid sh -c 'echo $$ >> " + path +
             "; sleep 1000; true' &) ; wait");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), 1.0)), "timeout");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), {.row_s = 1.0})), "timeout");
   std::ifstream file(path);
   std::vector<std::string> pids;
   for (std::string pid; std::getline(file, pid);) pids.push_back(pid);
@@ -277,7 +296,7 @@ TEST(Command, children_without_an_environment_and_fast_forkers_die_with_the_prog
   const auto verifier = shell("read x; setsid env -i sh -c 'echo $$ >> " + path +
                               "; exec sleep 1000' & setsid env -i PATH=\"$PATH\" sh " + chain +
                               " & wait; sleep 1000");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), 0.5)), "timeout");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), {.row_s = 0.5})), "timeout");
   std::filesystem::remove(chain);
   const auto last_pids = [&] {
     std::ifstream file(path);
@@ -302,8 +321,9 @@ TEST(Command, program_sees_the_named_variables_only) {
   const auto verifier = [&](const std::vector<std::string>& names, const char* expected) {
     return make({{"argv", {"sh", "-c", script, "sh", expected}}, {"env", names}});
   };
-  EXPECT_EQ(statuses(verifier({}, "")->verify_all(samples({"x"}), 5)), "correct");
-  EXPECT_EQ(statuses(verifier({"SGRPO_TEST_KEY"}, "1")->verify_all(samples({"x"}), 5)), "correct");
+  EXPECT_EQ(statuses(verifier({}, "")->verify_all(samples({"x"}), {.row_s = 5})), "correct");
+  EXPECT_EQ(statuses(verifier({"SGRPO_TEST_KEY"}, "1")->verify_all(samples({"x"}), {.row_s = 5})),
+            "correct");
 }
 
 TEST(Command, memory_is_limited) {
@@ -311,7 +331,7 @@ TEST(Command, memory_is_limited) {
     echo '{"reward": 1}'; read x)";
   const auto status = [&](double gib) {
     return statuses(make({{"argv", {"sh", "-c", script}}, {"memory_gib", gib}})
-                        ->verify_all(samples({"x"}), 30));
+                        ->verify_all(samples({"x"}), {.row_s = 30}));
   };
   EXPECT_EQ(status(0.05), "error");
   EXPECT_EQ(status(8), "correct");
@@ -319,45 +339,50 @@ TEST(Command, memory_is_limited) {
 
 TEST(Command, ended_program_is_seen_though_a_grandchild_holds_its_output) {
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(statuses(shell("read x; sleep 1000 & exit 0")->verify_all(samples({"x"}), 30)),
-            "error");
+  EXPECT_EQ(
+      statuses(shell("read x; sleep 1000 & exit 0")->verify_all(samples({"x"}), {.row_s = 30})),
+      "error");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   EXPECT_LT(seconds.count(), 10.0);
 }
 
 TEST(Command, endless_output_is_cut) {
   Warnings warnings;
-  EXPECT_EQ(statuses(shell("read x; exec cat /dev/zero")->verify_all(samples({"x"}), 20)), "error");
+  EXPECT_EQ(
+      statuses(shell("read x; exec cat /dev/zero")->verify_all(samples({"x"}), {.row_s = 20})),
+      "error");
   EXPECT_NE(warnings.text().find("wrote a line of more than 262144 bytes"), std::string::npos)
       << warnings.text();
-  EXPECT_EQ(statuses(shell("exec yes")->verify_all(samples({"x"}), 20)), "error");
+  EXPECT_EQ(statuses(shell("exec yes")->verify_all(samples({"x"}), {.row_s = 20})), "error");
 }
 
 TEST(Command, flood_on_stderr_does_not_block_the_program) {
   const auto verifier =
       shell("read x; head -c 3000000 /dev/zero >&2; echo '{\"reward\": 1}'; read x");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), 20)), "correct");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({"x"}), {.row_s = 20})), "correct");
 }
 
 TEST(Command, program_that_does_not_read_times_out_on_a_long_row) {
   const auto verifier = shell("exec sleep 1000");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({std::string(1 << 20, 'x')}), 0.3)), "timeout");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({std::string(1 << 20, 'x')}), {.start_s = 0.3})),
+            "timeout");
 }
 
 TEST(Command, program_that_closed_its_input_is_an_error_not_a_signal) {
   const auto verifier = shell("exec 0<&-; sleep 0.2; exit 0");
-  EXPECT_EQ(statuses(verifier->verify_all(samples({std::string(1 << 20, 'x')}), 5)), "error");
+  EXPECT_EQ(statuses(verifier->verify_all(samples({std::string(1 << 20, 'x')}), {.row_s = 5})),
+            "error");
 }
 
 TEST(Command, nothing_is_left_behind) {
   {
     const auto warm = shell(kJudge);
-    warm->verify_all(samples({"good"}), 5);
+    warm->verify_all(samples({"good"}), {.row_s = 5});
   }
   const size_t before = num_open_files();
   for (int i = 0; i < 20; ++i) {
     const auto verifier = shell(kJudge);
-    verifier->verify_all(samples({"good", "crash", "good"}), 5);
+    verifier->verify_all(samples({"good", "crash", "good"}), {.row_s = 5});
   }
   EXPECT_EQ(num_open_files(), before);
   EXPECT_FALSE(has_children());
@@ -390,7 +415,7 @@ TEST(Command, stop_request_interrupts_a_waiting_row) {
     core::request_stop(true);
   });
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_THROW(verifier->verify_all(samples({"slow"}), 60), core::Interrupted);
+  EXPECT_THROW(verifier->verify_all(samples({"slow"}), {.row_s = 60}), core::Interrupted);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   stopper.join();
   core::request_stop(false);

@@ -60,7 +60,7 @@ TEST_P(VerifierTable, gives_status_and_reward_of_the_row) {
       repeated(core::get_string(row, "completion", "row"), core::get_int_or(row, "repeat", 1, ""));
   sample.ground_truth = core::get_string(row, "ground_truth", "row");
   sample.columns = &row;
-  const Verdict verdict = verifier->verify_all({sample}, 10.0).at(0);
+  const Verdict verdict = verifier->verify_all({sample}, {.row_s = 10.0}).at(0);
   EXPECT_EQ(to_string(verdict.status), core::get_string(row, "status", "row"));
   EXPECT_NEAR(verdict.reward, core::get_double(row, "reward", "row"), 1e-12);
 }

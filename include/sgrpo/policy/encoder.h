@@ -8,7 +8,6 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/data/encoder.h"
-#include "sgrpo/data/options.h"
 
 namespace sgrpo::policy {
 
@@ -18,9 +17,6 @@ struct EncoderLimits {
   int64_t max_prompt_tokens = 1 << 20;
   int64_t max_ground_truth_tokens = 0;  // 0 = no limit
 };
-
-/// Limits of a data section.
-EncoderLimits encoder_limits(const data::DataOptions& options, int64_t max_ground_truth_tokens);
 
 /// The encoder of a checkpoint without reading its weights (tokenize, lint).
 std::shared_ptr<const data::PromptEncoder> open_encoder(const checkpoint::ModelFolder& folder,

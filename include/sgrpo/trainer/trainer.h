@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "sgrpo/data/encoder.h"
 #include "sgrpo/trainer/run_config.h"
 #include "sgrpo/types/step_report.h"
 
@@ -45,6 +46,9 @@ class Trainer {
 /// The longest ground truth that a training row may have, in tokens; 0 = any. It is limited only
 /// where it is injected, or learned beside rollouts: a verifier takes it as it is.
 int64_t ground_truth_limit(const RunConfig& config, Task task);
+
+/// What reads the training stream: the model's limits, and those of `data` and `rollout`.
+data::EncoderSpec with_stream_limits(data::EncoderSpec spec, const RunConfig& config, Task task);
 
 /// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about
 /// batch words.

@@ -24,10 +24,17 @@ using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
 enum class Truncated { kIncorrect, kJudge, kMask };
 constexpr auto names_of(Truncated) { return std::array{"incorrect", "judge", "mask"}; }
 
+/// How long a verdict may take.
+struct TimeLimits {
+  double row_s = 10.0;
+  double start_s = 60.0;  // of a program, until it reads its first row; then that row's time begins
+};
+
 struct VerifierOptions {
   config::Choice<VerifierRegistry> name = "exact";
   core::Json params = core::Json::object();
   double timeout_s = 10.0;
+  double start_timeout_s = 60.0;
   Truncated truncated = Truncated::kIncorrect;
 
   template <class V>
@@ -43,6 +50,13 @@ struct VerifierOptions {
                     .unit = "s",
                     .low = 1e-3,
                     .high = 1e5});
+    visit(
+        "start_timeout_s",
+        start_timeout_s,
+        FieldInfo{.help = "limit of a program until it reads its first row, for imports and models",
+                  .unit = "s",
+                  .low = 1e-3,
+                  .high = 1e5});
     visit("truncated",
           truncated,
           FieldInfo{.help = "completions cut at the length limit: incorrect, judge them, or mask "

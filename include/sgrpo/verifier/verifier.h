@@ -29,11 +29,11 @@ class Verifier {
   /// The verdict on one sample, without limits: callers that judge model output use verify_all.
   virtual Verdict verify(const Sample& sample) const = 0;
   /// Many at once; order is kept. The default loops and guards each call: a text above 1 MiB is
-  /// kUnparsed, a thrown exception kError, and more than `timeout_s` of processor time kTimeout
+  /// kUnparsed, a thrown exception kError, and more than `limits.row_s` of processor time kTimeout
   /// (an in-process verifier bounds its own work, so it always comes back). `command` overrides it.
   /// Throws core::Interrupted if a stop was asked for and samples are left.
   virtual std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
-                                          double timeout_s) const;
+                                          const TimeLimits& limits) const;
   /// Whether all samples should arrive in one verify_all call (one process serves them).
   virtual bool is_batched() const { return false; }
 };
