@@ -30,7 +30,7 @@ struct Lint {
 
   std::optional<std::string> data, model, verifier;
   data::ImageCheck images = data::ImageCheck::kHeader;
-  trainer::Task task = trainer::Task::kPolicyGradient;
+  std::optional<trainer::Task> task;
 
   template <class V>
   void visit_fields(V& visit) {
@@ -56,7 +56,9 @@ struct Lint {
     visit("task",
           task,
           FieldInfo{.help = "sft: a row without completion and ground truth is bad, and "
-                            "rollout.max_new_tokens does not limit it"});
+                            "rollout.max_new_tokens does not limit it; train: a prompt that ends "
+                            "with an assistant turn is bad; null = as train, but such prompts are "
+                            "counted only"});
   }
 
   static std::string details() {
@@ -69,7 +71,8 @@ struct Lint {
            "does not accept the row's ground truth, or there is none of that name). All but\n"
            "duplicate_id and verifier make a run leave the row out.\n"
            "The summary counts, too: rows without ground truth (nothing can be injected for\n"
-           "them), rows that repeat an earlier row's prompt and images, tokens.\n";
+           "them), rows that repeat an earlier row's prompt and images, prompts that end with an\n"
+           "assistant turn (the completion of sft, refused elsewhere), tokens.\n";
   }
 
   int run(const Invocation& invocation) {
@@ -125,8 +128,9 @@ struct Lint {
     options.rows = data::row_options(config.data);
     options.images = images;
     options.requires_completion = task == trainer::Task::kSft;
+    options.takes_last_turn = task != trainer::Task::kPolicyGradient;
     options.requires_ground_truth =
-        task == trainer::Task::kPolicyGradient && config.trainer.sft_steps > 0;
+        task != trainer::Task::kSft && config.trainer.sft_steps > 0;
     options.encoder = open_encoder(config);
     options.catalog = std::make_shared<data::ImageCatalog>(
         options.images, options.encoder ? options.encoder->spec().processor : std::nullopt);
@@ -138,8 +142,9 @@ struct Lint {
     const std::string folder = model.value_or(config.model.path);
     if (folder.empty()) return nullptr;
     const int64_t longest = task == trainer::Task::kSft ? 0 : config.rollout.max_new_tokens;
-    return eval::open_encoder(checkpoint::ModelFolder(folder),
-                              eval::encoder_limits(config.data, longest));
+    eval::EncoderLimits limits = eval::encoder_limits(config.data, longest);
+    limits.takes_last_turn = task != trainer::Task::kPolicyGradient;
+    return eval::open_encoder(checkpoint::ModelFolder(folder), limits);
   }
 
   /// --verifier takes the place of the run's default and of every row's choice.

@@ -121,6 +121,34 @@ ProcessorConfig read_config(const Json& json, const std::string& where) {
 
 }  // namespace
 
+ProcessorConfig with_user_limits(ProcessorConfig config,
+                                 std::optional<int64_t> min_pixels,
+                                 std::optional<int64_t> max_pixels,
+                                 const std::string& prefix) {
+  const auto owner = [&](bool is_users, const char* key) {
+    return is_users ? core::str(prefix, key) : core::str("the folder's own ", key);
+  };
+  const std::string low = owner(min_pixels.has_value(), "min_pixels");
+  const std::string high = owner(max_pixels.has_value(), "max_pixels");
+  config.min_pixels = min_pixels.value_or(config.min_pixels);
+  config.max_pixels = max_pixels.value_or(config.max_pixels);
+  if (config.min_pixels <= config.max_pixels) return config;
+  const bool is_lowered = !min_pixels;
+  throw core::UserError(core::str(high,
+                                  " is ",
+                                  config.max_pixels,
+                                  ", below ",
+                                  low,
+                                  " = ",
+                                  config.min_pixels,
+                                  min_pixels && max_pixels ? "" : " (" + config.where + ")",
+                                  "; set ",
+                                  prefix,
+                                  is_lowered ? "min_pixels to at most " : "max_pixels to at least ",
+                                  is_lowered ? config.max_pixels : config.min_pixels,
+                                  ", too"));
+}
+
 std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder) {
   // transformers 5 writes the nested form and prefers it where both files exist.
   if (const auto path = folder / "processor_config.json"; std::filesystem::exists(path)) {

@@ -16,7 +16,9 @@ namespace {
 eval::EncoderLimits limits_of(const RunConfig& config, Task task) {
   // Injected and supervised completions must fit whole: they are refused at load, never truncated.
   const int64_t longest = task == Task::kSft ? 0 : config.rollout.max_new_tokens;
-  return eval::encoder_limits(config.data, longest);
+  eval::EncoderLimits limits = eval::encoder_limits(config.data, longest);
+  limits.takes_last_turn = task == Task::kSft;
+  return limits;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> trainable(const model::Model& model) {

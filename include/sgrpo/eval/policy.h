@@ -30,8 +30,10 @@ struct Policy {
 /// How the encoder of a policy reads rows.
 struct EncoderLimits {
   std::optional<int64_t> min_pixels, max_pixels;
+  std::string key_prefix = "--";  // how messages name the two: "data." before a configuration's
   int64_t max_prompt_tokens = 1 << 20;
   int64_t max_ground_truth_tokens = 0;  // 0 = no limit
+  bool takes_last_turn = false;         // see data::EncoderSpec
 };
 
 /// Opens a checkpoint. Throws core::UserError where its parts contradict each other: more token ids
