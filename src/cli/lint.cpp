@@ -24,13 +24,17 @@ struct LintFile {
   bool is_train = true;  // counts towards data.max_bad_fraction
 };
 
+/// What the rows are for.
+enum class LintTask { kAny, kTrain, kSft };
+constexpr auto names_of(LintTask) { return std::array{"any", "train", "sft"}; }
+
 struct Lint {
   static constexpr const char* kSummary = "check a data set without a GPU";
   static constexpr bool kTakesConfig = true;
 
   std::optional<std::string> data, model, verifier;
   data::ImageCheck images = data::ImageCheck::kHeader;
-  std::optional<trainer::Task> task;
+  LintTask task = LintTask::kAny;
 
   template <class V>
   void visit_fields(V& visit) {
@@ -57,7 +61,7 @@ struct Lint {
           task,
           FieldInfo{.help = "sft: a row without completion and ground truth is bad, and "
                             "rollout.max_new_tokens does not limit it; train: a prompt that ends "
-                            "with an assistant turn is bad; null = as train, but such prompts are "
+                            "with an assistant turn is bad; any: as train, but such prompts are "
                             "counted only"});
   }
 
@@ -127,10 +131,9 @@ struct Lint {
     data::LintOptions options;
     options.rows = data::row_options(config.data);
     options.images = images;
-    options.requires_completion = task == trainer::Task::kSft;
-    options.takes_last_turn = task != trainer::Task::kPolicyGradient;
-    options.requires_ground_truth =
-        task != trainer::Task::kSft && config.trainer.sft_steps > 0;
+    options.requires_completion = task == LintTask::kSft;
+    options.takes_last_turn = task != LintTask::kTrain;
+    options.requires_ground_truth = task != LintTask::kSft && config.trainer.sft_steps > 0;
     options.encoder = open_encoder(config);
     options.catalog = std::make_shared<data::ImageCatalog>(
         options.images, options.encoder ? options.encoder->spec().processor : std::nullopt);
@@ -141,9 +144,9 @@ struct Lint {
   std::shared_ptr<const data::PromptEncoder> open_encoder(const trainer::RunConfig& config) const {
     const std::string folder = model.value_or(config.model.path);
     if (folder.empty()) return nullptr;
-    const int64_t longest = task == trainer::Task::kSft ? 0 : config.rollout.max_new_tokens;
+    const int64_t longest = task == LintTask::kSft ? 0 : config.rollout.max_new_tokens;
     eval::EncoderLimits limits = eval::encoder_limits(config.data, longest);
-    limits.takes_last_turn = task != trainer::Task::kPolicyGradient;
+    limits.takes_last_turn = task != LintTask::kTrain;
     return eval::open_encoder(checkpoint::ModelFolder(folder), limits);
   }
 

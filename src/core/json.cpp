@@ -26,9 +26,11 @@ std::optional<std::string> kept_text(const Json& value) {
 
 double value_of(const std::string& text) { return std::strtod(text.c_str(), nullptr); }
 bool is_finite(const std::string& text) { return std::isfinite(value_of(text)); }
+/// NaN and the infinities, which are no JSON; 1e999 is.
+bool is_named(const std::string& text) { return text.find_first_of("NI") != text.npos; }
 
 std::string kind(const Json& value) {
-  if (const auto text = kept_text(value)) return is_finite(*text) ? "a number" : *text;
+  if (const auto text = kept_text(value)) return is_named(*text) ? *text : "a number";
   if (value.is_number_integer()) return "an integer";
   if (value.is_null()) return "null";
   return str(value.is_structured() ? "an " : "a ", value.type_name());
@@ -165,7 +167,8 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    std::string reason = error.what();  // "[json.exception.parse_error.101] parse error at ...: ..."
+    std::string reason =
+        error.what();  // "[json.exception.parse_error.101] parse error at ...: ..."
     if (const size_t bracket = reason.find("] "); bracket != std::string::npos)
       reason.erase(0, bracket + 2);
     throw UserError(str(where_, ": not valid JSON: ", reason));
@@ -175,7 +178,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool add_number(Json value, const std::string& text) {
     const auto beyond = beyond_.find(num_numbers_++);
     if (beyond != beyond_.end()) return add(kept_number(beyond->second));
-    const bool is_exact = text.empty() || numbers_ == Numbers::kValues || value.dump() == text;
+    const bool is_exact = text.empty() || numbers_ != Numbers::kText || value.dump() == text;
     return add(is_exact ? std::move(value) : kept_number(text));
   }
   bool add(Json value) {
@@ -221,7 +224,8 @@ Json parse_json(std::string_view text, const std::string& where, Numbers numbers
   if (text.find_first_not_of(" \t\r\n") == text.npos)
     throw UserError(str(where, " is empty (", text.size(), " bytes), expected JSON"));
   std::string finite;
-  const NumberTexts beyond = take_non_finite(text, finite);
+  const NumberTexts beyond =
+      numbers == Numbers::kStrict ? NumberTexts{} : take_non_finite(text, finite);
   if (!beyond.empty()) text = finite;
   TreeBuilder builder(where, numbers, beyond);
   Json::sax_parse(text.begin(), text.end(), &builder);
@@ -239,7 +243,7 @@ std::optional<double> number_value(const Json& value) {
 }
 
 std::string dump_ascii(const Json& value) {
-  if (const auto text = kept_text(value)) return is_finite(*text) ? *text : "null";
+  if (const auto text = kept_text(value)) return is_named(*text) ? "null" : *text;
   if (!holds_kept_number(value)) return value.dump(-1, ' ', true, Json::error_handler_t::replace);
   std::string result(1, value.is_object() ? '{' : '[');
   for (const auto& [key, member] : value.items()) {
@@ -273,7 +277,8 @@ double get_double(const Json& object, const std::string& key, const std::string&
   const auto number = number_value(value);
   if (!number) wrong_type(where, key, value, "a number");
   if (!std::isfinite(*number))
-    throw UserError(str(where, ": '", key, "' is ", *number_text(value), ", expected a number"));
+    throw UserError(
+        str(where, ": '", key, "' is ", number_text(value)->substr(0, 60), ", expected a number"));
   return *number;
 }
 

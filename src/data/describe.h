@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "sgrpo/core/json.h"
@@ -14,8 +13,8 @@ inline std::string kind_of(const core::Json& value) {
   if (value.is_array()) return "a list";
   if (value.is_object()) return "an object";
   if (value.is_string()) return "a string";
-  if (const auto number = core::number_value(value))
-    return std::isfinite(*number) ? "a number" : *core::number_text(value);
+  if (const auto text = core::number_text(value))
+    return text->find_first_of("NI") == text->npos ? "a number" : *text;
   if (value.is_boolean()) return "true or false";
   return "null";
 }

@@ -81,9 +81,10 @@ std::optional<std::string> bytes_in_text(std::string_view text) {
 std::string scheme_of(std::string_view text) {
   const size_t end = text.find("://");
   if (end == text.npos || end > 10) return "";
-  const bool is_word = std::all_of(text.begin(), text.begin() + static_cast<int64_t>(end), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0;
-  });
+  const bool is_word =
+      std::all_of(text.begin(), text.begin() + static_cast<int64_t>(end), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0;
+      });
   return is_word ? std::string(text.substr(0, end)) : "";
 }
 
@@ -94,17 +95,17 @@ bool is_beneath(const fs::path& path, const fs::path& root) {
 }
 
 /// Links are followed here and nowhere later: the record keeps the resolved path.
-fs::path resolve_beneath(const fs::path& path, const fs::path& root_option) {
+fs::path resolve_beneath(const fs::path& path, const fs::path& root_option, std::string_view name) {
   std::error_code error;
   const fs::path root = fs::canonical(root_option, error);
   if (error) {
-    throw UserError(str(
-        "data.image_root '", root_option.string(), "' cannot be opened: ", error.message()));
+    throw UserError(
+        str("data.image_root '", root_option.string(), "' cannot be opened: ", error.message()));
   }
   const fs::path resolved = fs::weakly_canonical(fs::absolute(path), error);
   if (!error && is_beneath(resolved, root)) return resolved;
   throw UserError(str("image '",
-                      core::printable(path.string()),
+                      core::printable(name),
                       "' lies outside data.image_root '",
                       root_option.string(),
                       "'; move it or change the root"));
@@ -119,7 +120,8 @@ std::string path_of_uri(std::string_view uri) {
   std::string plain;
   for (size_t i = 0; i < path.size(); ++i) {
     const std::string digits = path[i] == '%' ? path.substr(i + 1, 2) : "";
-    const bool is_escape = digits.size() == 2 && std::isxdigit(static_cast<unsigned char>(digits[0])) &&
+    const bool is_escape = digits.size() == 2 &&
+                           std::isxdigit(static_cast<unsigned char>(digits[0])) &&
                            std::isxdigit(static_cast<unsigned char>(digits[1]));
     plain += is_escape ? static_cast<char>(std::stoi(digits, nullptr, 16)) : path[i];
     i += is_escape ? 2 : 0;
@@ -130,11 +132,8 @@ std::string path_of_uri(std::string_view uri) {
 fs::path resolve_path(std::string_view text, const RowSource& source, const RowOptions& options) {
   const std::string scheme = scheme_of(text);
   if (!scheme.empty() && scheme != "file")
-    throw UserError(str("image '",
-                        core::printable(text),
-                        "' is a URL (",
-                        scheme,
-                        "), expected a path; download it first"));
+    throw UserError(
+        str("image '", core::printable(text), "' is a URL, expected a path; download it first"));
   const std::string name = scheme == "file" ? path_of_uri(text) : std::string(text);
   if (name.empty()) throw UserError("an image path is empty; name a file");
   constexpr size_t kLongestPath = 4096;
@@ -148,7 +147,7 @@ fs::path resolve_path(std::string_view text, const RowSource& source, const RowO
   fs::path path = core::expand_home(name);
   if (path.is_relative())
     path = (options.image_dir ? *options.image_dir : fs::path(source.file).parent_path()) / path;
-  return options.image_root ? resolve_beneath(path, *options.image_root) : path;
+  return options.image_root ? resolve_beneath(path, *options.image_root, name) : path;
 }
 
 /// The bytes that a row holds itself; nothing where the text is a path.

@@ -93,7 +93,8 @@ class RowLinter {
 
   /// With an encoder its own check says so.
   void check_last_turn() {
-    if (options_.encoder == nullptr && record_.completion_was_last_turn && !options_.takes_last_turn)
+    if (options_.encoder == nullptr && record_.completion_was_last_turn &&
+        !options_.takes_last_turn)
       add("prompt", kLastTurnReason);
   }
 

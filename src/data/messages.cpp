@@ -94,10 +94,10 @@ void add_part(const Json& part, Message& message, ParsedPrompt& prompt) {
 /// The speaker of {"role"} or, in conversations, {"from"}.
 std::string read_role(const Json& json, size_t index) {
   static const std::map<std::string, std::string, std::less<>> kRoles = {{"system", "system"},
-                                                                        {"user", "user"},
-                                                                        {"human", "user"},
-                                                                        {"assistant", "assistant"},
-                                                                        {"gpt", "assistant"}};
+                                                                         {"user", "user"},
+                                                                         {"human", "user"},
+                                                                         {"assistant", "assistant"},
+                                                                         {"gpt", "assistant"}};
   const Json* role = core::find(json, "role");
   const bool is_from = role == nullptr && core::find(json, "from") != nullptr;
   if (is_from) role = core::find(json, "from");

@@ -127,9 +127,8 @@ void check_nothing_beside_prompt(const Json& row) {
   }
   for (const char* name : {"tools", "chat_template_kwargs"}) {
     if (holds_something(row, name))
-      throw UserError(str("the row has '",
-                          name,
-                          "', which the prompt is not rendered with; remove the column"));
+      throw UserError(str(
+          "the row has '", name, "', which the prompt is not rendered with; remove the column"));
   }
 }
 
@@ -155,8 +154,8 @@ void place_markers(ParsedPrompt& prompt, size_t num_names) {
 /// own limits win.
 void match_images(ParsedPrompt& prompt, const std::vector<ImageEntry>& names) {
   const auto has_own = [](const ImageEntry& entry) { return entry.text.has_value(); };
-  const auto num_own = static_cast<size_t>(
-      std::count_if(prompt.images.begin(), prompt.images.end(), has_own));
+  const auto num_own =
+      static_cast<size_t>(std::count_if(prompt.images.begin(), prompt.images.end(), has_own));
   if (num_own > 0) {
     if (num_own != prompt.images.size())
       throw UserError(str(num_own,
@@ -166,7 +165,9 @@ void match_images(ParsedPrompt& prompt, const std::vector<ImageEntry>& names) {
     const auto is_same = [](const ImageEntry& part, const ImageEntry& name) {
       return part.text == name.text;
     };
-    if (!names.empty() && !std::equal(prompt.images.begin(), prompt.images.end(), names.begin(), names.end(), is_same))
+    if (!names.empty() &&
+        !std::equal(
+            prompt.images.begin(), prompt.images.end(), names.begin(), names.end(), is_same))
       throw UserError("the image parts name other paths than 'images'; keep one of the two");
     return;
   }

@@ -64,8 +64,8 @@ PixelPatches ImageFile::patches(const ProcessorConfig& config) const {
   return preprocess(decode_checked(*state_->bytes, state_->header, state_->where), config);
 }
 
-PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config) {
-  return ImageFile(ImageSource{.path = path}).patches(config);
+PixelPatches load_image(const ImageSource& source, const ProcessorConfig& config) {
+  return ImageFile(source).patches(config);
 }
 
 }  // namespace sgrpo::image

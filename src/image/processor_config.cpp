@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "sgrpo/core/file.h"
@@ -125,28 +126,29 @@ ProcessorConfig with_user_limits(ProcessorConfig config,
                                  std::optional<int64_t> min_pixels,
                                  std::optional<int64_t> max_pixels,
                                  const std::string& prefix) {
-  const auto owner = [&](bool is_users, const char* key) {
-    return is_users ? core::str(prefix, key) : core::str("the folder's own ", key);
+  const auto key = [&](std::string name) {
+    if (prefix == "--") std::replace(name.begin(), name.end(), '_', '-');
+    return prefix + name;
   };
-  const std::string low = owner(min_pixels.has_value(), "min_pixels");
-  const std::string high = owner(max_pixels.has_value(), "max_pixels");
+  const bool is_low_users = min_pixels.has_value(), is_high_users = max_pixels.has_value();
   config.min_pixels = min_pixels.value_or(config.min_pixels);
   config.max_pixels = max_pixels.value_or(config.max_pixels);
   if (config.min_pixels <= config.max_pixels) return config;
-  const bool is_lowered = !min_pixels;
-  throw core::UserError(core::str(high,
+  std::string remedy = "change one of them";
+  if (!is_low_users)
+    remedy = core::str("set ", key("min_pixels"), " to at most ", config.max_pixels);
+  if (!is_high_users)
+    remedy = core::str("set ", key("max_pixels"), " to at least ", config.min_pixels);
+  throw core::UserError(core::str(is_high_users ? key("max_pixels") : "the folder's own max_pixels",
                                   " is ",
                                   config.max_pixels,
                                   ", below ",
-                                  low,
+                                  is_low_users ? key("min_pixels") : "the folder's own min_pixels",
                                   " = ",
                                   config.min_pixels,
-                                  min_pixels && max_pixels ? "" : " (" + config.where + ")",
-                                  "; set ",
-                                  prefix,
-                                  is_lowered ? "min_pixels to at most " : "max_pixels to at least ",
-                                  is_lowered ? config.max_pixels : config.min_pixels,
-                                  ", too"));
+                                  is_low_users && is_high_users ? "" : " (" + config.where + ")",
+                                  "; ",
+                                  remedy));
 }
 
 std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder) {

@@ -184,10 +184,12 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
   static const std::regex kAsksForSystem(R"(messages\[0\]|[=!]= {0,4}['"]system['"])");
   result.always_writes_default_ = !std::regex_search(text, kAsksForSystem);
   result.generation_prompt_ = find_generation_prompt(text, where);
-  static const std::regex kReadsThoughts(R"(['"]</think>['"]\)? {1,4}in {1,4}[a-z_.]{0,40}content)");
+  static const std::regex kReadsThoughts(
+      R"(['"]</think>['"]\)? {1,4}in {1,4}[a-z_.]{0,40}content)");
   result.strips_thinking_ = std::regex_search(text, kReadsThoughts);
   // Bounded repetitions: see template_checks.cpp.
-  static const std::regex kLoop(R"(in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
+  static const std::regex kLoop(
+      R"(for \w{1,32} in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
   static const std::regex kUserBranch(R"(\w(\.role|\[['"]role['"]\]) {0,4}== {0,4}['"]user['"])");
   const bool loops = std::regex_search(text, kLoop);
   if (core::contains(text, "<|image_pad|>")) {

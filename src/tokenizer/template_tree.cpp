@@ -13,8 +13,8 @@ constexpr size_t kMaxDepth = 32;
 
 /// A tag with what stands before it.
 struct Tag {
-  std::string before;          // text, white space already gone where a tag takes it
-  char kind = 0;               // '{' output, '%' statement, '#' comment, 0 the end
+  std::string before;            // text, white space already gone where a tag takes it
+  char kind = 0;                 // '{' output, '%' statement, '#' comment, 0 the end
   std::string_view inside = {};  // without marks and outer white space
 };
 
@@ -27,8 +27,10 @@ size_t find_close(std::string_view text, size_t at, std::string_view close) {
   char quote = 0;
   for (; at < text.size(); ++at) {
     if (quote != 0) {
-      if (text[at] == '\\') ++at;
-      else if (text[at] == quote) quote = 0;
+      if (text[at] == '\\')
+        ++at;
+      else if (text[at] == quote)
+        quote = 0;
     } else if (core::starts_with(text.substr(at), close)) {
       return at;
     } else if ((text[at] == '\'' || text[at] == '"') && close != "#}") {
@@ -149,8 +151,9 @@ class TreeReader {
       condition_ = statement;
       return false;
     } else {
-      refuse_template(where_,
-                      core::str("has the statement '", core::printable(word), "', expected if, for and set"));
+      refuse_template(
+          where_,
+          core::str("has the statement '", core::printable(word), "', expected if, for and set"));
     }
     return true;
   }

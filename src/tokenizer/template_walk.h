@@ -12,7 +12,7 @@ namespace sgrpo::tokenizer {
 /// The turn that a walk is about. Rows need no tools, videos, picture numbers or thinking switches:
 /// what a template writes for those is passed over.
 struct TurnView {
-  Message message;         // one text part stands for a string, several for a list
+  Message message;  // one text part stands for a string, several for a list
   bool is_string = true;
   bool is_first = true;
   bool asks_answer = false;  // add_generation_prompt

@@ -13,7 +13,7 @@ std::optional<core::Json> parse(std::string_view text) {
   text = core::trim(text);
   if (text.empty() || text.size() > kMaxJsonBytes) return std::nullopt;
   try {
-    return core::parse_json(text, "completion");
+    return core::parse_json(text, "completion", core::Numbers::kStrict);
   } catch (const core::UserError&) {
     return std::nullopt;
   }

@@ -20,14 +20,15 @@ using Json = nlohmann::ordered_json;
 /// What parse_json makes of a number that a 64-bit integer or a double would not write back as it
 /// stands (`0.10`, 2^100).
 enum class Numbers {
+  kStrict,  // the nearest double; what is no JSON, or beyond every double, is refused
   kValues,  // the nearest double
   kText     // its text is kept, so that no digit of a data row is lost: see number_text
 };
 
 /// Parses UTF-8 JSON; nesting is capped at 64, duplicate keys and trailing text are refused. NaN,
 /// Infinity, -Infinity (Python's json writes them) and numbers beyond every double are kept as text
-/// always: only who reads such a value refuses it. Throws UserError: "<where>: ..." with the byte
-/// offset.
+/// unless kStrict: only who reads such a value refuses it. Throws UserError: "<where>: ..." with
+/// the byte offset.
 Json parse_json(std::string_view text,
                 const std::string& where,
                 Numbers numbers = Numbers::kValues);

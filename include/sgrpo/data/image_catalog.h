@@ -21,8 +21,8 @@ enum class ImageCheck {
 };
 constexpr auto names_of(ImageCheck) { return std::array{"none", "header", "full"}; }
 
-/// Size and cost of every file, kept by path; safe to use from several threads. Pictures whose bytes
-/// stand in a row are looked at each time.
+/// Size and cost of every file, kept by path; safe to use from several threads. Pictures whose
+/// bytes stand in a row are looked at each time.
 class ImageCatalog {
  public:
   ImageCatalog(ImageCheck check, std::optional<image::ProcessorConfig> processor);

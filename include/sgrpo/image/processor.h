@@ -54,8 +54,8 @@ struct ProcessorConfig {
 std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder);
 
 /// A folder's settings under the user's limits, which `prefix` names in messages ("data.",
-/// "--"). Throws core::UserError where the smallest area is above the largest: it says whose each of
-/// them is.
+/// "--"). Throws core::UserError where the smallest area is above the largest: it says whose each
+/// of them is.
 ProcessorConfig with_user_limits(ProcessorConfig config,
                                  std::optional<int64_t> min_pixels,
                                  std::optional<int64_t> max_pixels,
@@ -83,8 +83,8 @@ at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config);
 /// frame is repeated temporal_patch_size times.
 PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config);
 
-/// Reads and preprocesses one file. Throws core::UserError naming the path.
-PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config);
+/// Reads and preprocesses one picture. Throws core::UserError naming it.
+PixelPatches load_image(const ImageSource& source, const ProcessorConfig& config);
 
 /// Image tokens of a grid row: t * h * w / merge^2.
 int64_t num_image_tokens(int64_t t, int64_t h, int64_t w, int64_t merge_size);

@@ -52,7 +52,8 @@ struct ImageSource {
 
   /// Whether both give the same picture in the same size.
   bool operator==(const ImageSource& other) const {
-    const bool has_same_bytes = bytes && other.bytes ? *bytes == *other.bytes : bytes == other.bytes;
+    const bool has_same_bytes =
+        bytes && other.bytes ? *bytes == *other.bytes : bytes == other.bytes;
     return path == other.path && limits == other.limits && has_same_bytes;
   }
 };

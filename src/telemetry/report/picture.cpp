@@ -88,7 +88,8 @@ std::string_view sniff(std::string_view bytes, Picture& picture) {
 Picture load_picture(const ImageSource& source, size_t max_bytes) {
   Picture picture;
   std::error_code error;
-  const auto size = source.bytes ? source.bytes->size() : std::filesystem::file_size(source.path, error);
+  const auto size =
+      source.bytes ? source.bytes->size() : std::filesystem::file_size(source.path, error);
   if (error) {
     picture.problem = "missing";
     return picture;
