@@ -81,75 +81,76 @@ std::optional<std::string> text_of(const std::string& raw, const Scope& scope) {
   return variable == scope.variables.end() ? std::nullopt : variable->second;
 }
 
-Truth negation(Truth truth) { return truth ? Truth(!*truth) : truth; }
-
-/// `x is string` and the like.
-Truth truth_of_test(const std::string& subject, std::string test, const Scope& scope) {
-  const bool is_negated = core::starts_with(test, "not ");
-  if (is_negated) test.erase(0, 4);
-  Truth truth;
-  if (names_what_rows_lack(subject)) {
-    truth = test == "none" || test == "undefined"     ? Truth(true)
-            : test == "defined" && subject == "tools" ? Truth()  // given as none
-                                                      : Truth(false);
-  } else if (scope.is_content(subject) || text_of(subject, scope)) {
-    const bool is_string = !scope.is_content(subject) || scope.turn.is_string;
-    if (test == "string") truth = is_string;
-    if (test == "mapping" || test == "none" || test == "undefined") truth = false;
-    if (test == "iterable" || test == "sequence" || test == "defined") truth = true;
-  }
-  return is_negated ? negation(truth) : truth;
+Truth negation(Truth truth) {
+  return truth == Truth::kOpen ? truth : truth_from(truth == Truth::kNo);
 }
 
-Truth truth_of_atom(const std::string& raw, const Scope& scope) {
-  const std::string atom = normalised(raw);
-  if (atom == "true" || atom == "True") return true;
-  if (atom == "false" || atom == "False") return false;
-  if (atom == "add_generation_prompt") return scope.turn.asks_answer;
+/// `x is string` and the like, without `not`.
+Truth truth_of_test(const std::string& subject, const std::string& test, const Scope& scope) {
+  const bool is_absent = test == "none" || test == "undefined";
+  if (names_what_rows_lack(subject)) {
+    const bool is_given_as_none = test == "defined" && subject == "tools";
+    return is_given_as_none ? Truth::kOpen : truth_from(is_absent);
+  }
+  if (!scope.is_content(subject) && !text_of(subject, scope)) return Truth::kOpen;
+  if (test == "string") return truth_from(!scope.is_content(subject) || scope.turn.is_string);
+  if (is_absent || test == "mapping") return Truth::kNo;
+  const bool is_any = test == "iterable" || test == "sequence" || test == "defined";
+  return is_any ? Truth::kYes : Truth::kOpen;
+}
+
+/// `left == right`.
+Truth truth_of_equality(const std::string& left, const std::string& right, const Scope& scope) {
+  const auto one = text_of(left, scope), other = text_of(right, scope);
+  if (one && other) return truth_from(*one == *other);
+  const bool is_lacking = names_what_rows_lack(normalised(left + " " + right));
+  return is_lacking ? Truth::kNo : Truth::kOpen;
+}
+
+/// `'text' in part`.
+Truth truth_of_membership(const std::string& key, const std::string& whole, const Scope& scope) {
+  const auto name = literal_of(key);
+  if (!name || scope.part == nullptr || normalised(whole) != scope.part_name) return Truth::kOpen;
+  const bool is_image = scope.part->kind == ContentPart::Kind::kImage;
+  if (*name == "image" && is_image) return Truth::kOpen;  // with its path or without
+  return truth_from(*name == "type" || (*name == "text" && !is_image));
+}
+
+Truth truth_of_atom(const std::string& atom, const Scope& scope) {
+  if (atom == "true" || atom == "True") return Truth::kYes;
+  if (atom == "false" || atom == "False") return Truth::kNo;
+  if (atom == "add_generation_prompt") return truth_from(scope.turn.asks_answer);
   if (atom == "loop.first" || atom == "loop.index0 == 0" || atom == "loop.index == 1")
     return scope.is_first_pass;
   if (atom == "loop.last") return scope.is_last_pass;
-  if (const auto sides = split_top_level(raw, {" is "}); sides.size() == 2)
-    return truth_of_test(normalised(sides[0]), normalised(sides[1]), scope);
-  if (const auto sides = split_top_level(raw, {"==", "!="}); sides.size() == 2) {
-    const bool is_equal = raw.find("==") != raw.npos;
-    const auto left = text_of(sides[0], scope), right = text_of(sides[1], scope);
-    if (left && right) return (*left == *right) == is_equal;
-    return names_what_rows_lack(atom) ? Truth(!is_equal) : Truth();
+  for (const bool is_negated : {true, false}) {
+    const auto sides = [&](const char* plain, const char* negated) {
+      return split_top_level(atom, {is_negated ? negated : plain});
+    };
+    const auto answer = [&](Truth truth) { return is_negated ? negation(truth) : truth; };
+    if (const auto is = sides(" is ", " is not "); is.size() == 2)
+      return answer(truth_of_test(is[0], is[1], scope));
+    if (const auto equal = sides("==", "!="); equal.size() == 2)
+      return answer(truth_of_equality(equal[0], equal[1], scope));
+    if (const auto in = sides(" in ", " not in "); in.size() == 2)
+      return answer(truth_of_membership(in[0], in[1], scope));
   }
-  if (const auto sides = split_top_level(raw, {" not in ", " in "}); sides.size() == 2) {
-    const bool is_inside = raw.find(" not in ") == raw.npos;
-    const bool is_part = scope.part != nullptr && normalised(sides[1]) == scope.part_name;
-    const auto key = literal_of(sides[0]);
-    if (!is_part || !key) return {};
-    if (*key == "image" && scope.part->kind == ContentPart::Kind::kImage) return {};  // either form
-    const bool is_text = *key == "text" && scope.part->kind == ContentPart::Kind::kText;
-    return (is_text || *key == "type") == is_inside;
-  }
-  if (names_what_rows_lack(atom)) return false;
-  const auto text = text_of(raw, scope);
-  return text ? Truth(!text->empty()) : Truth();
+  if (names_what_rows_lack(atom)) return Truth::kNo;
+  const auto text = text_of(atom, scope);
+  return text ? truth_from(!text->empty()) : Truth::kOpen;
 }
 
 Truth truth_at(const std::string& raw, const Scope& scope, int depth) {
-  if (depth > kMaxParentheses || raw.size() > kMaxExpression) return {};
-  Truth result = false;
-  const auto alternatives = split_top_level(raw, {" or "});
-  if (alternatives.size() > 1) {
-    for (const std::string& alternative : alternatives) {
-      const Truth truth = truth_at(alternative, scope, depth + 1);
-      if (truth && *truth) return true;
-      if (!truth) result = {};
-    }
-    return result;
-  }
-  const auto terms = split_top_level(raw, {" and "});
-  if (terms.size() > 1) {
-    result = true;
+  if (depth > kMaxParentheses || raw.size() > kMaxExpression) return Truth::kOpen;
+  for (const bool is_or : {true, false}) {
+    const auto terms = split_top_level(raw, {is_or ? " or " : " and "});
+    if (terms.size() == 1) continue;
+    const Truth decisive = truth_from(is_or);  // one yes decides an `or`, one no an `and`
+    Truth result = negation(decisive);
     for (const std::string& term : terms) {
       const Truth truth = truth_at(term, scope, depth + 1);
-      if (truth && !*truth) return false;
-      if (!truth) result = {};
+      if (truth == decisive) return truth;
+      if (truth == Truth::kOpen) result = truth;
     }
     return result;
   }

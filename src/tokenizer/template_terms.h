@@ -10,7 +10,9 @@
 
 namespace sgrpo::tokenizer {
 
-using Truth = std::optional<bool>;  // nothing: the turn does not decide it
+/// Whether a condition holds for a turn; open where the turn alone does not decide it.
+enum class Truth { kNo, kYes, kOpen };
+inline Truth truth_from(bool value) { return value ? Truth::kYes : Truth::kNo; }
 
 /// The turn in view and the names that the loops around it give to things.
 struct Scope {
@@ -18,7 +20,7 @@ struct Scope {
   std::string message_name = "";  // in the loop over messages
   std::string part_name = "";     // in a loop over content
   const ContentPart* part = nullptr;
-  Truth is_first_pass = {}, is_last_pass = {};                       // of the innermost loop
+  Truth is_first_pass = Truth::kOpen, is_last_pass = Truth::kOpen;   // of the innermost loop
   std::map<std::string, std::optional<std::string>> variables = {};  // known texts
 
   bool is_content(const std::string& name) const {

@@ -72,9 +72,9 @@ class Walker {
       bool is_decided = false;
       for (const TemplateNode::Branch& candidate : node.branches) {
         const Truth truth = truth_of(normalised(candidate.condition), way.scope);
-        if (truth && !*truth) continue;
+        if (truth == Truth::kNo) continue;
         for (Way& taken : walk(candidate.body, {way})) result.push_back(std::move(taken));
-        is_decided = truth.has_value();
+        is_decided = truth == Truth::kYes;
         if (is_decided) break;
       }
       if (!is_decided) result.push_back(std::move(way));
@@ -108,7 +108,7 @@ class Walker {
     if (sequence == "messages" || sequence == "messages[::-1]") {
       Scope scope = outer;
       scope.message_name = name;
-      if (sequence == "messages") scope.is_first_pass = outer.turn.is_first;
+      if (sequence == "messages") scope.is_first_pass = truth_from(outer.turn.is_first);
       return {scope};
     }
     if (!outer.is_content(sequence) || outer.turn.is_string)
@@ -121,8 +121,8 @@ class Walker {
       scopes.push_back(outer);
       scopes.back().part_name = name;
       scopes.back().part = &part;
-      scopes.back().is_first_pass = &part == &outer.turn.message.content.front();
-      scopes.back().is_last_pass = &part == &outer.turn.message.content.back();
+      scopes.back().is_first_pass = truth_from(&part == &outer.turn.message.content.front());
+      scopes.back().is_last_pass = truth_from(&part == &outer.turn.message.content.back());
     }
     return scopes;
   }
@@ -187,14 +187,15 @@ std::string statements_of(const Nodes& nodes, const Scope& scope) {
     bool is_open = false;
     for (const TemplateNode::Branch& branch : node.branches) {
       const Truth truth = truth_of(normalised(branch.condition), scope);
-      if (truth && !*truth) continue;
+      if (truth == Truth::kNo) continue;
       const std::string body = statements_of(branch.body, scope);
-      const bool is_inline = truth && !is_open && node.kind == TemplateNode::Kind::kIf;
+      const bool is_certain = truth == Truth::kYes;
+      const bool is_inline = is_certain && !is_open && node.kind == TemplateNode::Kind::kIf;
       if (is_open) list += "else ";
-      if (!truth) list += "if " + plain(branch.condition, scope);
+      if (!is_certain) list += "if " + plain(branch.condition, scope);
       list += is_inline ? body : "{" + body + "}";
       is_open = true;
-      if (truth) break;
+      if (is_certain) break;
     }
   }
   return list;
