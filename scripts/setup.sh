@@ -19,7 +19,7 @@ done
 
 packages=(
   g++ cmake ninja-build ccache pkg-config clang-format
-  libopencv-core-dev libopencv-imgcodecs-dev libturbojpeg0-dev libsentencepiece-dev nlohmann-json3-dev libspdlog-dev
+  libopencv-core-dev libopencv-imgcodecs-dev libturbojpeg0-dev zlib1g-dev libsentencepiece-dev nlohmann-json3-dev libspdlog-dev
   libyaml-cpp-dev libpcre2-dev libutf8proc-dev libgtest-dev libbenchmark-dev
   dataset-fashion-mnist python3 python3-pip
 )

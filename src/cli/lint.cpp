@@ -26,13 +26,17 @@ struct LintFile {
   bool is_train = true;  // counts towards data.max_bad_fraction
 };
 
+/// What the rows are for.
+enum class LintTask { kAny, kTrain, kSft };
+constexpr auto names_of(LintTask) { return std::array{"any", "train", "sft"}; }
+
 struct Lint {
   static constexpr const char* kSummary = "check a data set without a GPU";
   static constexpr bool kTakesConfig = true;
 
   std::optional<std::string> data, model, verifier;
   data::ImageCheck images = data::ImageCheck::kHeader;
-  trainer::Task task = trainer::Task::kPolicyGradient;
+  LintTask task = LintTask::kAny;
 
   template <class V>
   void visit_fields(V& visit) {
@@ -58,7 +62,9 @@ struct Lint {
     visit("task",
           task,
           FieldInfo{.help = "sft: a row without completion and ground truth is bad, and "
-                            "rollout.max_new_tokens does not limit it"});
+                            "rollout.max_new_tokens does not limit it; train: a prompt that ends "
+                            "with an assistant turn is bad; any: as train, but such prompts are "
+                            "counted only"});
   }
 
   static std::string details() {
@@ -72,7 +78,8 @@ struct Lint {
            "completions concern the rows of data.train, not those of data.eval. All but\n"
            "duplicate_id and verifier make a run leave the row out.\n"
            "The summary counts, too: rows without ground truth (nothing can be injected for\n"
-           "them), rows that repeat an earlier row's prompt and images, tokens.\n";
+           "them), rows that repeat an earlier row's prompt and images, prompts that end with an\n"
+           "assistant turn (the completion of sft, refused elsewhere), tokens.\n";
   }
 
   int run(const Invocation& invocation) {
@@ -129,6 +136,7 @@ struct Lint {
     data::LintOptions options;
     options.rows = data::row_options(config.data);
     options.images = images;
+    options.takes_last_turn = task != LintTask::kTrain;
     options.encoder = open_encoder(config);
     options.catalog = std::make_shared<data::ImageCatalog>(
         options.images, options.encoder ? options.encoder->spec().processor : std::nullopt);
@@ -138,12 +146,14 @@ struct Lint {
   /// What rows that are trained on must fulfil besides.
   data::LintOptions stream_options(data::LintOptions options,
                                    const trainer::RunConfig& config) const {
-    options.requires_completion = task == trainer::Task::kSft;
-    options.requires_ground_truth =
-        task == trainer::Task::kPolicyGradient && config.trainer.sft_steps > 0;
+    options.requires_completion = task == LintTask::kSft;
+    options.requires_ground_truth = task != LintTask::kSft && config.trainer.sft_steps > 0;
     if (options.encoder) {
       options.encoder = std::make_shared<data::PromptEncoder>(
-          trainer::with_stream_limits(options.encoder->spec(), config, task));
+          trainer::with_stream_limits(
+              options.encoder->spec(),
+              config,
+              task == LintTask::kSft ? trainer::Task::kSft : trainer::Task::kPolicyGradient));
     }
     return options;
   }
@@ -154,7 +164,9 @@ struct Lint {
     if (path.empty()) return nullptr;
     const checkpoint::ModelFolder folder(path, checkpoint::Digits::kRounded);
     core::info("opened ", folder.describe());
-    return policy::open_encoder(folder, trainer::eval_limits(config));
+    policy::EncoderLimits limits = trainer::eval_limits(config);
+    limits.takes_last_turn = task != LintTask::kTrain;
+    return policy::open_encoder(folder, limits);
   }
 
   /// --verifier takes the place of the run's default and of every row's choice.

@@ -83,6 +83,7 @@ void LintSummary::add(const data::LintedRow& row, bool is_train) {
   if (row.record == nullptr) return;
   image_places_ += static_cast<int64_t>(row.record->images.size());
   missing_ground_truth_ += !row.record->injected_text().has_value();
+  answered_ += row.record->completion_was_last_turn ? 1 : 0;
 }
 
 void LintSummary::set_images(const data::ImageCatalog& catalog, bool is_full) {
@@ -120,6 +121,7 @@ Json LintSummary::to_json() const {
             {"median_cpu_ms", median_ms_},
             {"slowest", slowest}}},
           {"missing_ground_truth", missing_ground_truth_},
+          {"ends_with_assistant", answered_},
           {"prompt_tokens", tokens_json(data::summarise_tokens(prompt_tokens_))},
           {"ground_truth_tokens", tokens_json(data::summarise_tokens(ground_truth_tokens_))}};
 }
@@ -166,6 +168,11 @@ void LintSummary::log() const {
              " rows without ground truth");
   for (const auto& [check, count] : problems_) core::info("  ", check, ": ", count, " rows");
   log_left_out();
+  if (answered_ > 0) {
+    core::info(answered_,
+               " prompts end with an assistant turn: sft learns it as the completion, every other "
+               "command refuses the row (--task train lists them)");
+  }
   if (same_prompt_ > 0) {
     core::info(same_prompt_,
                " rows repeat the prompt and images of an earlier one, ",

@@ -34,6 +34,7 @@ class LintSummary {
 
   const data::DataOptions& options_;
   int64_t rows_ = 0, bad_rows_ = 0, image_places_ = 0, missing_ground_truth_ = 0;
+  int64_t answered_ = 0;                     // prompts that end with an assistant turn
   std::map<std::string, int64_t> problems_;  // rows by check; a row may have several
   std::vector<int64_t> prompt_tokens_, ground_truth_tokens_;
 

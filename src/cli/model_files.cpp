@@ -46,16 +46,7 @@ image::ProcessorConfig load_image_processor(const fs::path& folder, const PixelL
                               " has neither preprocessor_config.json nor processor_config.json: it "
                               "is a text model, or not a whole checkpoint"));
   }
-  if (limits.min_pixels) config->min_pixels = *limits.min_pixels;
-  if (limits.max_pixels) config->max_pixels = *limits.max_pixels;
-  if (config->min_pixels > config->max_pixels) {
-    throw core::UserError(str("min_pixels is ",
-                              config->min_pixels,
-                              ", expected at most max_pixels (",
-                              config->max_pixels,
-                              ")"));
-  }
-  return *config;
+  return image::with_user_limits(*config, limits.min_pixels, limits.max_pixels, "--");
 }
 
 data::EncoderSpec load_encoder_spec(const fs::path& folder,

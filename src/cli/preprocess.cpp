@@ -50,7 +50,7 @@ struct Preprocess {
     const image::ProcessorConfig processor =
         load_image_processor(small_files_folder(model), limits);
     const auto start = std::chrono::steady_clock::now();
-    const PixelPatches patches = image::load_image(image, processor);
+    const PixelPatches patches = image::load_image({.path = image}, processor);
     const std::chrono::duration<double, std::milli> spent =
         std::chrono::steady_clock::now() - start;
     patches.validate();

@@ -43,7 +43,7 @@ void for_each_row(std::istream& in,
     if (core::trim(text).empty()) continue;
     core::Json id;
     try {
-      const core::Json value = core::parse_json(text, str(name, ":", line));
+      const core::Json value = core::parse_json(text, str(name, ":", line), core::Numbers::kText);
       if (const core::Json* given = core::find(value, "id")) id = *given;
       row(value, line);
     } catch (const NotTheRowError&) {

@@ -58,9 +58,11 @@ struct Tokenize {
  private:
   std::vector<int64_t> encode(const Json& row, int64_t line) {
     const RowSource source{.file = "stdin", .line = line};
-    if (row.is_object() && row.contains("text")) {
-      if (row.contains("prompt")) {
-        throw core::UserError(source.str() + ": both 'text' and 'prompt'; expected one of them");
+    if (core::find(row, "text") != nullptr) {
+      for (const char* name : {"prompt", "messages", "problem", "conversations"}) {
+        if (core::find(row, name) != nullptr)
+          throw core::UserError(
+              core::str(source.str(), ": both 'text' and '", name, "'; expected one of them"));
       }
       return tokenizer_->encode(core::get_string(row, "text", source.str()));
     }

@@ -1,6 +1,7 @@
 #include "sgrpo/core/text.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -31,6 +32,18 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 /// How far a misspelling may be from what was meant: a third of its letters; words of one or two
 /// letters resemble everything.
 size_t allowed_distance(size_t length) { return length < 3 ? 0 : std::max<size_t>(length / 3, 1); }
+
+/// The value of each base64 digit, -1 for other characters.
+constexpr std::array<int8_t, 256> base64_digits() {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::array<int8_t, 256> digits{};
+  digits.fill(-1);
+  for (size_t i = 0; i < kAlphabet.size(); ++i)
+    digits[static_cast<uint8_t>(kAlphabet[i])] = static_cast<int8_t>(i);
+  return digits;
+}
+constexpr std::array<int8_t, 256> kBase64Digits = base64_digits();
 
 /// Length of the well-formed sequence at `text`, or 0; `bad` receives the length of the maximal
 /// ill-formed subpart.
@@ -198,6 +211,32 @@ std::vector<std::string> split(std::string_view text, char separator) {
     if (end == std::string_view::npos) return result;
     begin = end + 1;
   }
+}
+
+std::optional<std::string> decode_base64(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  uint32_t bits = 0;
+  size_t num_digits = 0, num_pads = 0;
+  for (const char c : text) {
+    if (kSpace.find(c) != kSpace.npos) continue;
+    if (c == '=') {
+      ++num_pads;
+      continue;
+    }
+    const int digit = kBase64Digits[static_cast<uint8_t>(c)];
+    if (digit < 0 || num_pads > 0) return std::nullopt;
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    if (++num_digits % 4 == 0) {
+      for (const int shift : {16, 8, 0}) bytes += static_cast<char>(bits >> shift & 0xFF);
+    }
+  }
+  const size_t rest = num_digits % 4;  // 2 digits hold one byte, 3 hold two
+  if (rest == 1 || (num_pads > 0 && rest + num_pads != 4)) return std::nullopt;
+  if (rest >= 2) bytes += static_cast<char>(bits >> (rest == 2 ? 4 : 10) & 0xFF);
+  if (rest == 3) bytes += static_cast<char>(bits >> 2 & 0xFF);
+  return bytes;
 }
 
 }  // namespace sgrpo::core

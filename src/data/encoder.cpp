@@ -99,6 +99,33 @@ uint64_t fingerprint(const float* values, int64_t count) {
   return hash;
 }
 
+size_t count_id(const std::vector<int64_t>& ids, int64_t id) {
+  return id < 0 ? 0 : static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
+}
+
+/// One chunk by itself: what it holds, its ids, the size that its image gets.
+void check_chunk(const PromptChunk& chunk, const EncoderSpec& spec) {
+  const int64_t vocabulary = spec.tokenizer->size();
+  for (const int64_t id : chunk.token_ids) {
+    if (id < 0 || id >= vocabulary)
+      throw UserError(str("a chunk holds token id ", id, ", expected 0..", vocabulary - 1));
+  }
+  if (!chunk.image) return;
+  if (!chunk.token_ids.empty())
+    throw UserError("a chunk holds both token ids and an image, expected one of them");
+  if (spec.image_token_id < 0) throw UserError(kNoImages);
+  if (!chunk.expected_tokens) return;
+  const image::ImageFile file(*chunk.image);
+  const int64_t tokens = file.num_tokens(image::with_limits(*spec.processor, chunk.image->limits));
+  if (tokens != *chunk.expected_tokens)
+    throw UserError(str(chunk.image->name(),
+                        " takes ",
+                        tokens,
+                        " tokens, expected ",
+                        *chunk.expected_tokens,
+                        "; was it encoded with other pixel limits?"));
+}
+
 }  // namespace
 
 PromptEncoder::PromptEncoder(EncoderSpec spec) : spec_(std::move(spec)) {
@@ -125,31 +152,41 @@ EncodedPrompt PromptEncoder::encode(const std::shared_ptr<const PromptRecord>& r
   }
 }
 
-EncodedPrompt PromptEncoder::encode_unchecked(const std::shared_ptr<const PromptRecord>& record,
-                                              ImageCost& cost) const {
+std::vector<int64_t> PromptEncoder::render(const PromptRecord& record) const {
   if (!spec_.chat) throw UserError("the model folder has no chat template");
-  if (record->messages.empty()) throw UserError("the row has no 'prompt'");
-  const bool takes_images = spec_.image_token_id >= 0;
-  if (!takes_images && !record->images.empty()) throw UserError(kNoImages);
-  if (spec_.check_record) spec_.check_record(*record);
-
-  const auto ids = spec_.tokenizer->encode(spec_.chat->render(record->messages, true));
-  const auto count = [&](int64_t id) {
-    return id < 0 ? 0 : static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
-  };
-  if (count(spec_.image_token_id) != record->images.size() || count(spec_.video_token_id) != 0)
+  if (record.messages.empty()) throw UserError("the row has no 'prompt'");
+  if (spec_.image_token_id < 0 && !record.images.empty()) throw UserError(kNoImages);
+  if (record.completion_was_last_turn && !spec_.takes_last_turn) throw UserError(kLastTurnReason);
+  std::vector<int64_t> ids = spec_.tokenizer->encode(spec_.chat->render(record.messages, true));
+  if (count_id(ids, spec_.image_token_id) != record.images.size() ||
+      count_id(ids, spec_.video_token_id) != 0)
     throw UserError(
         "a text part of the prompt contains an image or video placeholder token; remove it");
+  return ids;
+}
 
-  EncodedPrompt prompt;
+EncodedPrompt PromptEncoder::encode_unchecked(const std::shared_ptr<const PromptRecord>& record,
+                                              ImageCost& cost) const {
+  if (spec_.check_record) spec_.check_record(*record);
+  const std::vector<int64_t> ids = render(*record);
+  std::vector<int64_t> ground_truth = ground_truth_ids(*record);
+  std::vector<const ImageSource*> sources;
+  for (const ImageSource& image : record->images) sources.push_back(&image);
+  const auto text_tokens = static_cast<int64_t>(ids.size() - sources.size());
+  EncodedPrompt prompt = assemble(ids, load_images(sources, text_tokens, *record, cost));
   prompt.record = record;
-  prompt.ground_truth_ids = ground_truth_ids(*record);
-  const auto text_tokens = static_cast<int64_t>(ids.size() - record->images.size());
-  const std::vector<PixelPatches> images = load_images(*record, text_tokens, cost);
+  prompt.ground_truth_ids = std::move(ground_truth);
+  return prompt;
+}
+
+EncodedPrompt PromptEncoder::assemble(const std::vector<int64_t>& ids,
+                                      const std::vector<PixelPatches>& images) const {
+  const bool takes_images = spec_.image_token_id >= 0;
   const int64_t merge = takes_images ? spec_.processor->merge_size : 1;
   std::vector<int64_t> tokens_per_image;
   for (const PixelPatches& image : images) tokens_per_image.push_back(tokens_of(image, merge));
   const auto expanded = expand_placeholders(ids, spec_.image_token_id, tokens_per_image);
+  EncodedPrompt prompt;
   prompt.token_ids = to_tensor(expanded);
   if (takes_images) prompt.image_rows = places_of(spec_.image_token_id, expanded);
   prompt.patches = join_patches(images, takes_images ? spec_.processor->patch_dim() : 0);
@@ -160,29 +197,54 @@ EncodedPrompt PromptEncoder::encode_unchecked(const std::shared_ptr<const Prompt
   return prompt;
 }
 
+EncodedPrompt PromptEncoder::encode_chunks(
+    const std::vector<PromptChunk>& chunks,
+    const std::shared_ptr<const PromptRecord>& record) const {
+  SGRPO_CHECK(record != nullptr, "encode_chunks: no record");
+  ImageCost cost;
+  try {
+    std::vector<int64_t> ids;
+    std::vector<const ImageSource*> sources;
+    for (const PromptChunk& chunk : chunks) {
+      check_chunk(chunk, spec_);
+      check_no_placeholder(chunk.token_ids, "a chunk of token ids");
+      ids.insert(ids.end(), chunk.token_ids.begin(), chunk.token_ids.end());
+      if (!chunk.image) continue;
+      ids.push_back(spec_.image_token_id);
+      sources.push_back(&*chunk.image);
+    }
+    if (ids.empty()) throw UserError("the chunks hold neither a token nor an image");
+    const auto text_tokens = static_cast<int64_t>(ids.size() - sources.size());
+    EncodedPrompt prompt = assemble(ids, load_images(sources, text_tokens, *record, cost));
+    prompt.record = record;
+    return prompt;
+  } catch (const RecordError&) {
+    throw;
+  } catch (const UserError& error) {
+    throw RecordError(record->source, record->id, error.what());
+  }
+}
+
 /// Sizes come from the headers: once the prompt is too long, the rest is counted but not decoded.
-std::vector<PixelPatches> PromptEncoder::load_images(const PromptRecord& record,
+std::vector<PixelPatches> PromptEncoder::load_images(const std::vector<const ImageSource*>& sources,
                                                      int64_t text_tokens,
+                                                     const PromptRecord& record,
                                                      ImageCost& cost) const {
   const double start = thread_seconds();
+  const int64_t limit = std::min(spec_.max_prompt_tokens, spec_.max_positions);
   std::vector<PixelPatches> images;
   int64_t tokens = text_tokens;
-  for (const auto& path : record.images) {
-    const image::ImageFile file(path);
-    tokens += file.num_tokens(*spec_.processor);
-    if (tokens <= spec_.max_prompt_tokens) images.push_back(file.patches(*spec_.processor));
+  for (const ImageSource* source : sources) {
+    const image::ImageFile file(*source);
+    const image::ProcessorConfig config = image::with_limits(*spec_.processor, source->limits);
+    tokens += file.num_tokens(config);
+    if (tokens <= limit) images.push_back(file.patches(config));
   }
   cost.add({.images = static_cast<int64_t>(images.size()),
-            .cpu_seconds = record.images.empty() ? 0.0 : thread_seconds() - start});
-  if (tokens <= spec_.max_prompt_tokens) return images;
-  throw LongPromptError(record.source,
-                        record.id,
-                        str("the prompt has ",
-                            tokens,
-                            " tokens, at most ",
-                            spec_.max_prompt_tokens,
-                            " are allowed (data.max_prompt_tokens); raise the limit, shorten the "
-                            "text or lower data.max_pixels"));
+            .cpu_seconds = sources.empty() ? 0.0 : thread_seconds() - start});
+  if (tokens <= limit) return images;
+  throw LongPromptError(
+      record.source, record.id, "the prompt has " + long_prompt_reason(tokens, spec_));
 }
 
 std::vector<int64_t> PromptEncoder::ground_truth_ids(const PromptRecord& record) const {
@@ -234,6 +296,18 @@ std::string PromptEncoder::completion_text(const std::vector<int64_t>& ids) cons
                        std::find(ends.begin(), ends.end(), ids.back()) != ends.end());
   if (!is_ended) return spec_.tokenizer->decode(ids);
   return spec_.tokenizer->decode({ids.begin(), ids.end() - 1});
+}
+
+std::string long_prompt_reason(int64_t tokens, const EncoderSpec& spec) {
+  if (tokens <= std::min(spec.max_prompt_tokens, spec.max_positions)) return "";
+  const bool is_models = spec.max_positions < spec.max_prompt_tokens;
+  return str(tokens,
+             " tokens, at most ",
+             is_models ? spec.max_positions : spec.max_prompt_tokens,
+             is_models ? " are allowed (the model's max_position_embeddings); shorten the text or "
+                       : " are allowed (data.max_prompt_tokens); raise the limit, shorten the text "
+                         "or ",
+             "lower data.max_pixels");
 }
 
 at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,

@@ -30,10 +30,10 @@ struct ImageCatalog::State {
     return entry;
   }
 
-  void look_at(const std::filesystem::path& path, Entry& entry) const {
+  void look_at(const ImageSource& source, Entry& entry) const {
     const double start = thread_seconds();
     try {
-      const image::ImageFile file(path);
+      const image::ImageFile file(source);
       entry.size = file.size();
       if (check == ImageCheck::kFull)
         processor ? (void)file.patches(*processor) : (void)file.decode();
@@ -52,9 +52,10 @@ ImageCatalog::ImageCatalog(ImageCheck check, std::optional<image::ProcessorConfi
 
 ImageCatalog::~ImageCatalog() = default;
 
-image::ImageSize ImageCatalog::check(const std::filesystem::path& path) {
-  const std::shared_ptr<Entry> entry = state_->entry_of(path.string());
-  std::call_once(entry->once, [&] { state_->look_at(path, *entry); });
+image::ImageSize ImageCatalog::check(const ImageSource& source) {
+  const std::shared_ptr<Entry> entry =
+      source.bytes ? std::make_shared<Entry>() : state_->entry_of(source.path.string());
+  std::call_once(entry->once, [&] { state_->look_at(source, *entry); });
   if (!entry->error.empty()) throw core::UserError(entry->error);
   return entry->size;
 }

@@ -6,6 +6,7 @@
 
 #include "data/parallel.h"
 #include "sgrpo/core/interrupt.h"
+#include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::data {
@@ -13,16 +14,6 @@ namespace {
 
 using core::str;
 using core::UserError;
-
-int64_t image_tokens(const image::ImageSize& size, const image::ProcessorConfig& config) {
-  const auto [height, width] = image::smart_resize(size.height,
-                                                   size.width,
-                                                   config.patch_size * config.merge_size,
-                                                   config.min_pixels,
-                                                   config.max_pixels);
-  return image::num_image_tokens(
-      1, height / config.patch_size, width / config.patch_size, config.merge_size);
-}
 
 /// The checks of one row; problems collect in `row`.
 class RowLinter {
@@ -33,6 +24,7 @@ class RowLinter {
   void run() {
     check_images();
     check_has_completion();
+    check_last_turn();
     if (options_.encoder == nullptr) return;
     check_prompt();
     check_ground_truth();
@@ -53,10 +45,10 @@ class RowLinter {
       knows_images_ = record_.images.empty();
       return;
     }
-    for (const auto& path : record_.images) {
+    for (const ImageSource& image : record_.images) {
       try {
-        const image::ImageSize size = catalog_.check(path);
-        if (options_.encoder != nullptr && takes_images()) count_image(path, size);
+        const image::ImageSize size = catalog_.check(image);
+        if (options_.encoder != nullptr && takes_images()) count_image(image, size);
       } catch (const UserError& error) {
         add("image", error.what());
         knows_images_ = false;
@@ -64,11 +56,12 @@ class RowLinter {
     }
   }
 
-  void count_image(const std::filesystem::path& path, const image::ImageSize& size) {
+  void count_image(const ImageSource& image, const image::ImageSize& size) {
     try {
-      tokens_of_images_ += image_tokens(size, *spec().processor);
+      tokens_of_images_ +=
+          image::num_tokens_of(size, image::with_limits(*spec().processor, image.limits));
     } catch (const UserError& error) {
-      throw UserError(str(path.string(), ": ", error.what()));
+      throw UserError(str(image.name(), ": ", error.what()));
     }
   }
 
@@ -81,31 +74,14 @@ class RowLinter {
   }
 
   void count_prompt() {
-    if (!spec().chat) throw UserError("the model folder has no chat template");
-    if (!takes_images() && !record_.images.empty()) {
-      throw UserError(
-          "the row has images, but the model takes text only; choose a vision-language checkpoint "
-          "or remove the row");
-    }
-    const auto ids = spec().tokenizer->encode(spec().chat->render(record_.messages, true));
-    if (count(ids, spec().image_token_id) != record_.images.size() ||
-        count(ids, spec().video_token_id) != 0) {
-      throw UserError(
-          "a text part of the prompt contains an image or video placeholder token; remove it");
-    }
+    const auto ids = options_.encoder->render(record_);
     if (!knows_images_) return;
     const auto placeholders = static_cast<int64_t>(record_.images.size());
     row_.prompt_tokens = static_cast<int64_t>(ids.size()) - placeholders + tokens_of_images_;
-    if (row_.prompt_tokens > spec().max_prompt_tokens) {
+    const std::string reason = long_prompt_reason(row_.prompt_tokens, spec());
+    if (!reason.empty())
       add("long_prompt",
-          str("the prompt has ",
-              row_.prompt_tokens,
-              " tokens, ",
-              tokens_of_images_,
-              " of them of images; at most ",
-              spec().max_prompt_tokens,
-              " are allowed (data.max_prompt_tokens)"));
-    }
+          str("the prompt has ", reason, " (", tokens_of_images_, " tokens are of images)"));
   }
 
   void check_has_completion() {
@@ -113,6 +89,13 @@ class RowLinter {
       add("completion", "no completion, ground_truth_completion or ground_truth to learn from");
     if (options_.requires_ground_truth && !record_.injected_text())
       add("completion", "no ground_truth or ground_truth_completion to learn from");
+  }
+
+  /// With an encoder its own check says so.
+  void check_last_turn() {
+    if (options_.encoder == nullptr && record_.completion_was_last_turn &&
+        !options_.takes_last_turn)
+      add("prompt", kLastTurnReason);
   }
 
   void check_completion() {
@@ -192,7 +175,13 @@ std::string prompt_key(const PromptRecord& record) {
     for (const ContentPart& part : message.content)
       key += part.kind == ContentPart::Kind::kImage ? "\2" : "\3" + part.text;
   }
-  for (const auto& path : record.images) key += '\4' + path.string();
+  for (const ImageSource& image : record.images) {
+    key += '\4' + (image.bytes ? core::sha256_hex(*image.bytes) : image.path.string());
+    const ImageLimits& limits = image.limits;
+    for (const auto& limit :
+         {limits.min_pixels, limits.max_pixels, limits.resized_height, limits.resized_width})
+      key += str('\5', limit.value_or(0));
+  }
   return key;
 }
 

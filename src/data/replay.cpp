@@ -29,7 +29,8 @@ std::vector<RecordedLine> read_lines(const fs::path& path) {
   for (const std::string& text : core::split(bytes, '\n')) {
     ++source.line;
     if (core::trim(text).empty()) continue;
-    lines.push_back({core::parse_json(core::trim(text), source.str()), source});
+    lines.push_back(
+        {core::parse_json(core::trim(text), source.str(), core::Numbers::kText), source});
     if (!lines.back().json.is_object())
       throw UserError(
           str(source.str(), ": the row is ", kind_of(lines.back().json), ", expected an object"));
@@ -39,7 +40,7 @@ std::vector<RecordedLine> read_lines(const fs::path& path) {
 }
 
 double finite(const Json& value, const std::string& where) {
-  const double number = value.is_number() ? value.get<double>() : NAN;
+  const double number = core::number_value(value).value_or(NAN);
   if (!std::isfinite(number))
     throw UserError(str(where, ": a reward is ", kind_of(value), ", expected a finite number"));
   return number;

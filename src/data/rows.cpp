@@ -67,7 +67,7 @@ RowResult read_row(std::string_view line, const RowSource& source, const RowOpti
   }
   core::Json row;
   try {
-    row = core::parse_json(line, "row");
+    row = core::parse_json(line, "row", core::Numbers::kText);
   } catch (const UserError& error) {
     return RecordError(source, default_id, std::string(error.what()).substr(5));
   }

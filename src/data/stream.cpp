@@ -226,8 +226,8 @@ void PromptStream::Impl::settle(const SlotResult& result) {
     throw core::UserError(core::str(files[result.list].path,
                                     ": none of its ",
                                     files[result.list].records.size(),
-                                    " rows can be used (bad rows, or prompts longer than "
-                                    "data.max_prompt_tokens); `sgrpo lint` tells why"));
+                                    " rows can be used (bad rows, or prompts that are too "
+                                    "long); `sgrpo lint` tells why"));
   }
 }
 

@@ -201,7 +201,7 @@ RgbImage decode_checked(std::string_view bytes,
                         const ImageHeader& header,
                         const std::string& where) {
   RgbImage image = decode_container(bytes, header, where);
-  const int orientation = read_orientation(header);
+  const int orientation = header.orientation;
   return orientation == 1 ? image : orient(image, orientation);
 }
 

@@ -76,45 +76,4 @@ ImageHeader read_header(std::string_view bytes, const std::string& where) {
   return {};
 }
 
-int read_orientation(const ImageHeader& header) {
-  const std::string_view tiff = header.exif;
-  if (tiff.size() >= 8 && (starts_with(tiff, "II") || starts_with(tiff, "MM"))) {
-    const bool little = tiff[0] == 'I';
-    const auto number = [&](uint64_t at, uint64_t count) {  // 0 beyond the end
-      uint64_t value = 0;
-      for (uint64_t i = 0; i < count && at + count <= tiff.size(); ++i) {
-        const uint64_t byte = static_cast<uint8_t>(tiff[at + i]);
-        value |= byte << 8 * (little ? i : count - 1 - i);
-      }
-      return value;
-    };
-    const uint64_t directory = number(4, 4);
-    const uint64_t entries = number(directory, 2);
-    constexpr uint64_t kOrientation = 0x0112, kLong = 4;
-    for (uint64_t i = 0; i < entries; ++i) {
-      const uint64_t entry = directory + 2 + 12 * i;
-      if (entry + 12 > tiff.size()) break;
-      if (number(entry, 2) != kOrientation) continue;
-      const uint64_t value = number(entry + 8, number(entry + 2, 2) == kLong ? 4 : 2);
-      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
-  }
-  constexpr std::string_view kAttribute = "tiff:Orientation";
-  const std::string_view xmp = header.xmp;
-  for (size_t at = xmp.find(kAttribute); at != std::string_view::npos;
-       at = xmp.find(kAttribute, at + 1)) {
-    std::string_view rest = xmp.substr(at + kAttribute.size());
-    if (starts_with(rest, "=\"")) {
-      rest.remove_prefix(2);
-    } else if (starts_with(rest, ">")) {
-      rest.remove_prefix(1);
-    } else {
-      continue;
-    }
-    if (rest.empty() || rest[0] < '0' || rest[0] > '9') continue;
-    return rest[0] >= '1' && rest[0] <= '8' ? rest[0] - '0' : 1;
-  }
-  return 1;
-}
-
 }  // namespace sgrpo::image

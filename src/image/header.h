@@ -41,8 +41,7 @@ struct ImageHeader {
   std::optional<std::array<int, 3>> color_key = {};  // this RGB colour is transparent (PNG tRNS)
   std::optional<WebpFrame> frame = {};               // of an animation
   std::vector<std::string_view> png_chunks = {};     // that decide pixels; empty = all of them do
-  std::string_view exif = {};                        // a TIFF structure; empty = none
-  std::string_view xmp = {};                         // an XML packet; empty = none
+  int orientation = 1;                               // 1..8, as EXIF counts
 };
 
 /// Recognises the container by its magic bytes, reads the header and checks that the file is
@@ -60,9 +59,6 @@ ImageHeader read_jpeg_header(const Bytes& file);
 ImageHeader read_png_header(const Bytes& file);
 ImageHeader read_webp_header(const Bytes& file);
 ImageHeader read_bmp_header(const Bytes& file);
-
-/// EXIF orientation 1..8 as Pillow finds it: the EXIF tag, else the XMP attribute, else 1.
-int read_orientation(const ImageHeader& header);
 
 /// The size after the orientation is applied.
 ImageSize upright_size(const ImageHeader& header);

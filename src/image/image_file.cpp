@@ -23,15 +23,17 @@ DecodeBudget& shared_budget() {
 
 struct ImageFile::State {
   std::string where;
-  std::string bytes;
+  std::shared_ptr<const std::string> bytes;
   ImageHeader header;  // holds views of `bytes`
 };
 
-ImageFile::ImageFile(const std::filesystem::path& path) {
+ImageFile::ImageFile(const ImageSource& source) {
   auto state = std::make_unique<State>();
-  state->where = path.string();
-  state->bytes = core::read_file(path, kMaxFileBytes);
-  state->header = read_checked_header(state->bytes, state->where, kMaxDecodedPixels);
+  state->where = source.name();
+  state->bytes = source.bytes;
+  if (!state->bytes)
+    state->bytes = std::make_shared<const std::string>(core::read_file(source.path, kMaxFileBytes));
+  state->header = read_checked_header(*state->bytes, state->where, kMaxDecodedPixels);
   state_ = std::move(state);
 }
 
@@ -42,15 +44,8 @@ ImageFile& ImageFile::operator=(ImageFile&&) noexcept = default;
 ImageSize ImageFile::size() const { return upright_size(state_->header); }
 
 int64_t ImageFile::num_tokens(const ProcessorConfig& config) const {
-  const ImageSize upright = size();
   try {
-    const auto [height, width] = smart_resize(upright.height,
-                                              upright.width,
-                                              config.patch_size * config.merge_size,
-                                              config.min_pixels,
-                                              config.max_pixels);
-    return num_image_tokens(
-        1, height / config.patch_size, width / config.patch_size, config.merge_size);
+    return num_tokens_of(size(), config);
   } catch (const core::UserError& error) {
     throw core::UserError(core::str(state_->where, ": ", error.what()));
   }
@@ -59,18 +54,18 @@ int64_t ImageFile::num_tokens(const ProcessorConfig& config) const {
 RgbImage ImageFile::decode() const {
   const ImageSize upright = size();
   const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
-  return decode_checked(state_->bytes, state_->header, state_->where);
+  return decode_checked(*state_->bytes, state_->header, state_->where);
 }
 
 PixelPatches ImageFile::patches(const ProcessorConfig& config) const {
   num_tokens(config);  // an impossible shape is refused before its pixels are decoded
   const ImageSize upright = size();
   const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
-  return preprocess(decode_checked(state_->bytes, state_->header, state_->where), config);
+  return preprocess(decode_checked(*state_->bytes, state_->header, state_->where), config);
 }
 
-PixelPatches load_image(const std::filesystem::path& path, const ProcessorConfig& config) {
-  return ImageFile(path).patches(config);
+PixelPatches load_image(const ImageSource& source, const ProcessorConfig& config) {
+  return ImageFile(source).patches(config);
 }
 
 }  // namespace sgrpo::image

@@ -34,7 +34,7 @@ ImageHeader read_checked_header(std::string_view bytes,
 }
 
 ImageSize upright_size(const ImageHeader& header) {
-  const bool is_turned = read_orientation(header) >= 5;
+  const bool is_turned = header.orientation >= 5;
   return is_turned ? ImageSize{header.height, header.width}
                    : ImageSize{header.width, header.height};
 }

@@ -1,6 +1,7 @@
 // JPEG (ITU T.81): markers up to the end marker, scan data skipped byte by byte. libjpeg fills a
 // missing tail with gray and calls it a warning; here it is an error.
 #include "image/header.h"
+#include "image/orientation.h"
 
 #include "sgrpo/core/text.h"
 
@@ -45,17 +46,22 @@ void read_frame(const Bytes& file, uint32_t marker, uint64_t segment, ImageHeade
   if (precision != 8) file.fail("is a JPEG with ", precision, " bits a sample, expected 8");
 }
 
-void read_app1(std::string_view content, ImageHeader& header) {
-  constexpr auto kExif = "Exif\0\0"sv, kXmp = "http://ns.adobe.com/xap/1.0/\0"sv;
-  if (core::starts_with(content, kExif) && header.exif.empty())
-    header.exif = content.substr(kExif.size());
-  if (core::starts_with(content, kXmp)) header.xmp = content.substr(kXmp.size());
-}
+/// What APP1 segments hold.
+struct Metadata {
+  std::string_view exif, xmp;
+
+  void read(std::string_view content) {
+    constexpr auto kExif = "Exif\0\0"sv, kXmp = "http://ns.adobe.com/xap/1.0/\0"sv;
+    if (core::starts_with(content, kExif) && exif.empty()) exif = content.substr(kExif.size());
+    if (core::starts_with(content, kXmp)) xmp = content.substr(kXmp.size());
+  }
+};
 
 }  // namespace
 
 ImageHeader read_jpeg_header(const Bytes& file) {
   ImageHeader header{.container = Container::kJpeg};
+  Metadata metadata;
   bool has_frame = false, has_scan = false;
   uint32_t marker = 0;
   for (uint64_t at = next_marker(file, 2, marker); marker != kEnd;
@@ -68,10 +74,11 @@ ImageHeader read_jpeg_header(const Bytes& file) {
       has_frame = true;
     }
     has_scan = has_scan || marker == kScan;
-    if (marker == kApp1) read_app1(file.slice(at + 2, length - 2), header);
+    if (marker == kApp1) metadata.read(file.slice(at + 2, length - 2));
     at += length;
   }
   if (!has_frame || !has_scan) file.fail("is damaged: a JPEG without image data");
+  header.orientation = find_orientation(metadata.exif, metadata.xmp);
   return header;
 }
 

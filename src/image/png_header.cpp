@@ -3,12 +3,11 @@
 
 #include <array>
 
+#include "image/png_text.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::image {
 namespace {
-
-using std::string_view_literals::operator""sv;
 
 /// table[k][b]: the checksum of byte b followed by k zeros.
 using CrcTables = std::array<std::array<uint32_t, 256>, 8>;
@@ -76,19 +75,6 @@ void read_trns(const Bytes& file, uint64_t data, uint64_t length, Depth depth, I
   }
 }
 
-/// An uncompressed iTXt chunk with the keyword that XMP packets have.
-std::string_view xmp_of_itxt(std::string_view text) {
-  constexpr auto kKeyword = "XML:com.adobe.xmp\0\0\0"sv;  // keyword, not compressed, method 0
-  if (!core::starts_with(text, kKeyword)) return {};
-  text.remove_prefix(kKeyword.size());
-  for (int i = 0; i < 2; ++i) {  // language tag, translated keyword
-    const size_t end = text.find('\0');
-    if (end == std::string_view::npos) return {};
-    text.remove_prefix(end + 1);
-  }
-  return text;
-}
-
 /// Whether the decoder needs a chunk: about all others it may warn on stderr, colour profiles and
 /// keys of other depths above all.
 bool decides_pixels(std::string_view name, const Depth& depth) {
@@ -96,11 +82,20 @@ bool decides_pixels(std::string_view name, const Depth& depth) {
          (name == "tRNS" && depth.color == 3);
 }
 
+void add_text(std::string_view name, std::string_view data, const Bytes& file, PngTexts& texts) {
+  try {
+    texts.add(name, data);
+  } catch (const core::UserError& error) {
+    file.fail(error.what());
+  }
+}
+
 }  // namespace
 
 ImageHeader read_png_header(const Bytes& file) {
   ImageHeader header{.container = Container::kPng};
   Depth depth;
+  PngTexts texts;
   bool has_data = false, has_others = false;
   std::string_view name;
   for (uint64_t at = 8; name != "IEND"; at += 12) {
@@ -125,14 +120,12 @@ ImageHeader read_png_header(const Bytes& file) {
       has_others = true;
     }
     if (name == "tRNS") read_trns(file, data, length, depth, header);
-    if (name == "eXIf") header.exif = checked.substr(4);
-    if (name == "iTXt") {
-      if (const auto xmp = xmp_of_itxt(checked.substr(4)); !xmp.empty()) header.xmp = xmp;
-    }
+    add_text(name, checked.substr(4), file, texts);
     at += length;
   }
   if (!has_data) file.fail("is damaged: a PNG without image data");
   if (!has_others) header.png_chunks.clear();
+  header.orientation = texts.orientation();
   return header;
 }
 

@@ -23,11 +23,7 @@ int64_t scaled(double length, int64_t factor, double (*round)(double)) {
 }
 
 RgbImage resize_for(const RgbImage& image, const ProcessorConfig& config) {
-  const auto [height, width] = smart_resize(image.height,
-                                            image.width,
-                                            config.patch_size * config.merge_size,
-                                            config.min_pixels,
-                                            config.max_pixels);
+  const auto [height, width] = target_size({.width = image.width, .height = image.height}, config);
   return resize_bicubic(image, height, width);
 }
 
@@ -60,6 +56,32 @@ std::array<int64_t, 2> smart_resize(
     new_width = scaled(w * beta, factor, std::ceil);
   }
   return {new_height, new_width};
+}
+
+ProcessorConfig with_limits(ProcessorConfig config, const ImageLimits& limits) {
+  if (limits.min_pixels) config.min_pixels = *limits.min_pixels;
+  if (limits.max_pixels) config.max_pixels = *limits.max_pixels;
+  if (limits.resized_height && limits.resized_width)
+    config.resized = {*limits.resized_height, *limits.resized_width};
+  return config;
+}
+
+std::array<int64_t, 2> target_size(const ImageSize& size, const ProcessorConfig& config) {
+  const int64_t factor = config.patch_size * config.merge_size;
+  if (!config.resized)
+    return smart_resize(size.height, size.width, factor, config.min_pixels, config.max_pixels);
+  constexpr int64_t kLeastTokens = 4, kMostTokens = 16384;  // of qwen-vl-utils
+  return smart_resize((*config.resized)[0],
+                      (*config.resized)[1],
+                      factor,
+                      kLeastTokens * factor * factor,
+                      kMostTokens * factor * factor);
+}
+
+int64_t num_tokens_of(const ImageSize& size, const ProcessorConfig& config) {
+  const auto [height, width] = target_size(size, config);
+  return num_image_tokens(
+      1, height / config.patch_size, width / config.patch_size, config.merge_size);
 }
 
 at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config) {

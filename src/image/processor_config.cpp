@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "sgrpo/core/file.h"
@@ -120,6 +121,35 @@ ProcessorConfig read_config(const Json& json, const std::string& where) {
 }
 
 }  // namespace
+
+ProcessorConfig with_user_limits(ProcessorConfig config,
+                                 std::optional<int64_t> min_pixels,
+                                 std::optional<int64_t> max_pixels,
+                                 const std::string& prefix) {
+  const auto key = [&](std::string name) {
+    if (prefix == "--") std::replace(name.begin(), name.end(), '_', '-');
+    return prefix + name;
+  };
+  const bool is_low_users = min_pixels.has_value(), is_high_users = max_pixels.has_value();
+  config.min_pixels = min_pixels.value_or(config.min_pixels);
+  config.max_pixels = max_pixels.value_or(config.max_pixels);
+  if (config.min_pixels <= config.max_pixels) return config;
+  std::string remedy = "change one of them";
+  if (!is_low_users)
+    remedy = core::str("set ", key("min_pixels"), " to at most ", config.max_pixels);
+  if (!is_high_users)
+    remedy = core::str("set ", key("max_pixels"), " to at least ", config.min_pixels);
+  throw core::UserError(core::str(is_high_users ? key("max_pixels") : "the folder's own max_pixels",
+                                  " is ",
+                                  config.max_pixels,
+                                  ", below ",
+                                  is_low_users ? key("min_pixels") : "the folder's own min_pixels",
+                                  " = ",
+                                  config.min_pixels,
+                                  is_low_users && is_high_users ? "" : " (" + config.where + ")",
+                                  "; ",
+                                  remedy));
+}
 
 std::optional<ProcessorConfig> load_processor(const std::filesystem::path& folder) {
   // transformers 5 writes the nested form and prefers it where both files exist.

@@ -1,8 +1,7 @@
 // WebP: RIFF chunks VP8 (lossy), VP8L (lossless) or VP8X (extended, then EXIF, XMP, ALPH and the
 // frame, or ANMF chunks with frames inside). Source: RFC 9649.
 #include "image/header.h"
-
-#include "sgrpo/core/text.h"
+#include "image/orientation.h"
 
 namespace sgrpo::image {
 namespace {
@@ -75,6 +74,7 @@ ImageHeader read_webp_header(const Bytes& file) {
   const uint64_t end = uint64_t{file.le32(4)} + 8;
   file.need(0, end);
   bool has_image = false, is_animated = false;
+  std::string_view exif, xmp;
   for_each_chunk(file, 12, end, [&](std::string_view name, uint64_t data, uint64_t length) {
     if (name == "VP8X") read_vp8x(file, data, header, is_animated);
     if (name == "ANMF" && is_animated && !header.frame) {
@@ -86,13 +86,11 @@ ImageHeader read_webp_header(const Bytes& file) {
     if (name == "VP8 ") read_vp8(file, data, header);
     if (name == "VP8L") read_vp8l(file, data, header);
     has_image = has_image || name == "VP8 " || name == "VP8L";
-    if (name == "EXIF") {
-      header.exif = file.slice(data, length);
-      if (core::starts_with(header.exif, "Exif\0\0"sv)) header.exif.remove_prefix(6);
-    }
-    if (name == "XMP ") header.xmp = file.slice(data, length);
+    if (name == "EXIF") exif = file.slice(data, length);
+    if (name == "XMP ") xmp = file.slice(data, length);
   });
   if (is_animated ? !header.frame : !has_image) file.fail("is damaged: a WebP without image data");
+  header.orientation = find_orientation(exif, xmp);
   return header;
 }
 

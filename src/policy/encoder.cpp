@@ -110,8 +110,10 @@ data::EncoderSpec encoder_spec(const checkpoint::ModelFolder& folder,
   check_end_ids(result.end_ids, folder, spec);
   result.image_token_id = spec.image_token_id;
   result.video_token_id = spec.video_token_id;
-  result.max_prompt_tokens = std::min(limits.max_prompt_tokens, spec.max_positions);
+  result.max_prompt_tokens = limits.max_prompt_tokens;
+  result.max_positions = spec.max_positions;
   result.max_ground_truth_tokens = limits.max_ground_truth_tokens;
+  result.takes_last_turn = limits.takes_last_turn;
   if (!spec.has_vision) return result;
   result.processor = image::load_processor(folder.folder());
   if (!result.processor) {
@@ -122,14 +124,8 @@ data::EncoderSpec encoder_spec(const checkpoint::ModelFolder& folder,
                   " needs to read images"));
   }
   check_processor(folder, spec, *result.processor);
-  if (limits.min_pixels) result.processor->min_pixels = *limits.min_pixels;
-  if (limits.max_pixels) result.processor->max_pixels = *limits.max_pixels;
-  if (result.processor->min_pixels > result.processor->max_pixels) {
-    throw core::UserError(core::str("data.min_pixels is ",
-                                    result.processor->min_pixels,
-                                    ", larger than max_pixels = ",
-                                    result.processor->max_pixels));
-  }
+  result.processor = image::with_user_limits(
+      *result.processor, limits.min_pixels, limits.max_pixels, limits.key_prefix);
   return result;
 }
 

@@ -8,6 +8,8 @@
 #include "sgrpo/core/text.h"
 #include "template_checks.h"
 #include "template_files.h"
+#include "template_tree.h"
+#include "template_walk.h"
 
 namespace sgrpo::tokenizer {
 namespace {
@@ -109,6 +111,59 @@ size_t last_query(const std::vector<Message>& messages) {
   return messages.size() - 1;
 }
 
+std::string chatml_turn(const std::string& role, const std::string& content) {
+  return core::str(kStart, role, '\n', content, kEnd);
+}
+
+/// What a prompt may hold, each in the three roles: a string, and a list with an image inside.
+std::vector<TurnView> turn_shapes(bool has_images) {
+  const auto text = [](const char* words) {
+    return ContentPart{.kind = ContentPart::Kind::kText, .text = words};
+  };
+  std::vector<TurnView> shapes;
+  for (const char* role : {"user", "system", "assistant"}) {
+    shapes.push_back({.message = {role, {text("(content)")}}});
+    shapes.push_back({.message = {role, {text("(text)"), text("(more)")}}, .is_string = false});
+    if (!has_images) continue;
+    shapes.push_back(shapes.back());
+    auto& parts = shapes.back().message.content;
+    parts.insert(parts.begin() + 1, {.kind = ContentPart::Kind::kImage, .text = {}});
+  }
+  return shapes;
+}
+
+[[noreturn]] void refuse_difference(const std::string& where,
+                                    const std::string& role,
+                                    const std::string& written,
+                                    const std::string& expected) {
+  refuse_template(where,
+                  core::str("writes '",
+                            core::printable(written, 400),
+                            "' for a conversation of one ",
+                            role,
+                            " turn, or a part of it, expected '",
+                            core::printable(expected, 400),
+                            "': only plain ChatML is rendered; put such text into the rows"));
+}
+
+/// Whether assistant turns are written as Qwen3's template does: thoughts of turns before the last
+/// question are dropped, later ones are written out.
+bool is_qwen3_thinking(const std::string& text, const std::string& where) {
+  const std::string thoughts =
+      "set reasoning_content=content.split('</think>')[0].rstrip('\\n').split('<think>')[-1]."
+      "lstrip('\\n');";
+  const std::string answer = "set content=content.split('</think>')[-1].lstrip('\\n');";
+  const std::string kept = "{{'<|im_start|>'+message.role+'\\n'+content}}";
+  const std::string rest =
+      "}if loop.index0>ns.last_query_index{if loop.lastor(notloop.lastandreasoning_content){"
+      "{{'<|im_start|>'+message.role+'\\n<think>\\n'+reasoning_content.strip('\\n')+'\\n</think>"
+      "\\n\\n'+content.lstrip('\\n')}}}else {" +
+      kept + "}}else {" + kept + "}{{'<|im_end|>\\n'}}";
+  const std::string begin = "set reasoning_content='';if '</think>'incontent{";
+  const std::string found = statements_of_assistant(parse_template(text, where));
+  return found == begin + thoughts + answer + rest || found == begin + answer + thoughts + rest;
+}
+
 }  // namespace
 
 ChatTemplate ChatTemplate::load(const std::filesystem::path& folder) {
@@ -129,11 +184,12 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
   static const std::regex kAsksForSystem(R"(messages\[0\]|[=!]= {0,4}['"]system['"])");
   result.always_writes_default_ = !std::regex_search(text, kAsksForSystem);
   result.generation_prompt_ = find_generation_prompt(text, where);
-  result.strips_thinking_ = core::contains(text, "</think>') in content") ||
-                            core::contains(text, "'</think>' in content") ||
-                            core::contains(text, "\"</think>\" in content");
+  static const std::regex kReadsThoughts(
+      R"(['"]</think>['"]\)? {1,4}in {1,4}[a-z_.]{0,40}content)");
+  result.strips_thinking_ = std::regex_search(text, kReadsThoughts);
   // Bounded repetitions: see template_checks.cpp.
-  static const std::regex kLoop(R"(in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
+  static const std::regex kLoop(
+      R"(for \w{1,32} in \w{1,32}(\.content|\[['"]content['"]\]) {0,4}-?%)");
   static const std::regex kUserBranch(R"(\w(\.role|\[['"]role['"]\]) {0,4}== {0,4}['"]user['"])");
   const bool loops = std::regex_search(text, kLoop);
   if (core::contains(text, "<|image_pad|>")) {
@@ -145,7 +201,36 @@ ChatTemplate ChatTemplate::from_text(const std::string& text, const std::string&
     result.content_ =
         core::contains(text, "content is string") ? Content::kTextElse : Content::kTextOnly;
   }
+  result.thinks_as_qwen3_ = !result.strips_thinking_ || is_qwen3_thinking(text, where);
+  result.compare_with(text);
   return result;
+}
+
+/// Every shape of a turn, as the first and as a later one, must be what render makes of it.
+void ChatTemplate::compare_with(const std::string& text) const {
+  const std::vector<TemplateNode> tree = parse_template(text, where_);
+  for (const TurnView& turn : turn_shapes(content_ != Content::kTexts)) {
+    const Message& message = turn.message;
+    if (strips_thinking_ && message.role == "assistant") continue;
+    try {
+      check(message, 0);
+    } catch (const core::UserError&) {
+      continue;  // render refuses it
+    }
+    const auto expect = [&](const std::vector<std::string>& written, const std::string& expected) {
+      for (const std::string& one : written)
+        if (one != expected) refuse_difference(where_, message.role, one, expected);
+    };
+    TurnView first = turn;
+    expect(texts_of_conversation(tree, first, where_), render({message}, false));
+    first.asks_answer = true;
+    expect(texts_of_conversation(tree, first, where_), render({message}, true));
+    TurnView later = turn;
+    later.is_first = false;
+    const bool is_left_out = content_ == Content::kUserImages && message.role == "system";
+    expect(texts_of_turn(tree, later, where_),
+           is_left_out ? "" : chatml_turn(message.role, content_of(message, 1)));
+  }
 }
 
 void ChatTemplate::check(const Message& message, size_t index) const {
@@ -170,9 +255,8 @@ void ChatTemplate::check(const Message& message, size_t index) const {
   if (image && content_ == Content::kUserImages && message.role != "user") {
     fail("images must stand in user turns");
   }
-  if (strips_thinking_ && content_ != Content::kTextElse && message.role == "assistant") {
-    fail("assistant turns of this template need its thinking branch");
-  }
+  if (message.role == "assistant" && !thinks_as_qwen3_)
+    fail("the template treats the thoughts of assistant turns otherwise than Qwen3's");
 }
 
 std::string ChatTemplate::content_of(const Message& message, size_t index) const {
@@ -209,11 +293,8 @@ std::string ChatTemplate::render(const std::vector<Message>& messages,
                                  bool add_generation_prompt) const {
   if (messages.empty()) refuse_template(where_, "cannot render an empty conversation");
   std::string text;
-  const auto turn = [&](const std::string& role, const std::string& content) {
-    text += core::str(kStart, role, '\n', content, kEnd);
-  };
   if (default_system_ && (always_writes_default_ || messages[0].role != "system"))
-    turn("system", *default_system_);
+    text += chatml_turn("system", *default_system_);
   const size_t query = last_query(messages);
   for (size_t i = 0; i < messages.size(); ++i) {
     const Message& message = messages[i];
@@ -222,7 +303,7 @@ std::string ChatTemplate::render(const std::vector<Message>& messages,
     if (strips_thinking_ && message.role == "assistant") {
       content = thinking_turn(content, i > query, i + 1 == messages.size());
     }
-    turn(message.role, content);
+    text += chatml_turn(message.role, content);
   }
   return add_generation_prompt ? text + generation_prompt_ : text;
 }

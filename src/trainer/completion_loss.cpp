@@ -34,7 +34,7 @@ PromptBatch encode_rows(const data::PromptEncoder& encoder,
 
 std::optional<double> completion_loss(const State& state, const data::EvalSet& split) {
   data::EncoderSpec spec = state.learner->policy().encoder()->spec();
-  spec.requires_completion = true;
+  spec.requires_completion = spec.takes_last_turn = true;
   const data::PromptEncoder encoder(std::move(spec));
   double nll = 0.0;
   int64_t tokens = 0;

@@ -33,7 +33,7 @@ Feed::Feed(const RunConfig& config,
            const verifier::VerifierSet& verifiers) {
   // Limits of training stay with training: validation has the policy's own encoder.
   data::EncoderSpec spec = with_stream_limits(encoder.spec(), config, task);
-  spec.requires_completion = task == Task::kSft;
+  spec.requires_completion = spec.takes_last_turn = task == Task::kSft;
   spec.check_record = record_check(config, task, verifiers);
   stream_ = std::make_unique<data::PromptStream>(config.data,
                                                  std::make_shared<data::PromptEncoder>(spec),

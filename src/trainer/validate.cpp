@@ -31,7 +31,9 @@ eval::EvalJob eval_job(const RunConfig& config) {
 }
 
 policy::EncoderLimits eval_limits(const RunConfig& config) {
-  return {.min_pixels = config.data.min_pixels, .max_pixels = config.data.max_pixels};
+  return {.min_pixels = config.data.min_pixels,
+          .max_pixels = config.data.max_pixels,
+          .key_prefix = "data."};
 }
 
 StepReport validate(State& state) {

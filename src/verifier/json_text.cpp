@@ -13,7 +13,7 @@ std::optional<FoundJson> parse(std::string_view text) {
   text = core::trim(text);
   if (text.empty() || text.size() > kMaxJsonBytes) return std::nullopt;
   try {
-    return FoundJson{core::parse_json(text, "completion"), text};
+    return FoundJson{core::parse_json(text, "completion", core::Numbers::kStrict), text};
   } catch (const core::UserError&) {
     return std::nullopt;
   }

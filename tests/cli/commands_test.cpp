@@ -292,8 +292,8 @@ TEST_F(BadRows, every_malformed_row_gives_an_error_row) {
       {R"({"id": 7.5, "prompt": "x"})", "7", "'id' is a number, expected a string or an integer"},
       {R"({"id": "none", "promt": "x"})",
        "none",
-       "the row has no 'prompt' (or 'messages', 'problem'); its columns are id, promt; is 'promt' "
-       "one? (did you mean 'prompt'?)"},
+       "the row has no 'prompt' (or 'messages', 'problem', 'conversations'); its columns are id, "
+       "promt; is 'promt' one? (did you mean 'prompt'?)"},
       {R"({"id": "role", "prompt": [{"role": "tool", "content": "x"}]})",
        "role",
        "message 1 has role 'tool', expected system, user or assistant"},

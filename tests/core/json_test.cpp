@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <optional>
 #include <string>
 
 #include "sgrpo/core/json.h"
@@ -40,8 +42,10 @@ TEST(Json, parse_duplicate_key_is_refused_within_one_object_only) {
 TEST(Json, parse_malformed_text_names_place_and_column) {
   EXPECT_EQ(parse_error("{\"a\": }").substr(0, 59),
             "f.json: not valid JSON: parse error at line 1, column 7: sy");
-  for (const char* text : {"", "{} {}", "[1,]", "[NaN]", "\"\xff\"", "\"\\ud800\"", "[1e999]"})
+  for (const char* text : {"", "{} {}", "[1,]", "[NaNs]", "{NaN: 1}", "\"\xff\"", "\"\\ud800\""})
     EXPECT_THROW(parse_json(text, "f.json"), UserError) << text;
+  EXPECT_EQ(parse_error("{\"n\": NaN, \"a\": }").substr(0, 60),
+            "f.json: not valid JSON: parse error at line 1, column 17: sy");
 }
 
 TEST(Json, parse_nothing_says_so) {
@@ -90,6 +94,45 @@ TEST(Json, get_other_types_checks_them) {
             "f: 'm' is a string, expected an integer");
   EXPECT_EQ(message_of([&] { get_object(object, "l", "f"); }),
             "f: 'l' is an array, expected an object");
+}
+
+TEST(Json, values_that_no_double_holds_are_refused_by_their_reader_alone) {
+  const Json object = parse_json(
+      R"({"nan": NaN, "inf": [Infinity, -Infinity], "big": 1e999, "text": "NaN, \"Infinity", "i": 1})",
+      "f");
+  EXPECT_EQ(get_int(object, "i", "f"), 1);
+  EXPECT_EQ(get_string(object, "text", "f"), "NaN, \"Infinity");
+  EXPECT_EQ(number_text(object["nan"]), "NaN");
+  EXPECT_EQ(number_text(object["inf"][1]), "-Infinity");
+  EXPECT_EQ(number_text(object["big"]), "1e999");
+  EXPECT_TRUE(std::isinf(*number_value(object["big"])));
+  EXPECT_EQ(number_text(object["text"]), std::nullopt);
+  EXPECT_EQ(error_of([&] { get_double(object, "nan", "f"); }),
+            "f: 'nan' is NaN, expected a number");
+  EXPECT_EQ(error_of([&] { get_int(object, "big", "f"); }),
+            "f: 'big' is 1e999, expected an integer");
+  EXPECT_EQ(error_of([&] { get_string(object, "nan", "f"); }),
+            "f: 'nan' is NaN, expected a string");
+  EXPECT_EQ(dump_ascii(object["inf"]), "[null,null]");
+  EXPECT_NE(error_of([] { parse_json("[NaN]", "f", Numbers::kStrict); }), "no error");
+  EXPECT_NE(error_of([] { parse_json("[1e999]", "f", Numbers::kStrict); }), "no error");
+}
+
+TEST(Json, numbers_keep_their_text_where_asked_for) {
+  const std::string text =
+      R"({"a":0.10,"b":1267650600228229401496703205376,"c":-9223372036854775809,"d":[1E3,1.0,0.5],"e":{"f":1e-06},"g":18446744073709551615})";
+  const Json exact = parse_json(text, "f", Numbers::kText);
+  EXPECT_EQ(dump_ascii(exact), text);
+  EXPECT_EQ(number_text(exact["a"]), "0.10");
+  EXPECT_EQ(get_double(exact, "a", "f"), 0.1);
+  EXPECT_EQ(number_text(exact["d"][1]), "1.0");
+  EXPECT_EQ(error_of([&] { get_int(exact, "b", "f"); }),
+            "f: 'b' is 1267650600228229401496703205376, which does not fit 64 bits");
+  EXPECT_EQ(get_int_list(parse_json("{\"l\": [2.00, 1e1]}", "f", Numbers::kText), "l", "f"),
+            (std::vector<int64_t>{2, 10}));
+  const Json rounded = parse_json(text, "f");
+  EXPECT_TRUE(rounded["b"].is_number_float());
+  EXPECT_EQ(number_text(rounded["a"]), "0.1");
 }
 
 TEST(Json, dump_ascii_escapes_everything_beyond_ascii) {

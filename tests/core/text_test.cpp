@@ -116,5 +116,15 @@ TEST(Sha256, pieces_of_any_length_give_the_digest_of_the_whole) {
   }
 }
 
+TEST(Text, decode_base64_takes_what_encoders_write_and_nothing_else) {
+  EXPECT_EQ(decode_base64(""), "");
+  EXPECT_EQ(decode_base64("Zg=="), "f");
+  EXPECT_EQ(decode_base64("Zm8"), "fo");
+  EXPECT_EQ(decode_base64("Zm9v\nYmFy\r\n"), "foobar");
+  EXPECT_EQ(decode_base64("+/8="), "\xFB\xFF");
+  for (const char* text : {"Z", "Zg=", "Zg===", "Zg==Zg", "a.png", "Z*==", "Zm9vYmFy="})
+    EXPECT_EQ(decode_base64(text), std::nullopt) << text;
+}
+
 }  // namespace
 }  // namespace sgrpo::core

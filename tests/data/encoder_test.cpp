@@ -186,6 +186,87 @@ TEST_F(EncodeErrors, long_prompt_has_both_numbers_and_is_never_cut) {
                       "lower data.max_pixels"));
 }
 
+TEST_F(EncodeErrors, long_prompt_names_the_model_where_that_is_the_limit) {
+  EncoderSpec spec = golden_spec();
+  spec.max_positions = 8;
+  EXPECT_NE(encode_error(R"({"prompt": "What is it?"})", spec)
+                .find("tokens, at most 8 are allowed (the model's max_position_embeddings); "
+                      "shorten the text or lower data.max_pixels"),
+            std::string::npos);
+}
+
+TEST_F(EncodeErrors, a_last_assistant_turn_is_for_sft_alone) {
+  const std::string row =
+      R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})";
+  EncoderSpec spec = golden_spec();
+  EXPECT_EQ(encode_error(row, spec), core::str("rows.jsonl:12 (id '12'): ", kLastTurnReason));
+  spec.takes_last_turn = true;
+  const EncodedPrompt prompt = PromptEncoder(spec).encode(record(row));
+  EXPECT_EQ(to_vector(prompt.token_ids),
+            to_vector(PromptEncoder(spec).encode(record(R"({"prompt": "q"})")).token_ids));
+}
+
+TEST_F(EncodeErrors, pictures_may_stand_in_the_row_and_ask_for_a_size) {
+  copy_image("rgb_244x138.png", "a.png");
+  const EncoderSpec spec = golden_spec();
+  const PromptEncoder encoder(spec);
+  const auto part = [&](const std::string& keys) {
+    return encoder.encode(
+        record(R"({"prompt": [{"role": "user", "content": [{"type": "image", )" + keys + "}]}]}"));
+  };
+  const EncodedPrompt file = part(R"("image": "a.png")");
+  const std::string base64 =  // 60 x 44 pixels of one green
+      "iVBORw0KGgoAAAANSUhEUgAAADwAAAAsCAIAAAC2SEy+AAAATklEQVR4nO3OQQ3AIAAAMeA3E/iXgqx52OPIklZB53P2"
+      "+Jt1O/CFdEW6Il2RrkhXpCvSFemKdEW6Il2RrkhXpCvSFemKdEW6Il2RrkhXXoMbAUe911ebAAAAAElFTkSuQmCC";
+  const EncodedPrompt held = part(R"("base64": ")" + base64 + "\"");
+  EXPECT_EQ(held.num_images(), 1);
+  EXPECT_EQ(held.stream_hash,
+            part(R"("url": "data:image/png;base64,)" + base64 + "\"").stream_hash);
+  const auto tokens = [&](const EncodedPrompt& prompt) {
+    return (prompt.token_ids == spec.image_token_id).sum().item<int64_t>();
+  };
+  EXPECT_GT(tokens(file), 12);
+  EXPECT_LE(tokens(part(R"("image": "a.png", "max_pixels": 9408)")), 12);
+  EXPECT_GE(tokens(part(R"("image": "a.png", "min_pixels": 100352)")), 128);
+  EXPECT_EQ(tokens(part(R"("image": "a.png", "resized_height": 84, "resized_width": 60)")), 6);
+  EXPECT_EQ(tokens(part(R"("image": "a.png", "resized_height": 1, "resized_width": 1)")), 4)
+      << "qwen-vl-utils takes at least four tokens";
+}
+
+TEST_F(EncodeErrors, chunks_are_the_prompt_without_a_template) {
+  copy_image("rgb_56x56.png", "a.png");
+  const EncoderSpec spec = golden_spec();
+  const PromptEncoder encoder(spec);
+  const auto row = record(R"({"prompt": "see <image> well", "image": "a.png"})");
+  const EncodedPrompt whole = encoder.encode(row);
+  const std::vector<int64_t> ids = encoder.render(*row);
+  const auto placeholder = std::find(ids.begin(), ids.end(), spec.image_token_id);
+  std::vector<PromptChunk> chunks = {{.token_ids = {ids.begin(), placeholder}},
+                                     {.image = row->images[0], .expected_tokens = 4},
+                                     {.token_ids = {placeholder + 1, ids.end()}}};
+  const EncodedPrompt joined = encoder.encode_chunks(chunks, row);
+  EXPECT_EQ(joined.stream_hash, whole.stream_hash);
+  EXPECT_TRUE(joined.position_ids.equal(whole.position_ids));
+  EXPECT_EQ(joined.record, row);
+
+  const auto chunk_error = [&] {
+    return shorten(error_of([&] { encoder.encode_chunks(chunks, row); }));
+  };
+  chunks[1].expected_tokens = 5;
+  EXPECT_EQ(chunk_error(),
+            "rows.jsonl:12 (id '12'): a.png takes 4 tokens, expected 5; was it encoded with other "
+            "pixel limits?");
+  chunks[1].expected_tokens.reset();
+  chunks[0].token_ids.push_back(spec.image_token_id);
+  EXPECT_EQ(chunk_error(),
+            "rows.jsonl:12 (id '12'): a chunk of token ids contains an image or video placeholder "
+            "token; remove it");
+  chunks[0].token_ids.back() = spec.tokenizer->size();
+  EXPECT_NE(chunk_error().find("a chunk holds token id"), std::string::npos);
+  chunks = {};
+  EXPECT_EQ(chunk_error(), "rows.jsonl:12 (id '12'): the chunks hold neither a token nor an image");
+}
+
 TEST_F(EncodeErrors, sixty_four_images_are_one_span_each_in_order) {
   copy_image("rgb_56x56.png", "a.png");
   copy_image("rgb_28x28.png", "b.png");

@@ -103,9 +103,10 @@ TEST_F(Lint, rows_beyond_the_limits_are_named_with_both_numbers) {
   EXPECT_EQ(problems(tight),
             str("long_prompt: the prompt has ",
                 fits.prompt_tokens,
-                " tokens, 0 of them of images; at most ",
+                " tokens, at most ",
                 fits.prompt_tokens - 1,
-                " are allowed (data.max_prompt_tokens)\n"
+                " are allowed (data.max_prompt_tokens); raise the limit, shorten the text or lower "
+                "data.max_pixels (0 tokens are of images)\n"
                 "long_ground_truth: the ground truth has ",
                 fits.ground_truth_tokens,
                 " tokens, at most ",
@@ -124,6 +125,38 @@ TEST_F(Lint, placeholder_tokens_in_text_are_problems) {
             "it\n");
   EXPECT_EQ(problems(rows.at(1)).find("row: the prompt's text contains the placeholder token"), 0u)
       << problems(rows[1]);
+}
+
+TEST_F(Lint, prompts_that_end_with_the_answer_are_for_sft_alone) {
+  const std::string row =
+      R"({"messages": [{"role": "user", "content": "Say yes"}, {"role": "assistant", "content": "yes"}]})"
+      "\n";
+  for (const bool has_model : {false, true}) {
+    LintOptions options = has_model ? with_model() : LintOptions{};
+    EXPECT_EQ(problems(lint(row, options).at(0)), str("prompt: ", kLastTurnReason, "\n"));
+    options.takes_last_turn = options.requires_completion = true;
+    if (has_model) {
+      EncoderSpec spec = options.encoder->spec();
+      spec.takes_last_turn = true;
+      options.encoder = std::make_shared<const PromptEncoder>(spec);
+    }
+    EXPECT_EQ(problems(lint(row, options).at(0)), "");
+  }
+}
+
+TEST_F(Lint, tokens_follow_the_limits_of_an_image_part) {
+  copy_image("rgb_244x138.png", "a.png");
+  const std::string row =
+      R"({"prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png", "max_pixels": 12544}]}]})"
+      "\n"
+      R"({"prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]})"
+      "\n";
+  const LintOptions options = with_model();
+  const auto rows = lint(row, options);
+  for (const LintedRow& one : rows)
+    EXPECT_EQ(one.prompt_tokens, options.encoder->encode(one.record).num_tokens());
+  EXPECT_LT(rows.at(0).prompt_tokens, rows.at(1).prompt_tokens);
+  EXPECT_EQ(rows.at(1).same_prompt_line, 0) << "another size is another prompt";
 }
 
 TEST_F(Lint, damage_behind_the_header_needs_the_full_check) {

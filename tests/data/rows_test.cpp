@@ -1,6 +1,8 @@
 // Rows good and bad: what a bad one says, and that good ones mean what their authors meant.
 #include "sgrpo/data/rows.h"
 
+#include <cstdlib>
+
 #include "data_files.h"
 
 namespace sgrpo::data {
@@ -21,8 +23,9 @@ std::string shape_of(const PromptRecord& record) {
 }
 
 PromptRecord parse(const std::string& json, const RowOptions& options = {}) {
-  return parse_row(
-      core::parse_json(json, "row"), RowSource{.file = "d/rows.jsonl", .line = 12}, options);
+  return parse_row(core::parse_json(json, "row", core::Numbers::kText),
+                   RowSource{.file = "d/rows.jsonl", .line = 12},
+                   options);
 }
 
 std::string row_error(const std::string& json, const RowOptions& options = {}) {
@@ -41,7 +44,7 @@ TEST(ParseRow, read_full_row_fills_every_member) {
           "verifier": "exact", "task": "shoes", "completion": "a boot", "extra": [1, 2]})");
   EXPECT_EQ(record.id, "r1");
   EXPECT_EQ(shape_of(record), "system:Be brief.|user:<#>What?");
-  EXPECT_EQ(record.images, std::vector<std::filesystem::path>{"d/img/7.png"});
+  EXPECT_EQ(record.images, std::vector<ImageSource>{{.path = "d/img/7.png"}});
   EXPECT_EQ(record.ground_truth, "boot");
   EXPECT_EQ(record.injected_text(), "A boot.");
   EXPECT_EQ(record.completion, "a boot");
@@ -65,25 +68,182 @@ TEST(ParseRow, images_without_marker_go_into_the_first_user_turn) {
             "system:s|user:<#>q");
 }
 
-TEST(ParseRow, marker_inside_a_text_part_is_text) {
-  EXPECT_EQ(shape_of(parse(R"({"prompt": [{"role": "user", "content":
-                               [{"type": "text", "text": "<image> is a tag"}]}]})")),
-            "user:<image> is a tag");
+TEST(ParseRow, marker_inside_a_text_part_is_text_unless_it_is_the_only_place_for_a_picture) {
+  const auto row = [](const std::string& parts, const std::string& images) {
+    return R"({"prompt": [{"role": "user", "content": [)" + parts + R"(]}], "images": [)" + images +
+           "]}";
+  };
+  const std::string marked = R"({"type": "text", "text": "<image> is a tag"})";
+  const std::string image = R"({"type": "image"})";
+  EXPECT_EQ(shape_of(parse(row(marked, ""))), "user:<image> is a tag");
+  EXPECT_EQ(shape_of(parse(row(marked, R"("1.png")"))), "user:<#> is a tag");
+  EXPECT_EQ(shape_of(parse(row(image + "," + marked, R"("1.png")"))), "user:<#><image> is a tag");
+  EXPECT_EQ(shape_of(parse(row(marked + "," + image, R"("1.png", "2.png")"))),
+            "user:<#> is a tag<#>");
+  EXPECT_EQ(row_error(row(marked, R"("1.png", "2.png")")),
+            "the prompt has 1 image part, <image> in texts included, and 'images' has 2 paths; "
+            "give one path per part or <image>");
 }
 
 TEST(ParseRow, image_parts_may_name_their_paths) {
   const PromptRecord record = parse(R"({"prompt": [{"role": "user", "content":
       [{"type": "image", "image": "a.png"}, {"type": "image", "path": "file:///b.png"}]}]})");
-  EXPECT_EQ(record.images, (std::vector<std::filesystem::path>{"d/a.png", "/b.png"}));
+  EXPECT_EQ(record.images, (std::vector<ImageSource>{{.path = "d/a.png"}, {.path = "/b.png"}}));
 }
 
-TEST(ParseRow, aliases_stand_in_and_the_contracts_own_name_wins) {
+TEST(ParseRow, aliases_stand_in_and_two_that_differ_are_refused) {
   EXPECT_EQ(parse(R"({"problem": "p", "solution": "s"})").ground_truth, "s");
   EXPECT_EQ(parse(R"({"problem": "p", "answer": "a"})").ground_truth, "a");
-  const PromptRecord both =
-      parse(R"({"problem": "raw", "prompt": "cooked", "answer": "a", "ground_truth": "g"})");
-  EXPECT_EQ(shape_of(both), "user:cooked");
-  EXPECT_EQ(both.ground_truth, "g");
+  const PromptRecord both = parse(
+      R"({"problem": "p", "prompt": [{"role": "user", "content": "p"}], "answer": 5, "ground_truth": "5",
+          "image": "1.png", "images": ["1.png"]})");
+  EXPECT_EQ(shape_of(both), "user:<#>p");
+  EXPECT_EQ(both.ground_truth, "5");
+  EXPECT_EQ(row_error(R"({"problem": "raw", "prompt": "cooked"})"),
+            "the row has 'prompt' and 'problem', which differ; remove the one that is not meant");
+  EXPECT_EQ(row_error(R"({"prompt": "p", "answer": "a", "solution": "s"})"),
+            "the row has 'solution' and 'answer', which differ; remove the one that is not meant");
+  EXPECT_EQ(row_error(R"({"prompt": "p", "image": "1.png", "images": ["2.png"]})"),
+            "the row has 'images' and 'image', which differ; remove the one that is not meant");
+}
+
+TEST(ParseRow, conversations_are_read_as_messages) {
+  const PromptRecord record = parse(
+      R"({"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "<image>\nq"},
+          {"from": "gpt", "value": "<image> a"}], "image": "1.png"})");
+  EXPECT_EQ(shape_of(record), "system:s|user:<#>\nq");
+  EXPECT_EQ(record.completion, "<image> a") << "a completion's <image> is text";
+  EXPECT_TRUE(record.completion_was_last_turn);
+  EXPECT_EQ(row_error(R"({"conversations": [{"from": "observation", "value": "x"}]})"),
+            "message 1 is from 'observation', expected system, human or gpt (tool calls are not "
+            "supported)");
+}
+
+TEST(ParseRow, the_last_assistant_turn_is_the_completion) {
+  const auto row = [](const std::string& rest) {
+    return R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": [{"type": "text",
+               "text": "a"}, {"type": "text", "text": "b"}]}])" +
+           rest + "}";
+  };
+  const PromptRecord record = parse(row(""));
+  EXPECT_EQ(shape_of(record), "user:q");
+  EXPECT_EQ(record.completion, "ab");
+  EXPECT_EQ(parse(row(R"(, "completion": "ab")")).completion, "ab");
+  EXPECT_FALSE(parse(R"({"prompt": "p", "completion": "c"})").completion_was_last_turn);
+  EXPECT_EQ(
+      row_error(row(R"(, "completion": "c")")),
+      "the prompt ends with an assistant turn and 'completion' says something else; keep one");
+  EXPECT_EQ(row_error(R"({"messages": [{"role": "assistant", "content": "a"}]})"),
+            "the prompt has no turn before the assistant's");
+  EXPECT_EQ(
+      row_error(
+          R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"},
+                          {"role": "assistant", "content": "b"}]})"),
+      "the prompt ends with two assistant turns; join them");
+  EXPECT_EQ(row_error(R"({"messages": [{"role": "user", "content": "q"},
+                          {"role": "assistant", "content": [{"type": "image"}]}]})"),
+            "the last assistant turn holds an image, expected text alone");
+}
+
+TEST(ParseRow, what_templates_would_render_beside_the_content_is_refused) {
+  const auto with = [](const std::string& column) {
+    return R"({"prompt": [{"role": "user", "content": "x"}], )" + column + "}";
+  };
+  const auto turn = [](const std::string& member) {
+    return R"({"prompt": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", )" +
+           member + R"(}, {"role": "user", "content": "z"}]})";
+  };
+  EXPECT_EQ(row_error(with(R"("tools": [{"type": "function"}])")),
+            "the row has 'tools', which the prompt is not rendered with; remove the column");
+  EXPECT_EQ(row_error(with(R"("chat_template_kwargs": {"enable_thinking": false})")),
+            "the row has 'chat_template_kwargs', which the prompt is not rendered with; remove the "
+            "column");
+  EXPECT_EQ(row_error(turn(R"("reasoning_content": "hm")")),
+            "message 2 has 'reasoning_content', which is not rendered; write it into 'content' as "
+            "<think>...</think>");
+  EXPECT_EQ(row_error(turn(R"("tool_calls": [{"name": "f"}])")),
+            "message 2 has 'tool_calls', which are not supported");
+  for (const char* nothing : {"null", "[]", "{}", R"({"a": null})", "\"[]\""})
+    EXPECT_NO_THROW(
+        parse(with(core::str(R"("tools": )", nothing, R"(, "chat_template_kwargs": )", nothing))));
+  EXPECT_NO_THROW(parse(turn(R"("tool_calls": [], "reasoning_content": "")")));
+}
+
+TEST(ParseRow, limits_of_an_image_part_are_kept) {
+  const auto part = [](const std::string& keys) {
+    return R"({"prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png")" + keys +
+           "}]}]}";
+  };
+  const ImageLimits limits =
+      parse(part(R"(, "min_pixels": 3136.0, "max_pixels": 12544)")).images.at(0).limits;
+  EXPECT_EQ(limits, (ImageLimits{.min_pixels = 3136, .max_pixels = 12544}));
+  EXPECT_EQ(
+      parse(
+          R"({"prompt": "<image>x", "images": [{"image": "a.png", "resized_height": 56, "resized_width": 84}]})")
+          .images.at(0)
+          .limits,
+      (ImageLimits{.resized_height = 56, .resized_width = 84}));
+  EXPECT_EQ(row_error(part(R"(, "max_pixels": 0)")),
+            "an image part: 'max_pixels' is 0, expected 1..1000000000");
+  EXPECT_EQ(row_error(part(R"(, "max_pixels": NaN)")),
+            "an image part: 'max_pixels' is NaN, expected an integer");
+  EXPECT_EQ(row_error(part(R"(, "resized_height": 56)")),
+            "an image part has only one of 'resized_height' and 'resized_width'; give both");
+}
+
+TEST(ParseRow, images_are_found_wherever_peers_write_them) {
+  const auto image = [](const std::string& part) {
+    return parse(R"({"prompt": [{"role": "user", "content": [)" + part + "]}]}").images.at(0);
+  };
+  for (const char* part :
+       {R"({"type": "image", "url": "a.png"})",
+        R"({"type": "image", "path": "a.png", "image": null, "text": null})",
+        R"({"type": "image", "image": "a.png", "url": "a.png"})",
+        R"({"type": "image", "image": {"bytes": null, "path": "a.png"}})",
+        R"({"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}})",
+        R"({"type": "image_url", "image_url": "a.png"})"})
+    EXPECT_EQ(image(part), ImageSource{.path = "d/a.png"}) << part;
+  for (const char* part : {R"({"type": "image", "base64": "Zm9v"})",
+                           R"({"type": "image", "image": "data:image/png;base64,Zm9v"})",
+                           R"({"type": "image", "image": {"bytes": "Zm9v", "path": "a.png"}})"}) {
+    ASSERT_TRUE(image(part).bytes) << part;
+    EXPECT_EQ(*image(part).bytes, "foo") << part;
+    EXPECT_EQ(image(part).name(), "the row's image 1");
+  }
+  const std::string png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNg";
+  EXPECT_TRUE(image(R"({"type": "image", "image": ")" + png + "\"}").bytes) << "base64 of a PNG";
+  EXPECT_FALSE(
+      image(R"({"type": "image", "image": "some/folder/without/any/dot/of/a/length/like/this/x"})")
+          .bytes);
+  const std::string home = std::getenv("HOME");
+  EXPECT_EQ(image(R"({"type": "image", "image": "~/a.png"})").path, home + "/a.png");
+  EXPECT_EQ(image(R"({"type": "image", "image": "$HOME/a.png"})").path, home + "/a.png");
+  EXPECT_EQ(image(R"({"type": "image", "image": "file:///x/my%20a.png"})").path, "/x/my a.png");
+}
+
+TEST(ParseRow, images_that_cannot_be_meant_are_refused_in_one_short_line) {
+  const auto part = [](const std::string& json) {
+    return row_error(R"({"prompt": [{"role": "user", "content": [)" + json + "]}]}");
+  };
+  EXPECT_EQ(part(R"({"type": "image", "image": "a.png", "url": "b.png"})"),
+            "an image part has 'image' and 'url', which differ; keep one");
+  EXPECT_EQ(part(R"({"type": "text", "text": "x", "image": "a.png"})"),
+            "a text part has 'image'; make the image a part of its own");
+  EXPECT_EQ(
+      part(R"({"type": "image", "image": "data:image/svg+xml,<svg/>"})"),
+      "the row's image 1 is a data: URI without base64 ('data:image/svg+xml,<svg/>'), expected "
+      "data:image/png;base64,...");
+  EXPECT_EQ(part(R"({"type": "image", "base64": "no*base64"})"),
+            "the row's image 1 is no base64 text (9 characters)");
+  EXPECT_EQ(part(R"({"type": "image", "image": "hf://d/a.png"})"),
+            "image 'hf://d/a.png' is a URL, expected a path; download it first");
+  const std::string long_text =
+      part(R"({"type": "image", "image": ")" + std::string(80000, '*') + "\"}");
+  EXPECT_EQ(long_text.substr(0, 74),
+            "an image is a text of 80000 characters that is neither a path nor base64 (");
+  EXPECT_LT(long_text.size(), 200u);
+  EXPECT_EQ(row_error(R"({"prompt": "<image>", "images": [{"path": null}]})"),
+            "'images' holds an object without an image");
 }
 
 TEST(ParseRow, null_columns_count_as_absent) {
@@ -103,6 +263,30 @@ TEST(ParseRow, numbers_are_ids_and_answers) {
   EXPECT_EQ(record.ground_truth, "3.5");
 }
 
+TEST(ParseRow, numbers_keep_their_digits_and_what_is_none_says_so_where_it_is_read) {
+  const auto number = [](const std::string& text) {
+    return parse(R"({"id": )" + text + R"(, "prompt": "p", "ground_truth": )" + text + "}");
+  };
+  for (const char* text : {"12345678901234567890",
+                           "123456789012345678901234567890",
+                           "-9223372036854775809",
+                           "1.0",
+                           "1e3"}) {
+    EXPECT_EQ(number(text).id, text);
+    EXPECT_EQ(number(text).ground_truth, text);
+  }
+  EXPECT_EQ(number(std::string(400, '7')).id, std::string(400, '7'));
+  EXPECT_EQ(parse(R"({"prompt": "p", "ground_truth": 0.10})").ground_truth, "0.10");
+  EXPECT_EQ(parse(R"({"prompt": "p", "score": NaN, "range": [-Infinity, 1e999]})").id, "12");
+  EXPECT_EQ(row_error(R"({"id": NaN, "prompt": "p"})"),
+            "'id' is NaN, expected a string or an integer");
+  EXPECT_EQ(row_error(R"({"id": 1.5, "prompt": "p"})"),
+            "'id' is a number, expected a string or an integer");
+  EXPECT_EQ(row_error(R"({"prompt": "p", "ground_truth": -Infinity})"),
+            "'ground_truth' is -Infinity, expected a string; write structured answers as JSON text "
+            "in a string");
+}
+
 TEST(ParseRow, conversational_completion_is_read_as_its_text) {
   EXPECT_EQ(parse(R"({"prompt": "p", "completion": [{"role": "assistant", "content": "yes"}]})")
                 .completion,
@@ -117,10 +301,11 @@ TEST(ParseRow, verify_rows_need_no_prompt) {
 
 TEST(ParseRow, misspelt_prompt_column_is_guessed) {
   EXPECT_EQ(row_error(R"({"promt": "p", "images": []})"),
-            "the row has no 'prompt' (or 'messages', 'problem'); its columns are promt, images; "
-            "is 'promt' one? (did you mean 'prompt'?)");
+            "the row has no 'prompt' (or 'messages', 'problem', 'conversations'); its columns are "
+            "promt, images; is 'promt' one? (did you mean 'prompt'?)");
   EXPECT_EQ(row_error("{}"),
-            "the row has no 'prompt' (or 'messages', 'problem'); its columns are none");
+            "the row has no 'prompt' (or 'messages', 'problem', 'conversations'); its columns are "
+            "none");
   EXPECT_EQ(row_error(R"({"prompt": null})"), "'prompt' is null, expected text or messages");
 }
 
@@ -140,7 +325,7 @@ TEST(ParseRow, wrong_types_are_named) {
   EXPECT_EQ(row_error(R"({"id": "r1", "prompt": "p", "images": "1.png"})"),
             "'images' is a string, expected a list of paths (a single path goes under 'image')");
   EXPECT_EQ(row_error(R"({"prompt": "p", "images": [3]})"),
-            "'images' holds a number, expected paths");
+            "'images' holds a number, expected a path");
   EXPECT_EQ(row_error(R"({"prompt": "p", "ground_truth": ["a", "b"]})"),
             "'ground_truth' is a list, expected a string; "
             "write structured answers as JSON text in a string");
@@ -154,9 +339,6 @@ TEST(ParseRow, unsupported_parts_are_refused_by_name) {
   const auto part = [](const std::string& json) {
     return row_error(R"({"prompt": [{"role": "user", "content": [)" + json + "]}]}");
   };
-  EXPECT_EQ(part(R"({"type": "image_url", "image_url": {"url": "x"}})"),
-            "content part of type 'image_url' is not supported, expected 'text' or 'image' "
-            "(with the path under 'image' or in 'images')");
   EXPECT_EQ(part(R"({"type": "video", "video": "x.mp4"})"),
             "content part of type 'video' is not supported, expected 'text' or 'image'");
   EXPECT_EQ(part(R"({"text": "x"})"),
@@ -263,7 +445,8 @@ TEST_F(RowFiles, read_missing_file_is_named) {
 
 TEST_F(RowFiles, image_dir_replaces_the_files_folder) {
   const RowOptions options{.image_dir = "pictures", .image_root = std::nullopt};
-  EXPECT_EQ(parse(R"({"prompt": "p", "image": "1.png"})", options).images.at(0), "pictures/1.png");
+  EXPECT_EQ(parse(R"({"prompt": "p", "image": "1.png"})", options).images.at(0).path,
+            "pictures/1.png");
 }
 
 TEST_F(RowFiles, image_root_holds_against_dots_links_and_absolute_paths) {
@@ -275,7 +458,7 @@ TEST_F(RowFiles, image_root_holds_against_dots_links_and_absolute_paths) {
   const auto row = [](const std::string& path) {
     return R"({"id": "r", "prompt": "p", "image": ")" + path + "\"}";
   };
-  EXPECT_EQ(parse(row("in.png"), options).images.at(0),
+  EXPECT_EQ(parse(row("in.png"), options).images.at(0).path,
             std::filesystem::canonical(folder_ / "root") / "in.png");
   EXPECT_NO_THROW(parse(row("sub/../in.png"), options));
   for (const std::string& path : {std::string("../out.png"),

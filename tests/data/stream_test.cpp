@@ -221,8 +221,8 @@ TEST_F(Stream, no_usable_row_at_all_is_an_error) {
   opts.max_prompt_tokens = 100;
   PromptStream stream = open(opts, 0, 1);
   EXPECT_EQ(shorten(error_of([&] { stream.batch(1); })),
-            "t.jsonl: none of its 1 rows can be used (bad rows, or prompts longer than "
-            "data.max_prompt_tokens); `sgrpo lint` tells why");
+            "t.jsonl: none of its 1 rows can be used (bad rows, or prompts that are too long); "
+            "`sgrpo lint` tells why");
 }
 
 TEST_F(Stream, exactly_one_step_is_encoded_ahead) {

@@ -82,5 +82,32 @@ TEST_F(ProcessorFolder, load_wrong_values_name_file_and_key) {
             "Qwen image processor");
 }
 
+TEST(UserLimits, crossing_limits_say_whose_each_is) {
+  const ProcessorConfig config{.min_pixels = 3136, .max_pixels = 50176, .where = "f.json"};
+  const auto error =
+      [&](std::optional<int64_t> low, std::optional<int64_t> high, const char* prefix) {
+        return error_of([&] { with_user_limits(config, low, high, prefix); });
+      };
+  EXPECT_EQ(with_user_limits(config, 100, 3000, "data.").max_pixels, 3000);
+  EXPECT_EQ(error({}, 3000, "data."),
+            "data.max_pixels is 3000, below the folder's own min_pixels = 3136 (f.json); set "
+            "data.min_pixels to at most 3000");
+  EXPECT_EQ(error(60000, {}, "--"),
+            "the folder's own max_pixels is 50176, below --min-pixels = 60000 (f.json); set "
+            "--max-pixels to at least 60000");
+  EXPECT_EQ(error(9, 8, "data."),
+            "data.max_pixels is 8, below data.min_pixels = 9; change one of them");
+}
+
+TEST(UserLimits, a_picture_larger_than_both_limits_gets_the_upper_one) {
+  ProcessorConfig config{.min_pixels = 65536, .max_pixels = 200000};
+  config = with_limits(config, {.max_pixels = 50176});
+  const auto [height, width] = target_size({.width = 640, .height = 480}, config);
+  EXPECT_LE(height * width, 50176);
+  EXPECT_EQ(num_tokens_of({.width = 640, .height = 480}, config), height * width / 28 / 28);
+  config = with_limits(config, {.resized_height = 60, .resized_width = 90});
+  EXPECT_EQ(target_size({.width = 640, .height = 480}, config), (std::array<int64_t, 2>{56, 84}));
+}
+
 }  // namespace
 }  // namespace sgrpo::image

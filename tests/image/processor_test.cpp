@@ -97,12 +97,12 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Preprocess, ::testing::Values("p14", "p16"), [](
 });
 
 TEST(LoadImage, missing_file_is_named) {
-  EXPECT_EQ(testing::message_of([] { load_image("no/such.png", {}); }),
+  EXPECT_EQ(testing::message_of([] { load_image({.path = "no/such.png"}, {}); }),
             "cannot read no/such.png: No such file or directory");
 }
 
 TEST(LoadImage, folder_is_refused) {
-  EXPECT_NE(testing::message_of([] { load_image(kGolden, {}); }).find("is a folder"),
+  EXPECT_NE(testing::message_of([] { load_image({.path = kGolden}, {}); }).find("is a folder"),
             std::string::npos);
 }
 

@@ -109,7 +109,9 @@ TEST_F(OpenPolicy, pixel_limits_must_not_cross) {
   EXPECT_EQ(testing::message_of<core::UserError>([&] {
               open_policy(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt});
             }),
-            "data.min_pixels is 10000, larger than max_pixels = 3136");
+            core::str("the folder's own max_pixels is 3136, below --min-pixels = 10000 (",
+                      (folder() / "preprocessor_config.json").string(),
+                      "); set --max-pixels to at least 10000"));
 }
 
 TEST_F(OpenPolicy, unknown_and_quantised_architectures_are_refused_by_name) {

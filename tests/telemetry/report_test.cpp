@@ -71,7 +71,7 @@ TEST_F(ReportTest, page_refers_to_nothing_outside) {
   core::write_file_atomic(folder.path() / "a.png", kPng);
   ReportSample sample;
   sample.run = "one";
-  sample.images = {folder.path() / "a.png"};
+  sample.images = {{.path = folder.path() / "a.png"}};
   const std::string page = html({make_run("one", 60)}, {sample});
   for (const char* piece : {"http:", "https:", "<script", "<link", "@import", "url(", "src=\"/"}) {
     EXPECT_EQ(count(page, piece), 0u) << piece;
@@ -90,7 +90,7 @@ TEST_F(ReportTest, page_escapes_every_text) {
   ReportSample sample;
   sample.run = sample.prompt = sample.ground_truth = sample.completion = sample.status = evil;
   sample.origin = evil;
-  sample.images = {evil};
+  sample.images = {{.path = evil}};
   const std::string page = html({run}, {sample});
   EXPECT_EQ(count(page, "<script"), 0u);
   EXPECT_NE(page.find("<title>Title &amp; &lt;b&gt;more&lt;/b&gt;</title>"), std::string::npos);
@@ -126,7 +126,7 @@ TEST_F(ReportTest, missing_image_is_told_not_fatal) {
   ReportSample sample;
   sample.run = "one";
   sample.prompt = "p";
-  sample.images = {folder.path() / "gone.png"};
+  sample.images = {{.path = folder.path() / "gone.png"}};
   const std::string page = html({make_run("one", 1)}, {sample});
   EXPECT_NE(page.find("<div class=\"noimage\">gone.png<br>missing</div>"), std::string::npos);
   EXPECT_NE(page.find(">(empty)</dd>"), std::string::npos);

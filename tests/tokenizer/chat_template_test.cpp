@@ -1,5 +1,6 @@
 #include "sgrpo/tokenizer/chat_template.h"
 
+#include <array>
 #include <map>
 
 #include "golden.h"
@@ -193,6 +194,94 @@ TEST(ChatTemplate, generation_prompt_that_opens_a_thought_is_kept) {
       "{% endif %}";
   EXPECT_EQ(ChatTemplate::from_text(text, "t").render(ask("Hi"), true),
             "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>\n");
+}
+
+/// A plain template with `piece` put in front of the first `place`.
+std::string with_piece(const std::string& place, const std::string& piece) {
+  std::string text = core::read_file(kGolden / "chat_templates" / "simple.jinja");
+  const size_t at = text.find(place);
+  EXPECT_NE(at, std::string::npos) << place;
+  return text.insert(at, piece);
+}
+
+TEST(ChatTemplate, other_text_anywhere_in_a_conversation_is_refused_by_what_is_written) {
+  const std::string image = "<|vision_start|>";
+  const std::vector<std::array<std::string, 3>> cases = {
+      {"{% if m.content is string %}",
+       "{% if m.role == 'user' %}Q: {% endif %}",
+       "user\\nQ: (content)"},
+      {"<|im_end|>", "{% if m.role == 'user' %}\nThink.{% endif %}", "(content)Think.<|im_end|>"},
+      {"<|im_end|>", "{% if not loop.first %}{{ '!' }}{% endif %}", "(content)!<|im_end|>"},
+      {"<|im_end|>", "{{ ' ' }}", "(content) <|im_end|>"},
+      {image, "<img>", "(text)<img><|vision_start|>"},
+      {"{{ c.text }}", " ", "user\\n (text)"},
+      {"{% endfor %}{% endif %}", "{% if not loop.last %} {% endif %}", "(text) (more)"},
+      {"{% if add_generation_prompt %}", "<|endoftext|>", "<|im_end|>\\n<|endoftext|>"},
+      {"{% if c.type", "{% if c.type == 'text' %}{{ '-' }}{% endif %}", "user\\n-(text)"}};
+  for (const auto& [place, piece, written] : cases) {
+    const std::string error =
+        user_error([&] { ChatTemplate::from_text(with_piece(place, piece), "t"); });
+    EXPECT_EQ(error.find("t: the chat template writes '"), 0u) << piece << ": " << error;
+    EXPECT_NE(error.find(written), std::string::npos) << error;
+    EXPECT_LT(error.find(written), error.find("', expected ")) << error;
+  }
+  const auto refusal = [&](const std::string& place, const std::string& piece) {
+    return user_error([&] { ChatTemplate::from_text(with_piece(place, piece), "t"); });
+  };
+  EXPECT_EQ(
+      refusal(image, "{% set n = 1 + 1 %}Picture {{ n }}: "),
+      "t: the chat template writes '{{ n }}' into a prompt, expected literal texts, roles and "
+      "contents");
+  EXPECT_EQ(refusal("<|im_end|>", "{{ eos_token }}"),
+            "t: the chat template writes '{{ eos_token }}' into a prompt, expected literal texts, "
+            "roles and contents");
+  EXPECT_EQ(refusal("{% for m", "{% macro f() %}{% endmacro %}"),
+            "t: the chat template has the statement 'macro', expected if, for and set");
+  EXPECT_EQ(refusal("{% for c in m.content %}",
+                    "{% for c in m.content %}{% if c.type == 'image' %}"
+                    "<|vision_start|><|image_pad|><|vision_end|>{% endif %}{% endfor %}")
+                .find("t: the chat template writes '"),
+            0u);
+}
+
+TEST(ChatTemplate, what_rows_never_need_may_stand_in_a_template) {
+  for (const auto& [place, piece] : std::vector<std::pair<std::string, std::string>>{
+           {"<|vision_start|>", "{% if add_vision_id %}Picture {{ n.value }}: {% endif %}"},
+           {"{% for m",
+            "{%- if tools and tools is not none %}# Tools{% for t in tools %}{{ t }}{% endfor %}{% "
+            "endif -%}\n"},
+           {"<|im_end|>",
+            "{% if m.tool_calls is defined and m.tool_calls %}{{ m.tool_calls | tojson }}{% endif "
+            "%}"},
+           {"<|im_end|>", "{% if m['role'] == 'tool' or enable_thinking is true %}x{% endif %}"}}) {
+    const ChatTemplate chat = ChatTemplate::from_text(with_piece(place, piece), "t");
+    EXPECT_EQ(chat.render(ask("Hi"), true),
+              "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+        << piece;
+  }
+}
+
+TEST(ChatTemplate, thoughts_treated_otherwise_than_by_qwen3_refuse_assistant_turns_alone) {
+  std::string text = core::read_file(kGolden / "chat_templates" / "qwen3.jinja");
+  const std::vector<Message> history = {{"user", {{ContentPart::Kind::kText, "a"}}},
+                                        {"assistant", {{ContentPart::Kind::kText, "b"}}},
+                                        {"user", {{ContentPart::Kind::kText, "c"}}}};
+  std::vector<Message> thought = history;
+  thought[1].content[0].text = "<think>\nhm\n</think>\n\nb";
+  EXPECT_EQ(ChatTemplate::from_text(text, "t").render(thought, true),
+            ChatTemplate::from_text(text, "t").render(history, true));
+  std::string older = text;
+  const std::string reads = "'</think>' in content";
+  older.replace(older.find(reads), reads.size(), "'</think>' in message.content");
+  EXPECT_EQ(ChatTemplate::from_text(older, "t").render(thought, true),
+            ChatTemplate::from_text(text, "t").render(history, true));
+  const std::string condition = "loop.index0 > ns.last_query_index";
+  text.replace(text.find(condition), condition.size(), "true");
+  const ChatTemplate chat = ChatTemplate::from_text(text, "t");
+  EXPECT_NO_THROW(chat.render(ask("Hi"), true));
+  EXPECT_EQ(user_error([&] { chat.render(history, true); }),
+            "t: the chat template cannot render message 1 (assistant): the template treats the "
+            "thoughts of assistant turns otherwise than Qwen3's");
 }
 
 TEST(ChatTemplate, image_in_a_text_template_names_the_message) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +17,30 @@ namespace sgrpo::core {
 /// Object keys keep their order: exported files must keep the input's.
 using Json = nlohmann::ordered_json;
 
-/// Parses UTF-8 JSON; nesting is capped at 64, duplicate keys and trailing text are refused.
-/// Throws UserError: "<where>: ..." with the byte offset.
-Json parse_json(std::string_view text, const std::string& where);
+/// What parse_json makes of a number that a 64-bit integer or a double would not write back as it
+/// stands (`0.10`, 2^100).
+enum class Numbers {
+  kStrict,  // the nearest double; what is no JSON, or beyond every double, is refused
+  kValues,  // the nearest double
+  kText     // its text is kept, so that no digit of a data row is lost: see number_text
+};
 
-/// One line of ASCII: every non-ASCII character escaped. Throws nothing on invalid UTF-8 (replaced
-/// by U+FFFD).
+/// Parses UTF-8 JSON; nesting is capped at 64, duplicate keys and trailing text are refused. NaN,
+/// Infinity, -Infinity (Python's json writes them) and numbers beyond every double are kept as text
+/// unless kStrict: only who reads such a value refuses it. Throws UserError: "<where>: ..." with
+/// the byte offset.
+Json parse_json(std::string_view text,
+                const std::string& where,
+                Numbers numbers = Numbers::kValues);
+
+/// The text of a number, as its file has it where parse_json kept it; nothing for other values.
+std::optional<std::string> number_text(const Json& value);
+
+/// The value of a number, NaN and infinities included; nothing for other values.
+std::optional<double> number_value(const Json& value);
+
+/// One line of ASCII: every non-ASCII character escaped, kept numbers as their text (NaN and
+/// infinities, which are no JSON, as null). Throws nothing on invalid UTF-8 (replaced by U+FFFD).
 std::string dump_ascii(const Json& value);
 
 /// Typed member access. `where` names the file (and line) in the message.

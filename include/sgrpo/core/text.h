@@ -1,6 +1,7 @@
 // Small text helpers: nearest name, joining, UTF-8 validity.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,5 +52,9 @@ std::string_view trim(std::string_view text);
 
 /// The pieces between separators; "a,,b" gives three.
 std::vector<std::string> split(std::string_view text, char separator);
+
+/// The bytes of a base64 text (RFC 4648), white space between its characters and missing padding
+/// allowed; nothing for any other text.
+std::optional<std::string> decode_base64(std::string_view text);
 
 }  // namespace sgrpo::core

@@ -21,14 +21,15 @@ enum class ImageCheck {
 };
 constexpr auto names_of(ImageCheck) { return std::array{"none", "header", "full"}; }
 
-/// Size and cost of every file, kept by path; safe to use from several threads.
+/// Size and cost of every file, kept by path; safe to use from several threads. Pictures whose
+/// bytes stand in a row are looked at each time.
 class ImageCatalog {
  public:
   ImageCatalog(ImageCheck check, std::optional<image::ProcessorConfig> processor);
   ~ImageCatalog();
 
-  /// The size of an image that a run could use. Throws core::UserError "<path>: ...".
-  image::ImageSize check(const std::filesystem::path& path);
+  /// The size of an image that a run could use. Throws core::UserError "<name>: ...".
+  image::ImageSize check(const ImageSource& source);
 
   /// A file and what it took to check it, in CPU milliseconds.
   struct Cost {

@@ -19,6 +19,7 @@ struct LintOptions {
   ImageCheck images = ImageCheck::kHeader;
   std::shared_ptr<const PromptEncoder> encoder;  // null: no tokens are counted
   bool requires_completion = false;              // SFT: a row with nothing to learn from is bad
+  bool takes_last_turn = false;                  // SFT: a prompt may end with its completion
   bool requires_ground_truth = false;            // trainer.sft_steps: likewise without ground truth
   std::shared_ptr<ImageCatalog> catalog;         // shared by several files; null: one of its own
 };

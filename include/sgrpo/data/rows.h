@@ -33,9 +33,11 @@ struct RowOptions {
   bool requires_prompt = true;                           // false: rows for verify
 };
 
-/// Parses one JSON object: aliases (messages, solution, answer, problem, image), a prompt as string
-/// or messages, <image> markers, images without any marker first, path rules. `id` defaults to the
-/// line number. Throws RecordError.
+/// Parses one JSON object: aliases (messages, problem, conversations, solution, answer, image; two
+/// that differ are refused), a prompt as string or messages, a last assistant turn as its
+/// completion, <image> markers, images without any marker first, path rules. What would change the
+/// prompt and is not rendered is refused by name. `id` defaults to the line number; numbers keep
+/// their text if `row` was parsed with core::Numbers::kText. Throws RecordError.
 PromptRecord parse_row(const core::Json& row, const RowSource& source, const RowOptions& options);
 
 /// A good row or what is wrong with it, in file order.

@@ -15,8 +15,9 @@ namespace sgrpo::image {
 /// many large images are decoded one after the other.
 class ImageFile {
  public:
-  /// Reads the file. Throws core::UserError "<path>: ..." as inspect_image does.
-  explicit ImageFile(const std::filesystem::path& path);
+  /// Reads the file, or takes the bytes that the row holds. Throws core::UserError "<name>: ..." as
+  /// inspect_image does.
+  explicit ImageFile(const ImageSource& source);
   ~ImageFile();
   ImageFile(ImageFile&&) noexcept;
   ImageFile& operator=(ImageFile&&) noexcept;

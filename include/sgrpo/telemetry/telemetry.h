@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sgrpo/core/json.h"
+#include "sgrpo/types/prompt_record.h"
 #include "sgrpo/types/step_report.h"
 
 namespace sgrpo::telemetry {
@@ -75,7 +76,7 @@ struct ReportSample {
   int64_t step = 0;
   double reward = 0.0, advantage = 0.0;
   std::string origin;
-  std::vector<std::filesystem::path> images;  // embedded as data URIs
+  std::vector<ImageSource> images;  // embedded as data URIs
 };
 
 /// A self-contained HTML page: curves (inline SVG, one chart a metric, runs overlaid, legend),

@@ -18,7 +18,8 @@ class ChatTemplate {
   /// No template at all: ChatML without a default system turn, and a warning. Throws
   /// core::UserError naming the file for a template that is not ChatML.
   static ChatTemplate load(const std::filesystem::path& folder);
-  /// From the template's text; `where` names it in messages.
+  /// From the template's text; `where` names it in messages. Throws core::UserError, too, for a
+  /// template that writes other text than the turns of ChatML: it says which.
   static ChatTemplate from_text(const std::string& text, const std::string& where);
 
   /// The prompt text; an image part is `<|vision_start|><|image_pad|><|vision_end|>`.
@@ -39,6 +40,7 @@ class ChatTemplate {
   std::string content_of(const Message& message, size_t index) const;
   std::string thinking_turn(const std::string& content, bool after_query, bool last) const;
   void check(const Message& message, size_t index) const;
+  void compare_with(const std::string& text) const;
 
   std::string where_;
   std::optional<std::string> default_system_;  // for a conversation without a system turn
@@ -46,6 +48,7 @@ class ChatTemplate {
   std::string generation_prompt_ = "<|im_start|>assistant\n";
   Content content_ = Content::kImages;
   bool strips_thinking_ = false;  // Qwen3: reasoning of earlier assistant turns is dropped
+  bool thinks_as_qwen3_ = true;   // false: assistant turns cannot be rendered
 };
 
 }  // namespace sgrpo::tokenizer

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string_view>
 
 #include "sgrpo/core/error.h"
@@ -84,10 +85,11 @@ std::string_view sniff(std::string_view bytes, Picture& picture) {
 
 }  // namespace
 
-Picture load_picture(const std::filesystem::path& path, size_t max_bytes) {
+Picture load_picture(const ImageSource& source, size_t max_bytes) {
   Picture picture;
   std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
+  const auto size =
+      source.bytes ? source.bytes->size() : std::filesystem::file_size(source.path, error);
   if (error) {
     picture.problem = "missing";
     return picture;
@@ -100,7 +102,7 @@ Picture load_picture(const std::filesystem::path& path, size_t max_bytes) {
     return picture;
   }
   try {
-    const std::string bytes = core::read_file(path);
+    const std::string bytes = source.bytes ? *source.bytes : core::read_file(source.path);
     const std::string_view type = sniff(bytes, picture);
     if (type.empty()) {
       picture.problem = "not a PNG, JPEG, WebP or BMP";

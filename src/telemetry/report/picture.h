@@ -1,8 +1,9 @@
 // Image files as parts of the page.
 #pragma once
 
-#include <filesystem>
 #include <string>
+
+#include "sgrpo/types/prompt_record.h"
 
 namespace sgrpo::telemetry::report {
 
@@ -14,6 +15,6 @@ struct Picture {
 };
 
 /// Reads PNG, JPEG, WebP or BMP, told by the first bytes. Never throws.
-Picture load_picture(const std::filesystem::path& path, size_t max_bytes);
+Picture load_picture(const ImageSource& source, size_t max_bytes);
 
 }  // namespace sgrpo::telemetry::report

@@ -65,16 +65,16 @@ std::string text_block(const char* title, const std::string& text, const char* c
 /// Embeds images until the page's budget is spent.
 class Gallery {
  public:
-  std::string show(const std::vector<std::filesystem::path>& images) {
+  std::string show(const std::vector<ImageSource>& images) {
     std::string html;
-    for (const auto& path : images) html += one(path);
+    for (const ImageSource& image : images) html += one(image);
     return html.empty() ? "" : "<div class=\"pictures\">" + html + "</div>";
   }
 
  private:
-  std::string one(const std::filesystem::path& path) {
-    const std::string name = escape(path.filename().string());
-    Picture picture = load_picture(path, kMaxPicture);
+  std::string one(const ImageSource& image) {
+    const std::string name = escape(image.bytes ? image.name() : image.path.filename().string());
+    Picture picture = load_picture(image, kMaxPicture);
     if (picture.problem.empty() && used_ + picture.data_uri.size() > kMaxPictures) {
       picture.problem = "not embedded, the page is large enough";
     }

@@ -214,6 +214,51 @@ def draw_orientations():
         save(f"exif_many.{extension}", Image.fromarray(photo(12, 21)), exif=many)
 
 
+def draw_png_carriers():
+    """Where old and new writers of PNG keep the orientation, and which of two counts."""
+    pixels = (np.arange(12 * 63) * 37 % 251).astype(np.uint8).reshape(12, 63)
+    packet = lambda value: b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % value
+    raw = lambda value: b"\nexif\n%8d\n" % (6 + len(tiff(value))) + (b"Exif\0\0" + tiff(value)).hex().encode() + b"\n"
+    broken = lambda text: (b"\0" + zlib.compress(text))[:-9]
+    text = lambda key, value: (b"tEXt", key + b"\0" + value)
+    packed = lambda key, value: (b"zTXt", key + b"\0\0" + zlib.compress(value))
+    world = lambda key, value, pack=False: (
+        b"iTXt", key + b"\0" + bytes([pack, 0]) + b"\0\0" + (zlib.compress(value) if pack else value))
+    exif, xmp = b"Raw profile type exif", b"XML:com.adobe.xmp"
+    other = tiff(6).replace(b"\x12\x01", b"\x13\x01")  # another tag than the orientation
+    for name, chunks in {
+        "prefix": [(b"eXIf", b"Exif\0\0" + tiff(6))],
+        "two_prefixes": [(b"eXIf", b"Exif\0\0" * 2 + tiff(6))],
+        "raw_text": [text(exif, raw(6))],
+        "raw_packed": [packed(exif, raw(8))],
+        "raw_world": [world(exif, raw(5))],
+        "raw_world_packed": [world(exif, raw(7), True)],
+        "raw_lines": [text(exif, raw(6)[:40] + b"\n" + raw(6)[40:])],
+        "raw_app1": [packed(b"Raw profile type APP1", raw(6))],
+        "text_exif": [text(b"exif", tiff(6))],
+        "xmp": [world(xmp, packet(6))],
+        "xmp_packed": [world(xmp, packet(8), True)],
+        "xmp_text": [text(xmp, packet(6))],
+        "xmp_ztxt": [packed(xmp, packet(6))],
+        "xmp_element": [world(xmp, b"<tiff:Orientation>6</tiff:Orientation>")],
+        "xmp_not_utf8": [world(xmp, b"\xff" + packet(6))],
+        "exif_before_raw": [(b"eXIf", tiff(3)), text(exif, raw(6))],
+        "exif_behind_raw": [text(exif, raw(6)), (b"eXIf", tiff(3))],
+        "exif_before_xmp": [(b"eXIf", tiff(1)), world(xmp, packet(6))],
+        "raw_before_xmp": [world(xmp, packet(6)), text(exif, raw(3))],
+        "other_tag_then_xmp": [(b"eXIf", other), world(xmp, packet(6))],
+        "other_tag_not_raw": [(b"eXIf", other), text(exif, raw(6))],
+        "two_exif": [(b"eXIf", tiff(6)), (b"eXIf", tiff(3))],
+        "two_xmp": [world(xmp, packet(6)), world(xmp, packet(3))],
+        "two_raw": [text(exif, raw(6)), packed(exif, raw(3))],
+        "damaged_zlib": [(b"zTXt", exif + b"\0" + broken(raw(6))), world(xmp, packet(8))],
+        "damaged_world": [(b"iTXt", xmp + b"\0\1\0\0\0" + broken(packet(6)))],
+        "no_separator": [(b"tEXt", exif), (b"iTXt", xmp + b"\0\0")],
+    }.items():
+        png(f"carrier_{name}.png", pixels, 21, 12, 8, 2, chunks)
+        png(f"carrier_{name}_late.png", pixels, 21, 12, 8, 2, late=chunks)
+
+
 def bmp(name, w, h, bits, pixels, palette=b"", compression=0, masks=b"", info=40, colors=0):
     if info == 12:
         head = struct.pack("<IHHHH", 12, w, h, 1, bits)
@@ -276,7 +321,7 @@ def canonical(data):
 
 def main():
     for draw in (draw_sizes, draw_modes, draw_png_layouts, draw_interlaced, draw_animations, draw_webp, draw_jpeg,
-                 draw_orientations, draw_bmp):
+                 draw_orientations, draw_bmp, draw_png_carriers):
         draw()
     lines = []
     for name, data in sorted(FILES.items()):
