@@ -8,13 +8,14 @@
 file(WRITE ${PROJECT_BINARY_DIR}/pch/empty.cpp "")
 add_library(sgrpo_pch_torch OBJECT ${PROJECT_BINARY_DIR}/pch/empty.cpp)
 target_link_libraries(sgrpo_pch_torch PUBLIC sgrpo_flags sgrpo::torch)
-target_precompile_headers(sgrpo_pch_torch PRIVATE
+set(SGRPO_PCH_TORCH
   <algorithm> <cmath> <cstdint> <filesystem> <functional> <memory> <optional> <sstream> <string>
   <string_view> <unordered_map> <vector> <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>)
+target_precompile_headers(sgrpo_pch_torch PRIVATE ${SGRPO_PCH_TORCH})
 
-# Compiles a dozen of a target's sources as one unit: headers are most of what a unit costs. Files of one folder only,
+# Compiles `batch` of a target's sources as one unit: headers are most of what a unit costs. Files of one folder only,
 # because folders of one room may hold the same names (ops/cpu, ops/meta); what is alone in its folder stays alone.
-function(sgrpo_unite target)
+function(sgrpo_unite target batch)
   foreach(source IN LISTS ARGN)
     get_filename_component(folder ${source} DIRECTORY)
     string(MD5 folder ${folder})
@@ -27,8 +28,8 @@ function(sgrpo_unite target)
     if(count GREATER 1)
       foreach(index RANGE 1 ${count})
         list(POP_FRONT files_${folder} source)
-        math(EXPR batch "(${index} - 1) / 12")
-        set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder}_${batch})
+        math(EXPR unit "(${index} - 1) / ${batch}")
+        set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder}_${unit})
       endforeach()
     endif()
   endforeach()
@@ -65,7 +66,7 @@ function(sgrpo_room name)
     target_precompile_headers(sgrpo_${name} REUSE_FROM sgrpo_pch_torch)
   endif()
   if(SGRPO_UNITY AND NOT ${name} STREQUAL kernels)  # a kernel's bits must not hang on its neighbours
-    sgrpo_unite(sgrpo_${name} ${sources})
+    sgrpo_unite(sgrpo_${name} 12 ${sources})
   endif()
   set_property(GLOBAL APPEND PROPERTY SGRPO_ROOMS ${name})
   set_property(GLOBAL PROPERTY SGRPO_ROOMS_OF_${name} ${arg_ROOMS})

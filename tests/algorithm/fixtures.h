@@ -123,6 +123,10 @@ inline LossCase make_loss_case(const std::vector<reference::Sequence>& sequences
   return result;
 }
 
+inline LossResult loss_of(const LossCase& loss_case, const LossSettings& settings) {
+  return policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
+}
+
 /// Gradient of `result` with respect to the case's log-probs.
 inline at::Tensor gradient_of(const LossResult& result, const LossCase& loss_case) {
   loss_case.policy.mutable_grad() = at::Tensor();

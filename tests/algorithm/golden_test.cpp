@@ -84,7 +84,7 @@ TEST(Golden, injection_matches_every_row) {
   EXPECT_EQ(compared, 39);
 }
 
-LossSettings settings_of(const core::Json& row) {
+LossSettings settings_of_row(const core::Json& row) {
   const std::string aggregation = row["aggregation"].get<std::string>();
   LossSettings settings;
   AlgorithmOptions& options = settings.algorithm;
@@ -121,7 +121,7 @@ TEST(Golden, losses_gradients_and_metrics_match_every_row) {
     LossCase loss_case = make_loss_case(sequences);
     if (row["kl"] == "none") loss_case.batch.ref_logprobs = at::Tensor();
     const LossResult result =
-        policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings_of(row));
+        policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings_of_row(row));
     const core::Json& expected = row["expected"];
     const std::string where = row["aggregation"].get<std::string>() + " " +
                               row["kl"].get<std::string>() + " of " + row["logps"].dump();

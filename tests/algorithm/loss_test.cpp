@@ -54,10 +54,6 @@ LossSettings settings_of(const reference::LossSettings& twin) {
   return settings;
 }
 
-LossResult loss_of(const LossCase& loss_case, const LossSettings& settings) {
-  return policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
-}
-
 /// Loss, gradient and metrics equal the loop twin's. 1e-13: sums of at most 30 terms of order 1.
 void expect_equals_twin(const std::vector<Sequence>& sequences,
                         const reference::LossSettings& twin,

@@ -6,15 +6,11 @@
 namespace sgrpo::algorithm {
 namespace {
 
-LossSettings settings_of(const std::string& loss) {
+LossSettings settings_for(const std::string& loss) {
   LossSettings settings;
   settings.algorithm.loss = loss;
   settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;
   return settings;
-}
-
-LossResult loss_of(const LossCase& loss_case, const LossSettings& settings) {
-  return policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
 }
 
 /// One sequence whose token ratios are `ratios`.
@@ -43,7 +39,7 @@ TEST(Registry, losses_are_pinned) {
 
 TEST(Reinforce, gradient_is_minus_the_advantage_whatever_the_ratio) {
   const LossCase loss_case = make_loss_case({with_ratios({3.0, 0.2}, 1.5)});
-  LossSettings settings = settings_of("reinforce");
+  LossSettings settings = settings_for("reinforce");
   settings.algorithm.aggregation = Aggregation::kSeqMeanTokenSum;
   EXPECT_EQ(gradient_values(loss_case, settings), (std::vector<double>{-1.5, -1.5}));
   const LossResult result = loss_of(loss_case, settings);
@@ -53,19 +49,19 @@ TEST(Reinforce, gradient_is_minus_the_advantage_whatever_the_ratio) {
 
 TEST(Cispo, a_clipped_token_keeps_its_gradient) {
   const LossCase loss_case = make_loss_case({with_ratios({3.0, 0.1, 1.1}, 1.0)});
-  const LossSettings settings = settings_of("cispo");
+  const LossSettings settings = settings_for("cispo");
   const auto gradient = gradient_values(loss_case, settings);
   EXPECT_NEAR(gradient[0], -1.2 / 3, 1e-15);
   EXPECT_NEAR(gradient[1], -0.1 / 3, 1e-15);
   EXPECT_NEAR(gradient[2], -1.1 / 3, 1e-15);
-  EXPECT_EQ(gradient_values(loss_case, settings_of("clipped"))[0], 0.0);
+  EXPECT_EQ(gradient_values(loss_case, settings_for("clipped"))[0], 0.0);
   EXPECT_EQ(stat(loss_of(loss_case, settings), LossStats::kClipHigh), 1);
 }
 
 TEST(Cispo, injected_tokens_are_unclipped_on_request) {
   reference::Sequence sequence = with_ratios({3.0}, 1.0);
   sequence.is_injected = true;
-  LossSettings settings = settings_of("cispo");
+  LossSettings settings = settings_for("cispo");
   settings.injection.gt_old_logprob = GtOldLogprob::kPiOldScore;
   EXPECT_NEAR(gradient_values(make_loss_case({sequence}), settings)[0], -1.2, 1e-15);
   settings.injection.gt_clip = false;
@@ -74,16 +70,16 @@ TEST(Cispo, injected_tokens_are_unclipped_on_request) {
 
 TEST(Gspo, sequence_ratio_is_the_geometric_mean) {
   const LossCase loss_case = make_loss_case({with_ratios({1.2, 0.9, 1.0}, 1.0)});
-  const LossResult result = loss_of(loss_case, settings_of("gspo"));
+  const LossResult result = loss_of(loss_case, settings_for("gspo"));
   EXPECT_NEAR(result.loss.item<double>(), -1.02599, 5e-6);
   // d s / d log p of each of three tokens is s / 3.
-  for (const double slope : gradient_values(loss_case, settings_of("gspo"))) {
+  for (const double slope : gradient_values(loss_case, settings_for("gspo"))) {
     EXPECT_NEAR(slope, -std::cbrt(1.08) / 3, 1e-15);
   }
 }
 
 TEST(Gspo, a_sequence_is_clipped_as_a_whole) {
-  LossSettings settings = settings_of("gspo");
+  LossSettings settings = settings_for("gspo");
   settings.algorithm.clip_low = 3e-4;
   settings.algorithm.clip_high = 4e-4;
   const LossCase loss_case =
@@ -100,7 +96,7 @@ TEST(Gspo, a_sequence_is_clipped_as_a_whole) {
 TEST(Gspo, masked_tokens_have_no_part_in_the_mean) {
   LossCase loss_case = make_loss_case({with_ratios({1.2, 0.9, 1.0, 50.0}, 1.0)});
   loss_case.batch.loss_mask[3] = false;
-  const auto gradient = gradient_values(loss_case, settings_of("gspo"));
+  const auto gradient = gradient_values(loss_case, settings_for("gspo"));
   EXPECT_NEAR(gradient[0], -std::cbrt(1.08) / 3, 1e-15);
   EXPECT_EQ(gradient[3], 0.0);
 }
@@ -117,7 +113,7 @@ TEST(Reinforce, offline_bandit_gives_the_published_logit_weights) {
     // The expectation over the behaviour as a sum with its probabilities as weights.
     loss_case.batch.advantages[arm] = behaviour[index] * (rewards[index] - 0.58);
   }
-  LossSettings settings = settings_of("reinforce");
+  LossSettings settings = settings_for("reinforce");
   settings.algorithm.aggregation = Aggregation::kSeqMeanTokenSum;
   policy_loss(logprobs, loss_case.entropy, loss_case.batch, settings).loss.backward();
   const std::vector<double> expected = {-0.174, 0.132, 0.042};

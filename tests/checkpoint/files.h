@@ -1,8 +1,7 @@
-// Helpers of this room's tests: scratch folders, hand-made safetensors files, messages.
+// Helpers of this room's tests: hand-made safetensors files, messages.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -11,28 +10,12 @@
 #include <iterator>
 #include <string>
 
+#include "testing/scratch.h"
+
 namespace sgrpo::checkpoint::testing {
 
-/// A fresh folder that disappears with the object.
-class Scratch {
- public:
-  Scratch() {
-    static int counter = 0;
-    path_ = std::filesystem::temp_directory_path() /
-            ("sgrpo-" + std::to_string(::getpid()) + "-" + std::to_string(counter++));
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~Scratch() { std::filesystem::remove_all(path_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
+using sgrpo::testing::message_of;
+using sgrpo::testing::Scratch;
 
 inline void write_text(const std::filesystem::path& path, const std::string& bytes) {
   std::filesystem::create_directories(path.parent_path());
@@ -50,18 +33,6 @@ inline std::string safetensors_bytes(const std::string& header, const std::strin
   std::string bytes(sizeof size, '\0');
   std::memcpy(bytes.data(), &size, sizeof size);
   return bytes + header + data;
-}
-
-/// The message of the Error that `action` throws; "" (and a failure) if it throws none.
-template <class Error, class Action>
-std::string message_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 /// Expects that the message of `Error` thrown by `action` contains `part`.

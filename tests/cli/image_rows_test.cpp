@@ -1,32 +1,9 @@
 // Rows of no, one and many images through the program, and rows that a run cannot use.
-#include <gtest/gtest.h>
-
-#include <iostream>
-
-#include "sgrpo/cli/command.h"
-#include "testing/png.h"
-#include "testing/scratch.h"
-#include "testing/tiny_checkpoint.h"
+#include "cli/program.h"
 #include "testing/tiny_families.h"
 
 namespace sgrpo::cli {
 namespace {
-
-struct Outcome {
-  int code = 0;
-  std::string out, log;
-};
-
-Outcome run(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Outcome outcome;
-  outcome.code = run_program(arguments);
-  std::cout.flush();
-  outcome.out = ::testing::internal::GetCapturedStdout();
-  outcome.log = ::testing::internal::GetCapturedStderr();
-  return outcome;
-}
 
 class ImageRows : public ::testing::Test {
  protected:
@@ -87,7 +64,7 @@ class ImageRows : public ::testing::Test {
 TEST_F(ImageRows, train_takes_text_one_image_and_sixty_four_in_one_batch) {
   const std::string data = rows(text_row("t") + image_row("one", 1) + image_row("many", 64));
   const Outcome outcome = train(model(), data, {});
-  ASSERT_EQ(outcome.code, 0) << outcome.log;
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
   for (const core::Json& row : metrics()) {
     EXPECT_EQ(row.at("data/images"), 65);
     EXPECT_GT(row.at("perf/image_ms").get<double>(), 0.0);
@@ -109,7 +86,7 @@ TEST_F(ImageRows, generate_takes_text_one_image_and_sixty_four) {
                                "--max-new-tokens",
                                "3",
                                "--ignore-eos"});
-  ASSERT_EQ(outcome.code, 0) << outcome.log;
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
   const auto lines = core::split(core::trim(core::read_file(output)), '\n');
   ASSERT_EQ(lines.size(), 3u);
   for (const std::string& line : lines)
@@ -122,7 +99,7 @@ TEST_F(ImageRows, image_for_a_text_model_is_a_bad_row_of_every_command) {
       "rows.jsonl:2 (id 'i'): the row has images, but the model takes text only; choose a "
       "vision-language checkpoint or remove the row";
   const std::string output = (scratch_ / "out.jsonl").string();
-  const auto logged = [&](const Outcome& outcome) { return scratch_.shorten(outcome.log); };
+  const auto logged = [&](const Outcome& outcome) { return scratch_.shorten(outcome.err); };
 
   const Outcome generated = run({"generate",
                                  "--model",
@@ -134,7 +111,7 @@ TEST_F(ImageRows, image_for_a_text_model_is_a_bad_row_of_every_command) {
                                  "--max-new-tokens",
                                  "2"});
   EXPECT_EQ(generated.code, 2);
-  EXPECT_NE(logged(generated).find(reason), std::string::npos) << generated.log;
+  EXPECT_NE(logged(generated).find(reason), std::string::npos) << generated.err;
   EXPECT_EQ(core::split(core::trim(core::read_file(output)), '\n').size(), 2u);
 
   const Outcome linted = run({"lint", "--model", folder, "--data", data});
@@ -142,8 +119,8 @@ TEST_F(ImageRows, image_for_a_text_model_is_a_bad_row_of_every_command) {
   EXPECT_NE(scratch_.shorten(linted.out).find(reason), std::string::npos) << linted.out;
 
   const Outcome trained = train(folder, data, {});
-  EXPECT_EQ(trained.code, 0) << trained.log;
-  EXPECT_NE(logged(trained).find("bad row: " + reason), std::string::npos) << trained.log;
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  EXPECT_NE(logged(trained).find("bad row: " + reason), std::string::npos) << trained.err;
   EXPECT_EQ(metrics().back().at("data/rejected_rows"), 1);
   EXPECT_EQ(metrics().back().at("data/images"), 0);
 }
@@ -151,11 +128,11 @@ TEST_F(ImageRows, image_for_a_text_model_is_a_bad_row_of_every_command) {
 TEST_F(ImageRows, frozen_vision_tower_of_a_text_model_is_refused) {
   const Outcome outcome = train(text_model(), rows(text_row("t")), {"model.freeze=[vision]"});
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_NE(outcome.log.find("model.freeze lists 'vision', but "), std::string::npos);
+  EXPECT_NE(outcome.err.find("model.freeze lists 'vision', but "), std::string::npos);
   EXPECT_NE(
-      outcome.log.find("is a qwen2 model, which has no vision tower: remove it from the list"),
+      outcome.err.find("is a qwen2 model, which has no vision tower: remove it from the list"),
       std::string::npos)
-      << outcome.log;
+      << outcome.err;
 }
 
 TEST_F(ImageRows, row_without_ground_truth_is_a_bad_row_of_the_supervised_first_steps) {
@@ -163,32 +140,32 @@ TEST_F(ImageRows, row_without_ground_truth_is_a_bad_row_of_the_supervised_first_
       rows(text_row("a") + text_row("b") + R"({"id": "c", "prompt": "x"})" + "\n");
   const std::string folder = model();
   const Outcome outcome = train(folder, data, {"trainer.sft_steps=1"});
-  ASSERT_EQ(outcome.code, 0) << outcome.log;
-  EXPECT_NE(scratch_.shorten(outcome.log)
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(scratch_.shorten(outcome.err)
                 .find("bad row: rows.jsonl:3 (id 'c'): no ground_truth or ground_truth_completion "
                       "to learn from, which the SFT steps need (trainer.sft_steps = 1)"),
             std::string::npos)
-      << outcome.log;
+      << outcome.err;
   EXPECT_EQ(metrics().front().at("data/rejected_rows"), 1);
   std::filesystem::remove_all(scratch_ / "run");
   const Outcome strict = train(folder, data, {"trainer.sft_steps=1", "data.max_bad_fraction=0"});
   EXPECT_EQ(strict.code, 2);
-  EXPECT_NE(strict.log.find("1 of the 3 rows are bad, more than data.max_bad_fraction = 0 allows"),
+  EXPECT_NE(strict.err.find("1 of the 3 rows are bad, more than data.max_bad_fraction = 0 allows"),
             std::string::npos)
-      << strict.log;
+      << strict.err;
 }
 
 TEST_F(ImageRows, unknown_verifier_of_a_row_is_a_bad_row) {
   const std::string data = rows(text_row("a") + text_row("b") +
                                 R"({"id": "c", "prompt": "x", "verifier": "exct"})" + "\n");
   const Outcome outcome = train(model(), data, {});
-  ASSERT_EQ(outcome.code, 0) << outcome.log;
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(
-      scratch_.shorten(outcome.log)
+      scratch_.shorten(outcome.err)
           .find("bad row: rows.jsonl:3 (id 'c'): 'verifier': unknown verifier 'exct' (did you "
                 "mean 'exact'?)"),
       std::string::npos)
-      << outcome.log;
+      << outcome.err;
 }
 
 }  // namespace

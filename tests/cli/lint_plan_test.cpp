@@ -1,35 +1,10 @@
 // lint and plan from argument words to exit code and stdout.
-#include <gtest/gtest.h>
-
-#include <iostream>
 #include <map>
 
-#include "sgrpo/cli/command.h"
-#include "sgrpo/core/text.h"
-#include "testing/png.h"
-#include "testing/scratch.h"
-#include "testing/tiny_checkpoint.h"
+#include "cli/program.h"
 
 namespace sgrpo::cli {
 namespace {
-
-struct Outcome {
-  int code = 0;
-  std::vector<std::string> lines;
-  std::string log;
-};
-
-Outcome run(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Outcome outcome;
-  outcome.code = run_program(arguments);
-  std::cout.flush();
-  const std::string out = ::testing::internal::GetCapturedStdout();
-  outcome.lines = core::split(core::trim(out), '\n');
-  outcome.log = ::testing::internal::GetCapturedStderr();
-  return outcome;
-}
 
 TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   const testing::Scratch scratch;
@@ -43,14 +18,14 @@ TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   const Outcome outcome =
       run({"lint", "--data", path, "--model", (scratch / "model").string(), "--json"});
   EXPECT_EQ(outcome.code, 2);
-  ASSERT_EQ(outcome.lines.size(), 2u);
-  const core::Json row = core::parse_json(outcome.lines[0], "row");
+  ASSERT_EQ(outcome.lines().size(), 2u);
+  const core::Json row = core::parse_json(outcome.lines()[0], "row");
   EXPECT_EQ(row["id"], "b");
   EXPECT_EQ(scratch.shorten(row["error"].get<std::string>())
                 .find("rows.jsonl:2 (id 'b'): cannot read b.png: "),
             0u)
       << row["error"];
-  const core::Json summary = core::parse_json(outcome.lines[1], "row")["summary"];
+  const core::Json summary = core::parse_json(outcome.lines()[1], "row")["summary"];
   EXPECT_EQ(summary["rows"], 3);
   EXPECT_EQ(summary["bad_rows"], 1);
   EXPECT_EQ(summary["images"], 2);
@@ -62,7 +37,7 @@ TEST(LintCommand, bad_rows_are_rows_of_stdout_and_the_summary_is_the_last) {
   EXPECT_GT(summary["image_files"]["cpu_ms"].get<double>(), 0.0);
   EXPECT_EQ(summary["prompt_tokens"]["count"], 2);
   EXPECT_EQ(summary["ground_truth_tokens"]["count"], 2);
-  EXPECT_NE(outcome.log.find("error: 1 of 3 rows are bad"), std::string::npos) << outcome.log;
+  EXPECT_NE(outcome.err.find("error: 1 of 3 rows are bad"), std::string::npos) << outcome.err;
 }
 
 TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
@@ -70,9 +45,9 @@ TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
   const std::string path =
       scratch.write("rows.jsonl", "{\"prompt\": \"x\", \"ground_truth\": \"7\"}\n");
   const Outcome outcome = run({"lint", "--data", path, "--verifier", "numeric"});
-  EXPECT_EQ(outcome.code, 0) << outcome.log;
-  EXPECT_EQ(outcome.lines, std::vector<std::string>{""});
-  EXPECT_NE(outcome.log.find("1 rows, 0 images; 0 bad rows"), std::string::npos) << outcome.log;
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.lines(), std::vector<std::string>{""});
+  EXPECT_NE(outcome.err.find("1 rows, 0 images; 0 bad rows"), std::string::npos) << outcome.err;
   EXPECT_EQ(run({"lint", "data.train=" + path}).code, 0);
   EXPECT_EQ(run({"lint"}).code, 2);
 }
@@ -97,8 +72,8 @@ TEST(LintCommand, log_says_what_a_run_leaves_out_repeats_and_costs) {
                                "data.max_prompt_tokens=33"});
   EXPECT_EQ(outcome.code, 2);
   const auto has = [&](const std::string& text) {
-    EXPECT_NE(scratch.shorten(outcome.log).find(text), std::string::npos) << text << "\n"
-                                                                          << outcome.log;
+    EXPECT_NE(scratch.shorten(outcome.err).find(text), std::string::npos) << text << "\n"
+                                                                          << outcome.err;
   };
   has("a run leaves out 3 of 5 rows: 1 long_prompt, 2 row");
   has("a run stops: 2 of 5 training rows are bad (data.max_bad_fraction = 0.01)");
@@ -117,9 +92,9 @@ TEST(LintCommand, supervised_rows_need_something_to_learn_from) {
   EXPECT_EQ(run({"lint", "--data", path, "--task", "sft"}).code, 0);
   const Outcome warmup = run({"lint", "data.train=" + path, "trainer.sft_steps=5"});
   EXPECT_EQ(warmup.code, 2);
-  EXPECT_NE(warmup.lines.at(0).find("no ground_truth or ground_truth_completion to learn from"),
+  EXPECT_NE(warmup.lines().at(0).find("no ground_truth or ground_truth_completion to learn from"),
             std::string::npos)
-      << warmup.lines.at(0);
+      << warmup.lines().at(0);
 }
 
 TEST(LintCommand, wrong_weight_of_data_train_is_named) {
@@ -127,9 +102,9 @@ TEST(LintCommand, wrong_weight_of_data_train_is_named) {
   const std::string path = scratch.write("rows.jsonl", "{\"prompt\": \"x\"}\n");
   const Outcome outcome = run({"lint", "data.train=[{path: " + path + ", weight: -1}]"});
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_NE(outcome.log.find("data.train[0].weight is -1, expected a number above 0"),
+  EXPECT_NE(outcome.err.find("data.train[0].weight is -1, expected a number above 0"),
             std::string::npos)
-      << outcome.log;
+      << outcome.err;
 }
 
 TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
@@ -137,8 +112,8 @@ TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
   testing::write_tiny_checkpoint(scratch / "model");
   const std::string model = "model.path=" + (scratch / "model").string();
   const Outcome small = run({"plan", model, "model.device=cpu", "--json"});
-  EXPECT_EQ(small.code, 0) << small.log;
-  const core::Json plan = core::parse_json(small.lines.at(0), "stdout");
+  EXPECT_EQ(small.code, 0) << small.err;
+  const core::Json plan = core::parse_json(small.lines().at(0), "stdout");
   EXPECT_EQ(plan["batch"].get<std::string>().find("batch: 32 prompts x 8 completions"), 0u);
   std::map<std::string, uint64_t> phases;
   for (const core::Json& part : plan["components"])
@@ -151,14 +126,14 @@ TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
                             "model.device=cpu",
                             "rollout.group_size=65536",
                             "rollout.max_new_tokens=1000000"});
-  EXPECT_EQ(huge.code, 0) << huge.log;
-  EXPECT_NE(huge.log.find("the plan needs "), std::string::npos) << huge.log;
+  EXPECT_EQ(huge.code, 0) << huge.err;
+  EXPECT_NE(huge.err.find("the plan needs "), std::string::npos) << huge.err;
   EXPECT_NE(
-      huge.log.find("are available: lower trainer.micro_batch_tokens, rollout.max_new_tokens or "
+      huge.err.find("are available: lower trainer.micro_batch_tokens, rollout.max_new_tokens or "
                     "data.max_pixels, or train an adapter (model.lora={rank: 16, "
                     "alpha: 32, targets: all-linear}), or freeze a module (model.freeze)\n"),
       std::string::npos)
-      << huge.log;
+      << huge.err;
   const auto adapted = [&](const std::string& dtype) {
     return run({"plan",
                 model,
@@ -167,7 +142,7 @@ TEST(PlanCommand, components_sum_up_to_the_peak_and_a_misfit_is_a_warning) {
                 "model.lora={rank: 2, alpha: 4, targets: all-linear}",
                 "rollout.group_size=65536",
                 "rollout.max_new_tokens=1000000"})
-        .log;
+        .err;
   };
   EXPECT_NE(adapted("model.dtype=float32").find("data.max_pixels, or take model.dtype=bfloat16\n"),
             std::string::npos);

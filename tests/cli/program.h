@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 
 namespace sgrpo::cli {
 
+/// What a call of the program left.
 struct Outcome {
   int code = -1;
   std::string out, err;
@@ -20,14 +23,21 @@ struct Outcome {
     const std::string_view text = core::trim(err);
     return std::string(text.substr(text.rfind('\n') + 1));
   }
+  /// Of stdout.
+  std::vector<std::string> lines() const { return core::split(core::trim(out), '\n'); }
 };
 
-inline Outcome run(const std::vector<std::string>& arguments) {
+/// `input` stands on stdin.
+inline Outcome run(const std::vector<std::string>& arguments, const std::string& input = "") {
+  std::istringstream stream(input);
+  std::streambuf* const keyboard = std::cin.rdbuf(stream.rdbuf());
   ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
   Outcome outcome;
   outcome.code = run_program(arguments);
+  std::cout.flush();
   std::fflush(nullptr);
+  std::cin.rdbuf(keyboard);
   outcome.out = ::testing::internal::GetCapturedStdout();
   outcome.err = ::testing::internal::GetCapturedStderr();
   return outcome;

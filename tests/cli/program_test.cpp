@@ -1,8 +1,5 @@
 // The program from argument words to exit code, stdout and the last line of stderr.
-#include <gtest/gtest.h>
-
 #include <fstream>
-#include <iostream>
 #include <new>
 #include <sstream>
 #include <string>
@@ -10,12 +7,11 @@
 
 #include <c10/util/Exception.h>
 
+#include "cli/program.h"
 #include "cli/rows.h"
 #include "sgrpo/checkpoint/safetensors.h"
-#include "sgrpo/cli/command.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
-#include "testing/scratch.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -48,26 +44,6 @@ struct Thrower {
 };
 SGRPO_REGISTER_COMMAND("test-thrower", Thrower);
 
-struct Outcome {
-  int code = 0;
-  std::string out, last_line;
-};
-
-Outcome run(const std::vector<std::string>& arguments, const std::string& input = "") {
-  std::istringstream stream(input);
-  auto* const keyboard = std::cin.rdbuf(stream.rdbuf());
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Outcome outcome;
-  outcome.code = run_program(arguments);
-  std::cout.flush();
-  outcome.out = ::testing::internal::GetCapturedStdout();
-  const std::string log = ::testing::internal::GetCapturedStderr();
-  std::cin.rdbuf(keyboard);
-  outcome.last_line = core::split(core::trim(log), '\n').back();
-  return outcome;
-}
-
 TEST(Program, failure_becomes_its_exit_code_and_one_last_line) {
   const std::vector<std::tuple<const char*, int, const char*>> table = {
       {"user", 2, "bad input"},
@@ -85,7 +61,7 @@ TEST(Program, failure_becomes_its_exit_code_and_one_last_line) {
   for (const auto& [what, code, message] : table) {
     const Outcome outcome = run({"test-thrower", "--what", what});
     EXPECT_EQ(outcome.code, code) << what;
-    EXPECT_EQ(outcome.last_line, "sgrpo: error: " + std::string(message)) << what;
+    EXPECT_EQ(outcome.last_error_line(), "sgrpo: error: " + std::string(message)) << what;
   }
   EXPECT_EQ(run({"test-thrower", "--what", "nothing"}).code, 0);
 }
@@ -96,10 +72,11 @@ TEST(Program, unknown_or_missing_command_is_a_usage_error) {
   EXPECT_NE(missing.out.find("  print-config  "), std::string::npos) << missing.out;
   const Outcome unknown = run({"print-confg"});
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_EQ(unknown.last_line.find("sgrpo: error: unknown command 'print-confg' (did you mean "
-                                   "'print-config'?); known: "),
-            0u)
-      << unknown.last_line;
+  EXPECT_EQ(
+      unknown.last_error_line().find("sgrpo: error: unknown command 'print-confg' (did you mean "
+                                     "'print-config'?); known: "),
+      0u)
+      << unknown.last_error_line();
 }
 
 TEST(Program, registered_commands_are_all_linked) {
@@ -135,14 +112,14 @@ TEST(PrintConfig, overrides_are_marked_and_json_lists_differences) {
   const core::Json result = core::parse_json(json.out, "stdout");
   EXPECT_EQ(result["config"]["rollout"]["group_size"], 4);
   EXPECT_EQ(result["differences"].dump(), R"j(["rollout.group_size: 4 (default 8)"])j");
-  EXPECT_EQ(run({"print-config", "rollout.gruop_size=4"}).last_line,
+  EXPECT_EQ(run({"print-config", "rollout.gruop_size=4"}).last_error_line(),
             "sgrpo: error: command line: rollout.gruop_size=4: unknown key 'rollout.gruop_size' "
             "(did you mean 'rollout.group_size'?)");
 }
 
 TEST(Doctor, report_names_machine_libraries_and_device) {
   const Outcome outcome = run({"doctor", "--json", "model.device=cpu"});
-  EXPECT_EQ(outcome.code, 0) << outcome.last_line;
+  EXPECT_EQ(outcome.code, 0) << outcome.last_error_line();
   const core::Json report = core::parse_json(outcome.out, "stdout");
   EXPECT_GE(report["machine"]["cores"].get<int>(), 1);
   EXPECT_EQ(report["libraries"]["torch"], "2.11.0");
@@ -204,7 +181,8 @@ TEST(Tokenize, texts_and_prompts_give_ids_and_bad_rows_an_error) {
             std::string::npos)
       << prompt;
   EXPECT_EQ(lines[3], R"({"error":"stdin:4: both 'text' and 'prompt'; expected one of them"})");
-  EXPECT_EQ(outcome.last_line.find("sgrpo: error: 2 of 4 rows are bad"), 0u) << outcome.last_line;
+  EXPECT_EQ(outcome.last_error_line().find("sgrpo: error: 2 of 4 rows are bad"), 0u)
+      << outcome.last_error_line();
 }
 
 TEST(Tokenize, text_needs_no_more_than_the_tokenizer_file) {
@@ -212,7 +190,7 @@ TEST(Tokenize, text_needs_no_more_than_the_tokenizer_file) {
   std::filesystem::copy_file(kModel + "/tokenizer.json", folder.path() / "tokenizer.json");
   const Outcome outcome =
       run({"tokenize", "--model", folder.path().string()}, "{\"text\": \"Hi\"}\n");
-  EXPECT_EQ(outcome.code, 0) << outcome.last_line;
+  EXPECT_EQ(outcome.code, 0) << outcome.last_error_line();
   EXPECT_EQ(core::parse_json(outcome.out, "row")["text"], "Hi");
 }
 

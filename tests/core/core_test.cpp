@@ -12,25 +12,18 @@
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/registry.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::core {
 namespace {
+
+using testing::message_of;
 
 using Maker = int (*)();
 struct NumberTag {};
 using Numbers = Registry<Maker, NumberTag>;
 const bool registered_one = Numbers::add("one", [] { return 1; });
 const bool registered_three = Numbers::add("three", [] { return 3; });
-
-template <class E, class F>
-std::string error_of(F action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(Registry, get_known_name_gives_its_factory) {
   EXPECT_EQ(Numbers::get("number", "one")(), 1);
@@ -40,17 +33,17 @@ TEST(Registry, get_known_name_gives_its_factory) {
 }
 
 TEST(Registry, get_unknown_name_lists_the_known_and_the_nearest) {
-  EXPECT_EQ(error_of<UserError>([] { Numbers::get("number", "thre"); }),
+  EXPECT_EQ(message_of<UserError>([] { Numbers::get("number", "thre"); }),
             "unknown number 'thre' (did you mean 'three'?); known: one, three");
 }
 
 TEST(Registry, add_twice_names_both_places) {
   const int line = __LINE__ + 2;
   const std::string message =
-      error_of<ContractError>([] { Numbers::add("one", [] { return 2; }); });
+      message_of<ContractError>([] { Numbers::add("one", [] { return 2; }); });
   EXPECT_EQ(message.find("'one' is registered twice: "), 0u) << message;
   const std::string file = __FILE__;
-  EXPECT_NE(message.find(file + ":22"), std::string::npos) << message;
+  EXPECT_NE(message.find(file + ":25"), std::string::npos) << message;
   EXPECT_NE(message.find(file + ":" + std::to_string(line)), std::string::npos) << message;
   EXPECT_EQ(Numbers::get("number", "one")(), 1);
 }
@@ -58,21 +51,16 @@ TEST(Registry, add_twice_names_both_places) {
 TEST(Check, broken_contract_names_condition_and_place) {
   const auto broken = [](int got) { SGRPO_CHECK(got == 1, "got ", got, ", expected 1"); };
   EXPECT_NO_THROW(broken(1));
-  const std::string message = error_of<ContractError>([&] { broken(2); });
+  const std::string message = message_of<ContractError>([&] { broken(2); });
   EXPECT_EQ(message.find("got 2, expected 1 ["), 0u) << message;
   EXPECT_NE(message.find("core_test.cpp:"), std::string::npos) << message;
   EXPECT_NE(message.find("got == 1]"), std::string::npos) << message;
 }
 
-/// A folder of its own, removed afterwards.
-class FileTest : public testing::Test {
+class FileTest : public ::testing::Test {
  protected:
-  FileTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "sgrpo-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~FileTest() override { std::filesystem::remove_all(folder_); }
-  std::filesystem::path folder_;
+  testing::Scratch scratch_;
+  const std::filesystem::path& folder_ = scratch_.path();
 };
 
 TEST_F(FileTest, write_then_read_gives_the_bytes_and_leaves_no_temporary) {
@@ -86,7 +74,7 @@ TEST_F(FileTest, write_then_read_gives_the_bytes_and_leaves_no_temporary) {
 
 TEST_F(FileTest, write_without_a_folder_fails_and_names_it) {
   const std::string message =
-      error_of<RunError>([&] { write_file_atomic(folder_ / "no" / "x", "a"); });
+      message_of<RunError>([&] { write_file_atomic(folder_ / "no" / "x", "a"); });
   EXPECT_NE(message.find((folder_ / "no" / "x").string()), std::string::npos) << message;
   EXPECT_NE(message.find("No such file or directory"), std::string::npos) << message;
 }
@@ -100,14 +88,14 @@ TEST_F(FileTest, write_onto_a_folder_fails_and_leaves_no_temporary) {
 
 TEST_F(FileTest, read_refuses_folders_pipes_missing_and_large_files) {
   const auto read = [&](const char* name, uint64_t limit = 100) {
-    return error_of<UserError>([&] { read_file(folder_ / name, limit); });
+    return message_of<UserError>([&] { read_file(folder_ / name, limit); });
   };
   EXPECT_EQ(read("none"),
             "cannot read " + (folder_ / "none").string() + ": No such file or directory");
   EXPECT_EQ(read("."), "cannot read " + (folder_ / ".").string() + ": is a folder");
   write_file_atomic(folder_ / "x", "12345");
   EXPECT_EQ(read("x", 4), (folder_ / "x").string() + " has 5 bytes, at most 4 are accepted here");
-  EXPECT_EQ(read("x", 5), "no error");
+  EXPECT_EQ(read_file(folder_ / "x", 5), "12345");
 }
 
 TEST(StopFlag, signal_sets_it_and_request_clears_it) {

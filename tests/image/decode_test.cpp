@@ -16,7 +16,7 @@ std::string sha(const std::vector<uint8_t>& bytes) {
 }
 
 std::string decode_error(const std::string& bytes) {
-  return error_of([&] { decode_image(bytes, "a/b.png"); });
+  return testing::message_of([&] { decode_image(bytes, "a/b.png"); });
 }
 
 void put_be32(std::string& bytes, size_t at, uint32_t value) {
@@ -132,7 +132,7 @@ TEST(DecodeImage, decode_more_pixels_than_the_bytes_can_hold_is_refused) {
 TEST(DecodeImage, decode_above_the_callers_limit_is_refused) {
   const std::string bytes = golden_bytes("rgb_28x28.png");
   EXPECT_NO_THROW(decode_image(bytes, "x", 28 * 28));
-  EXPECT_EQ(error_of([&] { decode_image(bytes, "x", 28 * 28 - 1); }),
+  EXPECT_EQ(testing::message_of([&] { decode_image(bytes, "x", 28 * 28 - 1); }),
             "x: declares 28x28 pixels, at most 783 are decoded; shrink the image");
 }
 

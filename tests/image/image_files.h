@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
-#include "sgrpo/core/text.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::image {
 
@@ -23,21 +22,7 @@ inline std::string golden_bytes(const std::string& file) {
 
 /// The rows of a JSONL file beside the images.
 inline std::vector<core::Json> golden_rows(const std::string& file) {
-  std::vector<core::Json> rows;
-  for (const std::string& line : core::split(core::read_file(kGolden / file), '\n'))
-    if (!line.empty()) rows.push_back(core::parse_json(line, file));
-  return rows;
-}
-
-/// The text of the UserError that `call` throws.
-inline std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const core::UserError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
+  return testing::read_jsonl(kGolden / file);
 }
 
 }  // namespace sgrpo::image

@@ -7,9 +7,9 @@ namespace sgrpo::image {
 namespace {
 
 /// A folder that vanishes with the test.
-class ProcessorFolder : public testing::Test {
+class ProcessorFolder : public ::testing::Test {
  protected:
-  ProcessorFolder() : folder_(testing::TempDir() + "processor_folder") {
+  ProcessorFolder() : folder_(::testing::TempDir() + "processor_folder") {
     std::filesystem::create_directories(folder_);
   }
   ~ProcessorFolder() override { std::filesystem::remove_all(folder_); }
@@ -17,7 +17,7 @@ class ProcessorFolder : public testing::Test {
     core::write_file_atomic(folder_ / file, text);
   }
   std::string error() {
-    const std::string text = error_of([&] { load_processor(folder_); });
+    const std::string text = testing::message_of([&] { load_processor(folder_); });
     return text.substr(std::min(text.size(), folder_.string().size() + 1));
   }
   std::filesystem::path folder_;

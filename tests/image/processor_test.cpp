@@ -56,11 +56,11 @@ TEST(SmartResize, sizes_of_620_cases_equal_transformers) {
 }
 
 TEST(SmartResize, aspect_above_200_is_named) {
-  EXPECT_EQ(error_of([] { smart_resize(3, 603, 28, 3136, 1000000); }),
+  EXPECT_EQ(testing::message_of([] { smart_resize(3, 603, 28, 3136, 1000000); }),
             "image of 603x3 pixels has an aspect ratio above 200; crop it or remove the row");
 }
 
-class Preprocess : public testing::TestWithParam<const char*> {
+class Preprocess : public ::testing::TestWithParam<const char*> {
  protected:
   ProcessorConfig config() const { return GetParam() == std::string("p14") ? kP14 : kP16; }
 };
@@ -92,17 +92,18 @@ TEST_P(Preprocess, pixel_values_equal_the_formula) {
   EXPECT_LE(worst, 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Preprocess, testing::Values("p14", "p16"), [](const auto& slot) {
+INSTANTIATE_TEST_SUITE_P(Sizes, Preprocess, ::testing::Values("p14", "p16"), [](const auto& slot) {
   return std::string(slot.param);
 });
 
 TEST(LoadImage, missing_file_is_named) {
-  EXPECT_EQ(error_of([] { load_image("no/such.png", {}); }),
+  EXPECT_EQ(testing::message_of([] { load_image("no/such.png", {}); }),
             "cannot read no/such.png: No such file or directory");
 }
 
 TEST(LoadImage, folder_is_refused) {
-  EXPECT_NE(error_of([] { load_image(kGolden, {}); }).find("is a folder"), std::string::npos);
+  EXPECT_NE(testing::message_of([] { load_image(kGolden, {}); }).find("is a folder"),
+            std::string::npos);
 }
 
 TEST(NumImageTokens, count_is_grid_over_merge_square) {

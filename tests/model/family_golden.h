@@ -44,16 +44,6 @@ struct FamilyGolden {
   }
 };
 
-/// What loading says; empty if it succeeds.
-inline std::string load_error(const Checkpoint& checkpoint) {
-  try {
-    checkpoint.load();
-  } catch (const core::UserError& error) {
-    return error.what();
-  }
-  return "";
-}
-
 /// One changed value of config.json and what is said about it.
 struct ConfigChange {
   const char* path;  // JSON pointer

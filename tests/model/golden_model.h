@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "sgrpo/core/error.h"
 #include "sgrpo/model/model.h"
 #include "sgrpo/ops/ops.h"
 #include "testing/safetensors_reader.h"
@@ -63,6 +64,16 @@ struct Checkpoint {
     return load_model(source(), options);
   }
 };
+
+/// What loading says; empty if it succeeds.
+inline std::string load_error(const Checkpoint& checkpoint) {
+  try {
+    checkpoint.load();
+  } catch (const core::UserError& error) {
+    return error.what();
+  }
+  return "";
+}
 
 /// One golden case.
 struct GoldenCase {

@@ -22,15 +22,6 @@ const std::string kMissingRemedy =
     "; is a shard missing, or model_type, a layer count or tie_word_embeddings in config.json "
     "wrong?";
 
-std::string error_of(const Checkpoint& checkpoint) {
-  try {
-    checkpoint.load();
-  } catch (const core::UserError& error) {
-    return error.what();
-  }
-  return "";
-}
-
 TEST(Load, reads_every_tensor_once_and_names_every_parameter_in_file_order) {
   const Checkpoint checkpoint = Checkpoint::golden();
   std::vector<std::string> reads;
@@ -100,7 +91,7 @@ TEST(Load, an_untied_head_is_a_parameter_of_its_own) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.config["tie_word_embeddings"] = false;
   EXPECT_EQ(
-      error_of(checkpoint),
+      load_error(checkpoint),
       "tiny/config.json: the checkpoint has no tensor 'lm_head.weight'; expected shape [304, 32]" +
           kMissingRemedy);
   checkpoint.tensors.emplace_back("lm_head.weight", random_normal({304, 32}, 1).to(at::kFloat));
@@ -192,26 +183,26 @@ TEST(Load, a_window_behind_the_last_layer_hides_nothing) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.config["use_sliding_window"] = true;
   checkpoint.config["max_window_layers"] = 2;
-  EXPECT_EQ(error_of(checkpoint), "");
+  EXPECT_EQ(load_error(checkpoint), "");
   checkpoint.config["max_window_layers"] = 1;
   EXPECT_EQ(
-      error_of(checkpoint),
+      load_error(checkpoint),
       "tiny/config.json: layers with sliding attention (use_sliding_window, layer_types) are not "
       "supported");
   checkpoint.config["layer_types"] = {"full_attention", "full_attention"};
-  EXPECT_EQ(error_of(checkpoint), "");
+  EXPECT_EQ(load_error(checkpoint), "");
   checkpoint.config["use_sliding_window"] = false;
   checkpoint.config["layer_types"] = {"full_attention", "sliding_attention"};
-  EXPECT_NE(error_of(checkpoint), "");
+  EXPECT_NE(load_error(checkpoint), "");
 }
 
 TEST(Load, rope_scaling_comes_before_rope_parameters_as_in_transformers) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.config["rope_parameters"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
-  EXPECT_EQ(error_of(checkpoint), "");
+  EXPECT_EQ(load_error(checkpoint), "");
   checkpoint.config.erase("rope_scaling");
   checkpoint.config["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}}}};
-  EXPECT_EQ(error_of(checkpoint),
+  EXPECT_EQ(load_error(checkpoint),
             "tiny/config.json: rope_parameters has settings for each kind of layer "
             "('full_attention'), expected one for all layers");
 }
@@ -260,7 +251,7 @@ TEST(Freeze, modules_are_vision_merger_and_language) {
 TEST(LoadErrors, unknown_architectures_list_the_known_ones) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.config["model_type"] = "qwen2_5_v";
-  const std::string error = error_of(checkpoint);
+  const std::string error = load_error(checkpoint);
   EXPECT_TRUE(error.starts_with("tiny/config.json: unknown architecture 'qwen2_5_v'")) << error;
   EXPECT_NE(error.find("(did you mean 'qwen2_5_vl'?)"), std::string::npos) << error;
   EXPECT_NE(error.find("; known: "), std::string::npos) << error;
@@ -270,7 +261,7 @@ TEST(LoadErrors, a_missing_tensor_is_named_with_its_nearest_neighbour) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.remove("model.layers.1.mlp.up_proj.weight");
   checkpoint.tensors.emplace_back("model.layers.1.mlp.upproj.weight", at::zeros({40, 32}));
-  EXPECT_EQ(error_of(checkpoint),
+  EXPECT_EQ(load_error(checkpoint),
             "tiny/config.json: the checkpoint has no tensor 'model.layers.1.mlp.up_proj.weight' "
             "(did you mean 'model.layers.1.mlp.upproj.weight'?); expected shape [40, 32]" +
                 kMissingRemedy);
@@ -281,7 +272,7 @@ TEST(LoadErrors, tensors_that_nobody_reads_are_listed) {
   checkpoint.tensors.emplace_back("model.layers.2.norm.weight", at::zeros({1}));
   checkpoint.tensors.emplace_back("score.weight", at::zeros({1}));
   EXPECT_EQ(
-      error_of(checkpoint),
+      load_error(checkpoint),
       "tiny/config.json: the checkpoint has 2 tensors that this architecture does not use, first: "
       "model.layers.2.norm.weight, score.weight; is model_type or a layer count in config.json "
       "wrong?");
@@ -290,14 +281,14 @@ TEST(LoadErrors, tensors_that_nobody_reads_are_listed) {
 TEST(LoadErrors, quantised_weights_are_known_by_their_names_and_types) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.tensors.emplace_back("model.layers.0.mlp.up_proj.qweight", at::zeros({1}));
-  EXPECT_EQ(error_of(checkpoint),
+  EXPECT_EQ(load_error(checkpoint),
             "tiny/config.json: the checkpoint has tensor 'model.layers.0.mlp.up_proj.qweight', so "
             "its weights are quantised (GPTQ or AWQ); quantised checkpoints are not supported: "
             "load the float32 or bfloat16 original");
   checkpoint = Checkpoint::golden();
   at::Tensor& weight = checkpoint.tensor("model.layers.0.mlp.up_proj.weight");
   weight = weight.to(at::kChar);
-  EXPECT_EQ(error_of(checkpoint),
+  EXPECT_EQ(load_error(checkpoint),
             "tiny/config.json: tensor 'model.layers.0.mlp.up_proj.weight' holds Char, expected "
             "floating-point numbers: load the float32 or bfloat16 original of a quantised "
             "checkpoint");
@@ -306,7 +297,7 @@ TEST(LoadErrors, quantised_weights_are_known_by_their_names_and_types) {
 TEST(LoadErrors, a_wrong_shape_is_found_and_expected) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.tensor("visual.merger.mlp.0.bias") = at::zeros({95});
-  EXPECT_EQ(error_of(checkpoint),
+  EXPECT_EQ(load_error(checkpoint),
             "tiny/config.json: tensor 'visual.merger.mlp.0.bias' has shape [95] in the checkpoint, "
             "config.json says [96]");
 }
@@ -382,17 +373,17 @@ TEST(LoadErrors, broken_configurations_are_named_by_key) {
   for (const BadConfig& bad : cases) {
     Checkpoint checkpoint = Checkpoint::golden();
     checkpoint.config[core::Json::json_pointer(bad.path)] = bad.value;
-    EXPECT_EQ(error_of(checkpoint), bad.error) << bad.path;
+    EXPECT_EQ(load_error(checkpoint), bad.error) << bad.path;
   }
 }
 
 TEST(LoadErrors, a_section_without_a_key_is_named) {
   Checkpoint checkpoint = Checkpoint::golden();
   checkpoint.config.erase("hidden_size");
-  EXPECT_EQ(error_of(checkpoint), "tiny/config.json: key 'hidden_size' is missing");
+  EXPECT_EQ(load_error(checkpoint), "tiny/config.json: key 'hidden_size' is missing");
   checkpoint = Checkpoint::golden();
   checkpoint.config["vision_config"].erase("depth");
-  EXPECT_EQ(error_of(checkpoint), "tiny/config.json (vision_config): key 'depth' is missing");
+  EXPECT_EQ(load_error(checkpoint), "tiny/config.json (vision_config): key 'depth' is missing");
 }
 
 }  // namespace

@@ -24,12 +24,12 @@ struct Shape {
   int64_t heads, kv_heads, head_dim;
 };
 
-struct Inputs {
+struct AttentionInputs {
   at::Tensor q, k, v, grad;  // f64
   double scale;
 };
 
-Inputs random_inputs(const Layout& layout, const Shape& shape, uint64_t seed) {
+AttentionInputs random_inputs(const Layout& layout, const Shape& shape, uint64_t seed) {
   return {.q = random_normal({layout.num_queries, shape.heads, shape.head_dim}, seed),
           .k = random_normal({layout.num_keys, shape.kv_heads, shape.head_dim}, seed + 1),
           .v = random_normal({layout.num_keys, shape.kv_heads, shape.head_dim}, seed + 2),
@@ -55,7 +55,7 @@ using Attention = at::Tensor (*)(
 template <class Change>
 variable_list run(Attention attention,
                   const Layout& layout,
-                  const Inputs& in,
+                  const AttentionInputs& in,
                   const Change& change) {
   const at::Tensor q = change(in.q).detach().requires_grad_();
   const at::Tensor k = change(in.k).detach().requires_grad_();
@@ -69,7 +69,7 @@ at::Tensor as_double(const at::Tensor& t) { return t; }
 at::Tensor as_float(const at::Tensor& t) { return t.to(at::kFloat); }
 at::Tensor as_bfloat16(const at::Tensor& t) { return t.to(at::kBFloat16); }
 
-const char* const kNames[] = {"out", "grad_q", "grad_k", "grad_v"};
+const char* const kAttentionNames[] = {"out", "grad_q", "grad_k", "grad_v"};
 
 /// Sums run over the keys or queries and, before that, over head_dim; scores of size |s| turn their
 /// rounding u |s| into a relative error of the weights.
@@ -91,7 +91,7 @@ TEST(SegmentAttention, float_matches_the_twin_for_every_layout_and_head_shape) {
   uint64_t seed = 100;
   for (const Layout& layout : layouts()) {
     for (const Shape& shape : shapes) {
-      const Inputs in = random_inputs(layout, shape, seed += 10);
+      const AttentionInputs in = random_inputs(layout, shape, seed += 10);
       const auto got = run(attend, layout, in, as_float);
       const auto expected = run(reference::segment_attention, layout, in, as_double);
       for (size_t i = 0; i < 4; ++i) {
@@ -106,7 +106,7 @@ TEST(SegmentAttention, float_matches_the_twin_for_every_layout_and_head_shape) {
                                "x",
                                shape.head_dim,
                                " ",
-                               kNames[i]));
+                               kAttentionNames[i]));
       }
     }
   }
@@ -115,19 +115,19 @@ TEST(SegmentAttention, float_matches_the_twin_for_every_layout_and_head_shape) {
 TEST(SegmentAttention, double_matches_the_twin_to_its_last_digits) {
   const Shape shape{4, 2, 10};
   for (const Layout& layout : layouts()) {
-    const Inputs in = random_inputs(layout, shape, 7);
+    const AttentionInputs in = random_inputs(layout, shape, 7);
     const auto got = run(attend, layout, in, as_double);
     const auto expected = run(reference::segment_attention, layout, in, as_double);
     for (size_t i = 0; i < 4; ++i)
-      expect_close(got[i], expected[i], 1e-13, core::str(layout.name, " ", kNames[i]));
+      expect_close(got[i], expected[i], 1e-13, core::str(layout.name, " ", kAttentionNames[i]));
   }
 }
 
 TEST(SegmentAttention, backward_is_the_slope_of_forward) {
   const Layout layout{"small", table({0, 3, 0, 0, 0, 3, 3, 5, 0, 3, 3, 5}), 5, 5, true};
-  const Inputs in = random_inputs(layout, {2, 1, 4}, 21);
+  const AttentionInputs in = random_inputs(layout, {2, 1, 4}, 21);
   const auto analytic = run(attend, layout, in, as_double);
-  const auto value = [&](const Inputs& at) {
+  const auto value = [&](const AttentionInputs& at) {
     return (attend(at.q, at.k, at.v, layout.segments, in.scale, true) * in.grad)
         .sum()
         .item<double>();
@@ -135,15 +135,16 @@ TEST(SegmentAttention, backward_is_the_slope_of_forward) {
   // Central differences: truncation h^2 and rounding u/h balance near h = 1e-5 at about 1e-10.
   constexpr double kStep = 1e-5;
   for (size_t which = 0; which < 3; ++which) {
-    at::Tensor Inputs::*const member[] = {&Inputs::q, &Inputs::k, &Inputs::v};
+    at::Tensor AttentionInputs::*const member[] = {
+        &AttentionInputs::q, &AttentionInputs::k, &AttentionInputs::v};
     at::Tensor slope = at::empty_like(in.*member[which]);
     for (int64_t i = 0; i < slope.numel(); ++i) {
-      Inputs above = in, below = in;
+      AttentionInputs above = in, below = in;
       (above.*member[which] = (in.*member[which]).clone()).view(-1)[i] += kStep;
       (below.*member[which] = (in.*member[which]).clone()).view(-1)[i] -= kStep;
       slope.view(-1)[i] = (value(above) - value(below)) / (2 * kStep);
     }
-    expect_close(analytic[which + 1], slope, 1e-8, kNames[which + 1]);
+    expect_close(analytic[which + 1], slope, 1e-8, kAttentionNames[which + 1]);
   }
 }
 
@@ -154,7 +155,7 @@ TEST(SegmentAttention, a_query_alone_has_the_bits_that_it_has_among_others) {
            {4, 2, 8}, {8, 1, 128}, {7, 1, 12}, {2, 2, 80}, {6, 2, 64}, {16, 8, 20}}) {
     constexpr int64_t kTokens = 53, kPrompt = 19;
     const Layout whole{"whole", table({0, kTokens, 0, 0, 0, kTokens}), kTokens, kTokens, true};
-    const Inputs in = random_inputs(whole, shape, 41);
+    const AttentionInputs in = random_inputs(whole, shape, 41);
     const at::Tensor q = as_float(in.q), k = as_float(in.k), v = as_float(in.v);
     const at::Tensor all = attend(q, k, v, whole.segments, in.scale, true);
     for (int64_t t = kPrompt; t < kTokens; ++t) {
@@ -169,7 +170,7 @@ TEST(SegmentAttention, a_query_alone_has_the_bits_that_it_has_among_others) {
 TEST(SegmentAttention, bfloat16_rounds_inputs_and_results_only) {
   const Layout layout = tries();
   const Shape shape{4, 2, 16};
-  Inputs in = random_inputs(layout, shape, 31);
+  AttentionInputs in = random_inputs(layout, shape, 31);
   for (at::Tensor* t : {&in.q, &in.k, &in.v, &in.grad}) *t = t->to(at::kBFloat16).to(at::kDouble);
   const auto got = run(attend, layout, in, as_bfloat16);
   const auto expected = run(reference::segment_attention, layout, in, as_double);
@@ -177,7 +178,7 @@ TEST(SegmentAttention, bfloat16_rounds_inputs_and_results_only) {
     EXPECT_EQ(got[i].scalar_type(), at::kBFloat16);
     // One rounding of the result; the backward also sees a rounded `out` through delta.
     const double largest = expected[i].abs().max().item<double>();
-    expect_close(got[i], expected[i], (i == 0 ? 1.1 : 4.0) * 0x1p-8 * largest, kNames[i]);
+    expect_close(got[i], expected[i], (i == 0 ? 1.1 : 4.0) * 0x1p-8 * largest, kAttentionNames[i]);
   }
 }
 
@@ -196,7 +197,7 @@ TEST(SegmentAttention, cache_of_bfloat16_is_read_as_it_lies) {
 TEST(SegmentAttention, strided_views_give_the_bits_of_contiguous_tensors) {
   const Layout layout = windows();
   const Shape shape{2, 2, 20};
-  const Inputs in = random_inputs(layout, shape, 41);
+  const AttentionInputs in = random_inputs(layout, shape, 41);
   const at::Tensor qkv = at::stack({in.q, in.k, in.v}, 1).to(at::kFloat);
   const at::Tensor wide = at::cat({qkv.select(1, 2), qkv.select(1, 2)}, 2);
   const at::Tensor expected =
@@ -226,10 +227,10 @@ TEST(SegmentAttention, gradient_of_an_expanded_result_is_accepted) {
 
 TEST(SegmentAttention, two_runs_give_the_same_bits) {
   const Layout layout = tries();
-  const Inputs in = random_inputs(layout, {8, 2, 20}, 51);
+  const AttentionInputs in = random_inputs(layout, {8, 2, 20}, 51);
   const auto first = run(attend, layout, in, as_float);
   const auto second = run(attend, layout, in, as_float);
-  for (size_t i = 0; i < 4; ++i) expect_bitwise_equal(first[i], second[i], kNames[i]);
+  for (size_t i = 0; i < 4; ++i) expect_bitwise_equal(first[i], second[i], kAttentionNames[i]);
 }
 
 TEST(SegmentAttention, equal_scores_average_the_values) {
@@ -250,10 +251,10 @@ TEST(SegmentAttention, scores_far_beyond_the_range_of_exp_stay_finite) {
 
 TEST(SegmentAttention, keys_that_no_query_sees_get_zero_gradient) {
   const Layout layout = decode();
-  const Inputs in = random_inputs(layout, {2, 1, 8}, 61);
+  const AttentionInputs in = random_inputs(layout, {2, 1, 8}, 61);
   const auto got = run(attend, layout, in, as_float);
   for (const size_t i : {2u, 3u}) {
-    expect_bitwise_equal(got[i].slice(0, 41, 50), at::zeros({9, 1, 8}), kNames[i]);
+    expect_bitwise_equal(got[i].slice(0, 41, 50), at::zeros({9, 1, 8}), kAttentionNames[i]);
     EXPECT_GT(got[i].slice(0, 0, 21).abs().min().item<double>(), 0.0);
   }
 }

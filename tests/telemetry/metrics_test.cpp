@@ -12,7 +12,7 @@
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/crc32c.h"
 #include "telemetry/event_file.h"
-#include "temporary_folder.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::telemetry {
 namespace {
@@ -27,7 +27,7 @@ StepReport report_of(double reward) {
 }
 
 TEST(MetricsWriter, writes_shortest_numbers_integers_and_null) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   StepReport report;
   report.set("step", 99.0);
   report.set("reward", 0.1);
@@ -44,7 +44,7 @@ TEST(MetricsWriter, writes_shortest_numbers_integers_and_null) {
 }
 
 TEST(MetricsWriter, numbers_read_back_bit_for_bit) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   const std::vector<double> values = {5e-324,
                                       1.7976931348623157e308,
                                       0.1 + 0.2,
@@ -62,7 +62,7 @@ TEST(MetricsWriter, numbers_read_back_bit_for_bit) {
 }
 
 TEST(MetricsWriter, resume_cuts_back_to_the_committed_step) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   const fs::path path = folder.path() / "metrics.jsonl";
   {
     MetricsWriter writer(folder.path());
@@ -79,7 +79,7 @@ TEST(MetricsWriter, resume_cuts_back_to_the_committed_step) {
 }
 
 TEST(MetricsWriter, resume_keeps_each_step_once_and_names_bad_rows) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   const fs::path path = folder.path() / "metrics.jsonl";
   core::write_file_atomic(path,
                           "{\"step\": 1}\nrubbish\n{\"step\": 2}\n{\"step\": 2}\n{\"step\": 3}");
@@ -92,7 +92,7 @@ TEST(MetricsWriter, resume_keeps_each_step_once_and_names_bad_rows) {
 }
 
 TEST(MetricsWriter, new_start_empties_the_file_and_removes_old_events) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   MetricsWriter(folder.path()).write(1, report_of(1.0));
   MetricsWriter(folder.path()).write(1, report_of(0.5));
   size_t events = 0;
@@ -158,7 +158,7 @@ std::vector<std::string> records_of(const std::string& bytes) {
 }
 
 TEST(EventFile, records_hold_version_and_scalars) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   EventFile file(folder.path());
   file.write(300, {{"reward", 0.25}, {"val/a/pass@1", -2.0}});
   const std::string name = file.path().filename().string();
@@ -193,7 +193,7 @@ TEST(EventFile, records_hold_version_and_scalars) {
 }
 
 TEST(EventFile, resumed_run_gets_its_own_file_with_a_restart_mark) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   const EventFile first(folder.path());
   const EventFile second(folder.path(), 41);
   EXPECT_NE(first.path(), second.path());
@@ -204,7 +204,7 @@ TEST(EventFile, resumed_run_gets_its_own_file_with_a_restart_mark) {
 }
 
 TEST(Completions, file_name_has_six_digits_and_rows_are_ascii) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   write_completions(folder.path(), 12, {core::Json{{"completion", "caf\xC3\xA9"}}, {{"step", 12}}});
   EXPECT_EQ(core::read_file(folder.path() / "completions" / "step-000012.jsonl"),
             "{\"completion\":\"caf\\u00e9\"}\n{\"step\":12}\n");

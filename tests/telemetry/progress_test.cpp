@@ -29,12 +29,12 @@ std::string without_times(std::string text) {
 }
 
 TEST(Progress, without_terminal_prints_start_tenths_and_end) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   {
     Progress progress("train", 20);
     for (int step = 0; step < 20; ++step) progress.advance(1, "r 0.5");
   }
-  const std::string text = without_times(testing::internal::GetCapturedStderr());
+  const std::string text = without_times(::testing::internal::GetCapturedStderr());
   std::string expected = "train  0% (0/20)\n";
   for (int tenth = 1; tenth < 10; ++tenth) {
     expected += core::str("train  ", tenth * 10, "% (", tenth * 2, "/20)  r 0.5\n");
@@ -43,36 +43,36 @@ TEST(Progress, without_terminal_prints_start_tenths_and_end) {
 }
 
 TEST(Progress, resumed_display_starts_where_it_was) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   {
     Progress progress("train", 100, 55);
     progress.advance(2);
   }
-  const std::string text = testing::internal::GetCapturedStderr();
+  const std::string text = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(text.substr(0, 20), "train  55% (55/100) ") << text;
   EXPECT_NE(text.find("train: stopped at 57 of 100 after"), std::string::npos) << text;
 }
 
 TEST(Progress, silent_phase_gets_a_heartbeat) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   {
     Progress progress("load", 4, 0, 0.02);
     std::this_thread::sleep_for(150ms);
   }
-  const std::string text = testing::internal::GetCapturedStderr();
+  const std::string text = ::testing::internal::GetCapturedStderr();
   size_t lines = 0;
   for (size_t at = 0; (at = text.find("load  0% (0/4)", at)) != std::string::npos; ++at) ++lines;
   EXPECT_GE(lines, 3u) << text;
 }
 
 TEST(Progress, outer_display_is_silent_while_an_inner_one_speaks) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   {
     Progress outer("train", 4, 0, 0.02);
     Progress inner("eval", 4, 0, 30.0);
     std::this_thread::sleep_for(100ms);
   }
-  const std::string text = testing::internal::GetCapturedStderr();
+  const std::string text = ::testing::internal::GetCapturedStderr();
   const size_t eval = text.find("eval  0%");
   ASSERT_NE(eval, std::string::npos) << text;
   EXPECT_EQ(text.find("train  0%", eval), std::string::npos) << text;
@@ -137,7 +137,7 @@ TEST(Progress, on_a_terminal_redraws_one_line_below_log_lines) {
 }
 
 TEST(Logging, without_terminal_lines_are_plain) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   install_logging();
   core::info("loaded {} 100%");
   core::warn("two rows rejected");
@@ -146,7 +146,7 @@ TEST(Logging, without_terminal_lines_are_plain) {
   core::info("hidden");
   core::log(core::LogLevel::kError, "shown");
   core::set_log_sink(nullptr);
-  std::string text = testing::internal::GetCapturedStderr();
+  std::string text = ::testing::internal::GetCapturedStderr();
   ASSERT_EQ(text.size(),
             9u * 3 + std::string("info  loaded {} 100%\nwarn  two rows rejected\n"
                                  "error shown\n")

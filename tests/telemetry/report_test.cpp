@@ -11,7 +11,7 @@
 #include "telemetry/report/data.h"
 #include "telemetry/report/html.h"
 #include "telemetry/report/picture.h"
-#include "temporary_folder.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::telemetry {
 namespace {
@@ -26,7 +26,7 @@ const std::string kJpeg =
     std::string("\xFF\xD8\xFF\xE0\0\x04JF\xFF\xC0\0\x11\x08\0\x40\0\x30\x03\x01\x22\0\x02", 22);
 const std::string kWebp = std::string("RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x7F\0\0\x3F\0\0", 30);
 
-class ReportTest : public testing::Test {
+class ReportTest : public ::testing::Test {
  protected:
   /// A run of `steps` steps with the metrics that have charts of their own.
   ReportRun make_run(const std::string& name, int steps) {
@@ -57,7 +57,7 @@ class ReportTest : public testing::Test {
     return core::read_file(output);
   }
 
-  TemporaryFolder folder;
+  testing::Scratch folder;
 };
 
 size_t count(const std::string& text, const std::string& piece) {
@@ -217,7 +217,7 @@ TEST(ReportData, thinning_keeps_spikes) {
 }
 
 TEST(ReportPicture, tells_type_and_size_by_the_first_bytes) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   struct Case {
     std::string bytes, type;
     int width, height;

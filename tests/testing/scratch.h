@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "sgrpo/core/error.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/log.h"
@@ -78,7 +79,7 @@ class LogCapture {
 };
 
 /// The message of the Error that `action` throws; "" and a failure if it throws none.
-template <class Error>
+template <class Error = core::UserError>
 std::string message_of(const std::function<void()>& action) {
   try {
     action();

@@ -17,13 +17,13 @@
 namespace sgrpo::verifier {
 namespace {
 
-std::unique_ptr<Verifier> make(const core::Json& params) {
+std::unique_ptr<Verifier> make_command(const core::Json& params) {
   return VerifierRegistry::get("verifier", "command")(params, "verifier.params");
 }
 
 /// A shell script as the judge.
 std::unique_ptr<Verifier> shell(const std::string& script, int64_t max_restarts = 8) {
-  return make({{"argv", {"sh", "-c", script}}, {"max_restarts", max_restarts}});
+  return make_command({{"argv", {"sh", "-c", script}}, {"max_restarts", max_restarts}});
 }
 
 std::vector<Sample> samples(const std::vector<std::string>& completions) {
@@ -106,7 +106,7 @@ TEST(Command, one_process_judges_many_rows_in_order) {
 }
 
 TEST(Command, row_reaches_the_program_as_one_ascii_line) {
-  const std::string folder = testing::TempDir();
+  const std::string folder = ::testing::TempDir();
   const std::string path = folder + "/sgrpo_command_row_" + std::to_string(getpid());
   const auto verifier = shell("read -r x; printf %s \"$x\" > " + path + "; echo '{\"reward\": 1}'");
   const core::Json columns = {{"id", "r1"}, {"extra", 7}};
@@ -185,7 +185,8 @@ TEST(Command, second_line_for_a_row_never_becomes_the_next_rows_verdict) {
 
 TEST(Command, program_that_always_fails_is_given_up_after_max_restarts) {
   Warnings warnings;
-  const std::string path = testing::TempDir() + "/sgrpo_command_starts_" + std::to_string(getpid());
+  const std::string path =
+      ::testing::TempDir() + "/sgrpo_command_starts_" + std::to_string(getpid());
   const auto verifier = shell("echo x >> " + path + "; exit 1", 2);
   const auto verdicts = verifier->verify_all(samples(std::vector<std::string>(50, "x")), 5);
   for (const Verdict& verdict : verdicts) EXPECT_EQ(verdict.status, VerdictStatus::kError);
@@ -199,7 +200,7 @@ TEST(Command, program_that_always_fails_is_given_up_after_max_restarts) {
 }
 
 TEST(Command, grandchildren_die_even_in_sessions_of_their_own) {
-  const std::string path = testing::TempDir() + "/sgrpo_command_pids_" + std::to_string(getpid());
+  const std::string path = ::testing::TempDir() + "/sgrpo_command_pids_" + std::to_string(getpid());
   const auto verifier =
       shell("read x; sleep 1000 & echo $! >> " + path + "; setsid sh -c 'echo $$ >> " + path +
             "; exec sleep 1000' & (setsid setsid sh -c 'echo $$ >> " + path +
@@ -267,7 +268,7 @@ TEST(Command, nothing_is_left_behind) {
 TEST(Command, missing_program_is_refused_before_the_run) {
   const auto message = [](const core::Json& params) -> std::string {
     try {
-      make(params);
+      make_command(params);
     } catch (const core::UserError& error) {
       return error.what();
     }

@@ -23,7 +23,7 @@ struct Case {
   const char* error;
 };
 
-class ParameterError : public testing::TestWithParam<Case> {};
+class ParameterError : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ParameterError, says_where_what_and_what_was_expected) {
   EXPECT_EQ(error_of(GetParam().verifier, GetParam().params), GetParam().error);
@@ -148,7 +148,7 @@ const Case kCases[] = {
      "verifier.params.tag is '<answer>', expected a bare tag name like answer"},
 };
 
-INSTANTIATE_TEST_SUITE_P(all, ParameterError, testing::ValuesIn(kCases), [](const auto& slot) {
+INSTANTIATE_TEST_SUITE_P(all, ParameterError, ::testing::ValuesIn(kCases), [](const auto& slot) {
   return std::string(slot.param.name);
 });
 

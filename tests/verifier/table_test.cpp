@@ -47,7 +47,7 @@ std::string repeated(const std::string& text, int64_t times) {
   return result;
 }
 
-class VerifierTable : public testing::TestWithParam<Row> {};
+class VerifierTable : public ::testing::TestWithParam<Row> {};
 
 TEST_P(VerifierTable, gives_status_and_reward_of_the_row) {
   const core::Json& row = GetParam().json;
@@ -65,11 +65,11 @@ TEST_P(VerifierTable, gives_status_and_reward_of_the_row) {
   EXPECT_NEAR(verdict.reward, core::get_double(row, "reward", "row"), 1e-12);
 }
 
-std::string name_of(const testing::TestParamInfo<Row>& info) {
+std::string name_of(const ::testing::TestParamInfo<Row>& info) {
   return core::str(info.param.verifier, "_line_", info.param.line);
 }
 
-INSTANTIATE_TEST_SUITE_P(tables, VerifierTable, testing::ValuesIn(read_rows()), name_of);
+INSTANTIATE_TEST_SUITE_P(tables, VerifierTable, ::testing::ValuesIn(read_rows()), name_of);
 
 TEST(VerifierTables, every_verifier_has_thirty_rows_and_every_table_a_verifier) {
   std::map<std::string, int64_t> count;
