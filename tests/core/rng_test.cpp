@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/rng.h"
@@ -36,6 +38,40 @@ TEST(RandomKey, every_part_of_the_key_changes_the_value) {
   key.purpose = Purpose::kShuffle, values.insert(key.bits()), key = base;
   EXPECT_EQ(values.size(), 11u);
   EXPECT_EQ(base.bits(7), key.bits(7));
+}
+
+// Every stored run hangs on this mapping. The values come from a second implementation, which first
+// hashes (step with the purpose in its highest byte, prompt_index) under the seed, then counts
+// (sample_index, draw) under the result.
+TEST(RandomKey, mapping_of_the_key_gives_its_known_answers) {
+  const RandomKey key{.seed = 7, .step = 3, .prompt_index = 11, .sample_index = 5};
+  EXPECT_EQ(RandomKey{}.bits(), 0x04e7acad27a0f1efu);
+  EXPECT_EQ(key.bits(), 0x11f172638c4ff0a4u);
+  EXPECT_EQ(key.bits(2), 0x60993d521009a167u);
+  const std::vector<std::pair<Purpose, uint64_t>> purposes = {
+      {Purpose::kSampling, 0x11f172638c4ff0a4u},
+      {Purpose::kShuffle, 0x8b533682894adfa3u},
+      {Purpose::kInit, 0x3cf0fb8c50708397u},
+      {Purpose::kVictim, 0x3c157b61838ad47cu},
+      {Purpose::kInjectionCap, 0xb98428898a1f052bu},
+      {Purpose::kMixture, 0xbe0491df06f12708u},
+      {Purpose::kAdapter, 0xe8bfe250b8a3a1cfu}};
+  for (const auto& [purpose, bits] : purposes) {
+    RandomKey other = key;
+    other.purpose = purpose;
+    EXPECT_EQ(other.bits(), bits) << static_cast<uint32_t>(purpose);
+  }
+  const RandomKey wide{.seed = 0x0123456789abcdef,
+                       .step = 0x0000000fedcba987,
+                       .prompt_index = 0x1122334455667788,
+                       .sample_index = 0x99aabbccddeeff00,
+                       .purpose = Purpose::kShuffle};
+  EXPECT_EQ(wide.bits(0x123456789a), 0xd614544f90c89929u);
+  EXPECT_EQ(key.uniform(1), 0.15574584491735277);
+  EXPECT_EQ(key.below(1000, 1), 155u);
+  EXPECT_NEAR(key.normal(1), 0.5230580749729081, 1e-15);
+  EXPECT_EQ(permutation(10, {.seed = 7, .step = 1, .purpose = Purpose::kShuffle}),
+            (std::vector<int64_t>{1, 8, 3, 0, 2, 5, 6, 4, 7, 9}));
 }
 
 TEST(RandomKey, uniform_and_normal_have_their_moments) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "sgrpo/rollout/rollout.h"
 #include "testing/tiny_policy.h"
 
 namespace sgrpo::eval {
@@ -134,6 +137,44 @@ TEST_F(Evaluate, same_seed_same_result_and_greedy_needs_none) {
   const auto expected = texts(greedy);
   greedy.seed = 5;
   EXPECT_EQ(texts(greedy), expected);
+}
+
+// The key of a sample is (seed, step 0, position of the row in its file, index of the sample).
+TEST_F(Evaluate, samples_hang_on_seed_row_and_index_alone) {
+  std::vector<Json> rows;  // one question, asked more often than are sampled at a time
+  for (int64_t i = 0; i < 258; ++i) rows.push_back(row("same", "yes", ""));
+  EvalJob sampled = job(2, {1});
+  sampled.seed = 3;
+  sampled.max_new_tokens = 4;
+  const EvalResult all = evaluate_rows(rows, sampled);
+  ASSERT_EQ(all.rows.size(), rows.size());
+  const auto ids = [](const EvalResult& result, size_t row, size_t sample) {
+    return result.rows.at(row).samples.at(sample).completion.token_ids;
+  };
+  std::set<std::vector<int64_t>> different;
+  for (const size_t row : {0, 1, 2, 256, 257})
+    for (const size_t sample : {0, 1}) different.insert(ids(all, row, sample));
+  EXPECT_EQ(different.size(), 10U);
+  const EvalResult few = evaluate_rows({rows[0], rows[1]}, sampled);
+  const EncodedPrompt prompt = TinyPolicy::instance().prompt("what is same");
+  for (const size_t row : {0, 1, 257}) {
+    rollout::SamplingOptions options;
+    options.group_size = 2;
+    options.max_new_tokens = 4;
+    options.seed = 3;
+    options.end_token_ids = TinyPolicy::instance().policy().end_token_ids;
+    options.masked_ids = TinyPolicy::instance().policy().masked_ids;
+    const RolloutGroup group =
+        rollout::sample_groups(
+            TinyPolicy::instance().model(), {{&prompt, static_cast<int64_t>(row)}}, options)
+            .at(0);
+    for (const size_t sample : {0, 1}) {
+      EXPECT_EQ(ids(all, row, sample), group.members[sample].completion.token_ids) << row;
+      if (row < 2) {
+        EXPECT_EQ(ids(few, row, sample), ids(all, row, sample)) << row;
+      }
+    }
+  }
 }
 
 TEST_F(Evaluate, bad_rows_are_reported_left_out_and_counted) {
