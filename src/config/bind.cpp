@@ -152,9 +152,9 @@ class FieldReader {
   }
 
   static std::optional<int64_t> integral(std::optional<double> number) {
-    if (!number || std::floor(*number) != *number) return std::nullopt;
-    if (std::abs(*number) > kMaxExactInteger) return std::nullopt;
-    return static_cast<int64_t>(*number);
+    const double value = number.value_or(0.5);  // no number is no integer
+    if (std::floor(value) != value || std::abs(value) > kMaxExactInteger) return std::nullopt;
+    return static_cast<int64_t>(value);
   }
 
   static bool is_beyond_64_bits(std::optional<double> number) {
