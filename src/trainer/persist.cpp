@@ -53,7 +53,8 @@ bool take_row(State& state) {
   if (core::get_int(last, "step", path.string()) < progress.finished_steps) return false;
   if (progress.is_validated) return true;
   StepReport validation;
-  for (const auto& [name, value] : to_report(last).values()) {
+  const StepReport row = to_report(last);
+  for (const auto& [name, value] : row.values()) {
     if (core::starts_with(name, "val/")) validation.set(name, value);
   }
   progress.is_validated = true;
