@@ -4,7 +4,7 @@
 
 #include "cli/program.h"
 #include "sgrpo/checkpoint/safetensors.h"
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/policy.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -172,7 +172,7 @@ TEST_F(BadCheckpoint, configuration_is_refused_by_key) {
     edit("config.json", [&](Json& config) { config[Json::json_pointer(bad.path)] = bad.value; });
     SCOPED_TRACE(bad.path);
     const std::string error =
-        testing::message_of<core::UserError>([&] { eval::open_policy(folder(), {}, {}); });
+        testing::message_of<core::UserError>([&] { policy::open(folder(), {}, {}); });
     EXPECT_EQ(scratch_.shorten(error).substr(0, 17 + bad.error.size()),
               "model/config.json" + bad.error);
     restore();
@@ -392,7 +392,7 @@ TEST_F(BadCheckpoint, end_ids_that_are_no_ids_are_refused) {
 TEST_F(BadCheckpoint, unusual_but_sound_folders_are_read_with_a_warning) {
   const auto log_of = [&] {
     const testing::LogCapture log;
-    eval::open_policy(folder(), {}, {});
+    policy::open(folder(), {}, {});
     const std::string text = scratch_.shorten(log.text());
     restore();
     return text;

@@ -1,4 +1,4 @@
-#include "sgrpo/eval/generate.h"
+#include "cli/row_files.h"
 
 #include <gtest/gtest.h>
 
@@ -7,15 +7,22 @@
 #include "sgrpo/checkpoint/safetensors.h"
 #include "testing/tiny_policy.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::cli {
 namespace {
 
 using core::Json;
 using testing::TinyPolicy;
 
+GenerateOptions options_of(int64_t max_new_tokens, int64_t group_size) {
+  GenerateOptions options;
+  options.group_size = group_size;
+  options.sampling.max_new_tokens = max_new_tokens;
+  return options;
+}
+
 class GenerateFile : public ::testing::Test {
  protected:
-  const Policy& policy() const { return TinyPolicy::instance().policy(); }
+  policy::LanguagePolicy& policy() const { return TinyPolicy::instance().policy(); }
   std::vector<Json> generate(const std::vector<Json>& rows, const GenerateOptions& options) {
     const testing::LogCapture quiet;
     scratch_.write("in.jsonl", testing::to_jsonl(rows));
@@ -34,7 +41,7 @@ class GenerateFile : public ::testing::Test {
 
 TEST_F(GenerateFile, rows_have_the_documented_columns_in_order) {
   const auto rows = generate({{{"id", "a"}, {"prompt", "what"}}, {{"prompt", "which"}}},
-                             {.group_size = 2, .max_new_tokens = 5});
+                             options_of(5, 2));
   ASSERT_EQ(rows.size(), 4U);
   const std::vector<std::string> ids = {"a", "a", "2", "2"};
   for (size_t i = 0; i < 4; ++i) {
@@ -55,11 +62,10 @@ TEST_F(GenerateFile, ends_where_the_file_says_and_tells_that_the_turn_end_is_not
   Json every_id = Json::array();  // of text, but for the turn end
   for (int id = 7; id < 400; ++id) every_id.push_back(id);
   scratch_.write("model/generation_config.json", Json{{"eos_token_id", every_id}}.dump());
-  const Policy base = open_policy(scratch_ / "model", {}, {});
+  const auto base = policy::open(scratch_ / "model", {}, {});
   scratch_.write("in.jsonl", testing::to_jsonl({{{"id", "a"}, {"prompt", "what"}}}));
   const testing::LogCapture log;
-  generate_file(
-      base, scratch_ / "in.jsonl", scratch_ / "out.jsonl", {.group_size = 64, .max_new_tokens = 8});
+  generate_file(*base, scratch_ / "in.jsonl", scratch_ / "out.jsonl", options_of(8, 64));
   for (const Json& row : testing::read_jsonl(scratch_ / "out.jsonl")) {
     const auto ids = row.at("completion_ids").get<std::vector<int64_t>>();
     for (size_t t = 0; t + 1 < ids.size(); ++t) EXPECT_LT(ids[t], 7) << "nothing follows an end";
@@ -74,7 +80,9 @@ TEST_F(GenerateFile, ends_where_the_file_says_and_tells_that_the_turn_end_is_not
 TEST_F(GenerateFile, completions_scored_again_have_the_samplers_logprobs) {
   const std::vector<Json> prompts = {{{"id", "a"}, {"prompt", "what"}},
                                      {{"id", "b"}, {"prompt", "which item is this"}}};
-  const auto sampled = generate(prompts, {.max_new_tokens = 20, .temperature = 0.8});
+  GenerateOptions tempered = options_of(20, 1);
+  tempered.sampling.temperature = 0.8;
+  const auto sampled = generate(prompts, tempered);
   std::vector<Json> given;
   for (size_t i = 0; i < 2; ++i) {
     given.push_back(prompts[i]);
@@ -140,7 +148,7 @@ TEST_F(GenerateFile, gradient_is_that_of_the_mean_negative_log_likelihood) {
   const auto scored = logprobs(
       {row}, {.temperature = 1.0, .use_sampling_mask = false, .grad = scratch_ / "g.safetensors"});
   const checkpoint::SafetensorsFile file(scratch_ / "g.safetensors");
-  EXPECT_EQ(file.entries().size(), policy().model->parameters().size());
+  EXPECT_EQ(file.entries().size(), policy().model().parameters().size());
   const auto mean_nll = [&] {
     double sum = 0.0;
     const auto again = logprobs({row});
@@ -151,7 +159,7 @@ TEST_F(GenerateFile, gradient_is_that_of_the_mean_negative_log_likelihood) {
   const std::string name = "model.layers.1.mlp.down_proj.weight";
   const at::Tensor grad = file.read(name);
   const double norm = grad.norm().item<double>();
-  for (const model::Parameter& parameter : policy().model->parameters()) {
+  for (const model::Parameter& parameter : policy().model().parameters()) {
     if (parameter.name != name) continue;
     const at::NoGradGuard no_grad;
     at::Tensor weight = parameter.tensor;
@@ -163,7 +171,7 @@ TEST_F(GenerateFile, gradient_is_that_of_the_mean_negative_log_likelihood) {
     weight.add_(step);
     EXPECT_NEAR((above - below) / 2e-2, norm, 2e-2 * norm);
   }
-  for (const model::Parameter& parameter : policy().model->parameters())
+  for (const model::Parameter& parameter : policy().model().parameters())
     at::Tensor(parameter.tensor).mutable_grad().reset();
   EXPECT_EQ(
       testing::message_of<core::UserError>([&] {
@@ -183,4 +191,4 @@ TEST_F(GenerateFile, output_that_cannot_be_written_is_an_error_of_the_run) {
 }
 
 }  // namespace
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::cli

@@ -3,10 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <map>
-
-#include "sgrpo/core/text.h"
 #include <set>
 
+#include "sgrpo/core/text.h"
 #include "testing/tiny_policy.h"
 
 namespace sgrpo::eval {
@@ -195,18 +194,14 @@ TEST_F(Evaluate, samples_hang_on_seed_row_and_index_alone) {
     for (const size_t sample : {0, 1}) different.insert(ids(all, row, sample));
   EXPECT_EQ(different.size(), 10U);
   const EvalResult few = evaluate_rows({rows[0], rows[1]}, sampled);
-  const EncodedPrompt prompt = TinyPolicy::instance().prompt("what is same");
+  const auto prompt = TinyPolicy::instance().prompt("what is same");
   for (const size_t row : {0, 1, 257}) {
-    rollout::SamplingOptions options;
-    options.group_size = 2;
-    options.max_new_tokens = 4;
-    options.seed = 3;
-    options.end_token_ids = TinyPolicy::instance().policy().end_token_ids;
-    options.masked_ids = TinyPolicy::instance().policy().masked_ids;
+    SamplingRequest request{.prompt = prompt, .num_samples = 2};
+    request.key = {.seed = 3, .prompt_index = row};
+    request.options.max_new_tokens = 4;
+    request.options.end_token_ids = TinyPolicy::instance().policy().end_token_ids();
     const RolloutGroup group =
-        rollout::sample_groups(
-            TinyPolicy::instance().model(), {{&prompt, static_cast<int64_t>(row)}}, options)
-            .at(0);
+        testing::sample_all(TinyPolicy::instance().policy(), {request}).at(0);
     for (const size_t sample : {0, 1}) {
       EXPECT_EQ(ids(all, row, sample), group.members[sample].completion.token_ids) << row;
       if (row < 2) EXPECT_EQ(ids(few, row, sample), ids(all, row, sample)) << row;

@@ -1,13 +1,14 @@
-#include "sgrpo/eval/policy.h"
+#include "sgrpo/policy/policy.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "testing/tiny_policy.h"
 
-namespace sgrpo::eval {
+namespace sgrpo::policy {
 namespace {
 
 using core::Json;
@@ -20,7 +21,7 @@ class OpenPolicy : public ::testing::Test {
   /// The message of opening the folder, with short paths.
   std::string error(const model::ModelOptions& options = {}) const {
     return scratch_.shorten(
-        testing::message_of<core::UserError>([&] { open_policy(folder(), options, {}); }));
+        testing::message_of<core::UserError>([&] { open(folder(), options, {}); }));
   }
   /// Changes one JSON file of the folder.
   void edit(const std::string& file, const std::function<void(Json&)>& change) const {
@@ -40,21 +41,22 @@ class OpenPolicy : public ::testing::Test {
 
 TEST_F(OpenPolicy, parts_of_a_sound_folder_agree) {
   write();
-  const Policy policy = open_policy(folder(), {}, {});
-  EXPECT_EQ(policy.encoder->spec().turn_end_id, 2);
-  EXPECT_EQ(policy.end_token_ids, (std::vector<int64_t>{2, 0}));
-  EXPECT_EQ(policy.model->spec().vocab_size, 408);
-  EXPECT_EQ(policy.encoder->completion_text({30, 31, 0}), policy.encoder->completion_text({30, 31}))
+  const auto policy = open(folder(), {}, {});
+  const data::PromptEncoder& encoder = *policy->encoder();
+  EXPECT_EQ(encoder.spec().turn_end_id, 2);
+  EXPECT_EQ(policy->end_token_ids(), (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(as_language(*policy).model().spec().vocab_size, 408);
+  EXPECT_EQ(encoder.completion_text({30, 31, 0}), encoder.completion_text({30, 31}))
       << "every end token is left out of a text";
 }
 
 TEST_F(OpenPolicy, turn_end_ends_a_completion_although_the_file_leaves_it_out) {
   write();
   edit("generation_config.json", [](Json& json) { json["eos_token_id"] = 0; });
-  EXPECT_EQ(open_policy(folder(), {}, {}).end_token_ids, (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(open(folder(), {}, {})->end_token_ids(), (std::vector<int64_t>{0, 2}));
   std::filesystem::remove(folder() / "generation_config.json");
   edit("config.json", [](Json& json) { json.erase("eos_token_id"); });
-  EXPECT_EQ(open_policy(folder(), {}, {}).end_token_ids, (std::vector<int64_t>{2}));
+  EXPECT_EQ(open(folder(), {}, {})->end_token_ids(), (std::vector<int64_t>{2}));
 }
 
 TEST_F(OpenPolicy, tokenizer_with_more_ids_than_rows_is_refused) {
@@ -107,7 +109,7 @@ TEST_F(OpenPolicy, processor_that_cuts_other_patches_is_refused) {
 TEST_F(OpenPolicy, pixel_limits_must_not_cross) {
   write();
   EXPECT_EQ(testing::message_of<core::UserError>([&] {
-              open_policy(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt});
+              open(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt});
             }),
             core::str("the folder's own max_pixels is 3136, below --min-pixels = 10000 (",
                       (folder() / "preprocessor_config.json").string(),
@@ -192,19 +194,110 @@ TEST_F(OpenPolicy, device_that_is_not_there_is_refused) {
 
 TEST_F(OpenPolicy, bad_completion_ids_are_found) {
   write();
-  const Policy policy = open_policy(folder(), {}, {});
-  EXPECT_EQ(find_bad_id(policy, {0, 30, 407}), "");
-  EXPECT_EQ(find_bad_id(policy, {30, 408}), "token id 408, expected 0..407");
-  EXPECT_EQ(find_bad_id(policy, {-1}), "token id -1, expected 0..407");
-  EXPECT_EQ(find_bad_id(policy, {6}), "token id 6, an image or video placeholder");
+  const auto policy = open(folder(), {}, {});
+  EXPECT_EQ(policy->find_bad_id({0, 30, 407}, false), "");
+  EXPECT_EQ(policy->find_bad_id({30, 408}, false), "token id 408, expected 0..407");
+  EXPECT_EQ(policy->find_bad_id({-1}, false), "token id -1, expected 0..407");
+  EXPECT_EQ(policy->find_bad_id({6}, false), "token id 6, an image or video placeholder");
+  EXPECT_EQ(policy->find_bad_id({30, 407}, true),
+            "token id 407, which is beyond the tokenizer's 400 ids and gets no probability under "
+            "rollout.sampling_mask");
 }
 
-TEST_F(OpenPolicy, reference_is_frozen_whole) {
+/// Weights by name.
+std::map<std::string, at::Tensor> weights_of(const Policy& policy) {
+  std::map<std::string, at::Tensor> weights;
+  for (const model::Parameter& parameter : as_language(policy).model().parameters())
+    weights[parameter.name] = parameter.tensor.detach().clone();
+  return weights;
+}
+
+TEST_F(OpenPolicy, frozen_copy_is_whole_and_stays_when_the_policy_moves) {
   write();
-  const auto reference = open_reference(std::make_shared<checkpoint::ModelFolder>(folder()), {});
-  for (const model::Parameter& parameter : reference->parameters())
-    EXPECT_FALSE(parameter.tensor.requires_grad()) << parameter.name;
+  model::ModelOptions options;
+  options.freeze = {model::Module::kVision};
+  const auto policy = open(folder(), options, {});
+  const auto copy = policy->frozen_copy();
+  EXPECT_TRUE(copy->arena().segments.empty());
+  const auto before = weights_of(*copy);
+  {
+    const at::NoGradGuard no_grad;
+    for (const ParameterSegment& segment : policy->arena().segments)
+      at::Tensor(segment.weight).add_(1.0);
+  }
+  const auto after = weights_of(*copy), moved = weights_of(*policy);
+  for (const auto& [name, weight] : before) {
+    EXPECT_TRUE(weight.equal(after.at(name))) << name;
+    const bool is_frozen = name.find("visual.") != std::string::npos &&
+                           name.find("merger") == std::string::npos;
+    EXPECT_EQ(weight.equal(moved.at(name)), is_frozen) << name;
+  }
+}
+
+TEST_F(OpenPolicy, frozen_copy_shares_what_does_not_train) {
+  write();
+  model::ModelOptions options;
+  options.freeze = {model::Module::kVision, model::Module::kMerger};
+  const auto policy = open(folder(), options, {});
+  const auto copy = policy->frozen_copy();
+  const auto data_of = [](const Policy& of, const std::string& name) -> const void* {
+    for (const model::Parameter& parameter : as_language(of).model().parameters())
+      if (parameter.name == name) return parameter.tensor.const_data_ptr();
+    return nullptr;
+  };
+  EXPECT_EQ(data_of(*policy, "visual.merger.ln_q.weight"), data_of(*copy, "visual.merger.ln_q.weight"));
+  EXPECT_NE(data_of(*policy, "model.norm.weight"), data_of(*copy, "model.norm.weight"));
+}
+
+TEST_F(OpenPolicy, frozen_copy_moves_toward_the_policy_by_its_share) {
+  write();
+  const auto policy = open(folder(), {}, {});
+  const auto copy = policy->frozen_copy();
+  const auto start = weights_of(*copy);
+  {
+    const at::NoGradGuard no_grad;
+    for (const ParameterSegment& segment : policy->arena().segments)
+      at::Tensor(segment.weight).add_(2.0);
+  }
+  copy->move_toward(*policy, 0.75);
+  for (const auto& [name, weight] : weights_of(*copy))
+    EXPECT_LT((weight - start.at(name) - 0.5).abs().max().item<double>(), 1e-6) << name;
+  EXPECT_THROW(policy->move_toward(*copy, 0.5), core::ContractError) << "it is no frozen copy";
+}
+
+TEST_F(OpenPolicy, arena_holds_what_trains_and_says_what_a_save_rounds) {
+  TinyCheckpoint tiny;
+  write(tiny);
+  edit_weights([](Named& tensors) {
+    for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kBFloat16);
+  });
+  model::ModelOptions options;
+  options.freeze = {model::Module::kVision, model::Module::kMerger};
+  const auto policy = open(folder(), options, {});
+  ASSERT_FALSE(policy->arena().segments.empty());
+  int64_t values = 0;
+  for (const ParameterSegment& segment : policy->arena().segments) {
+    EXPECT_EQ(segment.module, "language") << segment.name;
+    EXPECT_TRUE(segment.weight.requires_grad()) << segment.name;
+    EXPECT_TRUE(segment.is_rounded_on_disk) << segment.name;
+    values += segment.weight.numel();
+  }
+  EXPECT_EQ(policy->arena().num_values(), values);
+}
+
+TEST_F(OpenPolicy, masked_ids_change_the_distribution_of_the_others_only_by_its_sum) {
+  const testing::TinyPolicy& tiny = testing::TinyPolicy::instance();
+  const auto prompt = tiny.prompts()[1];
+  const auto score = [&](bool mask) {
+    return tiny.policy().score(
+        tiny.policy().pack({completion_row(prompt, {30, 31, 2})}, {.sampling_mask = mask}, {}).front());
+  };
+  const Scores masked = score(true), full = score(false);
+  EXPECT_TRUE((masked.logprobs > full.logprobs).all().item<bool>());
+  EXPECT_TRUE(masked.logprobs.requires_grad());
+  const at::NoGradGuard no_grad;
+  EXPECT_FALSE(score(false).logprobs.requires_grad());
 }
 
 }  // namespace
-}  // namespace sgrpo::eval
+}  // namespace sgrpo::policy

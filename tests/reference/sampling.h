@@ -17,16 +17,18 @@ namespace sgrpo::reference {
 struct SlowCompletion {
   std::vector<int64_t> token_ids;
   std::vector<double> logprobs;
+  double entropy_sum = 0.0;
 };
 
 /// log softmax of the tempered logits, -inf for masked ids.
 inline std::vector<double> log_distribution(const at::Tensor& logits,
-                                            const rollout::SamplingOptions& options) {
+                                            const SamplingOptions& options,
+                                            const std::vector<int64_t>& masked_ids) {
   constexpr double kNever = -std::numeric_limits<double>::infinity();
   const auto* values = logits.const_data_ptr<float>();
   std::vector<double> result(values, values + logits.numel());
   for (double& value : result) value /= options.temperature;
-  for (const int64_t id : options.masked_ids) result[static_cast<size_t>(id)] = kNever;
+  for (const int64_t id : masked_ids) result[static_cast<size_t>(id)] = kNever;
   const double largest = *std::max_element(result.begin(), result.end());
   double sum = 0.0;
   for (const double value : result) sum += std::exp(value - largest);
@@ -36,7 +38,7 @@ inline std::vector<double> log_distribution(const at::Tensor& logits,
 
 /// Log-probs of the tokens that top_k and then top_p let through; -inf for the others.
 inline std::vector<double> candidates(std::vector<double> logprobs,
-                                      const rollout::SamplingOptions& options) {
+                                      const SamplingOptions& options) {
   std::vector<double> sorted = logprobs;
   std::sort(sorted.rbegin(), sorted.rend());
   if (options.top_k > 0 && options.top_k < static_cast<int64_t>(sorted.size()))
@@ -91,29 +93,33 @@ inline at::Tensor slow_logits(const model::Model& model,
   return at::linear(hidden.select(0, tokens - 1), model.output_weight()).contiguous();
 }
 
+/// Completion `sample_index` of a request.
 inline SlowCompletion sample_slowly(const model::Model& model,
-                                    const rollout::SamplingRequest& request,
-                                    const rollout::SamplingOptions& options,
+                                    const SamplingRequest& request,
+                                    const std::vector<int64_t>& masked_ids,
                                     int64_t sample_index) {
   const at::NoGradGuard no_grad;
-  const core::RandomKey key{.seed = options.seed,
-                            .step = static_cast<uint64_t>(options.step),
-                            .prompt_index = static_cast<uint64_t>(request.prompt_index),
-                            .sample_index = static_cast<uint64_t>(sample_index),
-                            .purpose = core::Purpose::kSampling};
+  const SamplingOptions& options = request.options;
+  core::RandomKey key = request.key;
+  key.sample_index = static_cast<uint64_t>(sample_index);
+  key.purpose = core::Purpose::kSampling;
   SlowCompletion result;
   while (static_cast<int64_t>(result.token_ids.size()) < options.max_new_tokens) {
-    const auto logprobs =
-        log_distribution(slow_logits(model, *request.prompt, result.token_ids), options);
+    const auto logprobs = log_distribution(
+        slow_logits(model, *request.prompt, result.token_ids), options, masked_ids);
     const int64_t likeliest = std::max_element(logprobs.begin(), logprobs.end()) - logprobs.begin();
     const int64_t id = options.greedy ? likeliest
                                       : choose(candidates(logprobs, options),
                                                key.uniform(result.token_ids.size()));
     result.token_ids.push_back(id);
     result.logprobs.push_back(logprobs[static_cast<size_t>(id)]);
+    double entropy = 0.0;
+    for (const double value : logprobs) {
+      if (std::isfinite(value)) entropy -= std::exp(value) * value;
+    }
+    result.entropy_sum += entropy;
     const auto& ends = options.end_token_ids;
-    const bool is_end = std::find(ends.begin(), ends.end(), id) != ends.end();
-    if (is_end && !options.ignore_eos) break;
+    if (std::find(ends.begin(), ends.end(), id) != ends.end()) break;
   }
   return result;
 }

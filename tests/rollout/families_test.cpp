@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "reference/sampling.h"
-#include "sgrpo/algorithm/packing.h"
+#include "sgrpo/algorithm/rows.h"
 #include "testing/tiny_families.h"
 #include "testing/tiny_policy.h"
 
@@ -16,59 +16,55 @@ using testing::TinyPolicy;
 
 class Families : public ::testing::TestWithParam<TinyCheckpoint> {
  protected:
-  Families() : tiny_(GetParam()), prompts_(tiny_.prompts()) {
-    for (const EncodedPrompt& prompt : prompts_)
-      requests_.push_back({&prompt, static_cast<int64_t>(requests_.size())});
-    options_.group_size = 2;
-    options_.max_new_tokens = 10;
-    options_.end_token_ids = tiny_.policy().end_token_ids;
-    options_.masked_ids = tiny_.policy().masked_ids;
+  Families() : tiny_(GetParam()) {
+    for (const auto& prompt : tiny_.prompts()) {
+      SamplingRequest request{.prompt = prompt, .num_samples = 2};
+      request.key.prompt_index = requests_.size();
+      request.options.max_new_tokens = 10;
+      request.options.end_token_ids = tiny_.policy().end_token_ids();
+      requests_.push_back(request);
+    }
   }
   TinyPolicy tiny_;
-  std::vector<EncodedPrompt> prompts_;
   std::vector<SamplingRequest> requests_;
-  SamplingOptions options_;
 };
 
 TEST_P(Families, sampling_equals_a_full_forward_per_token) {
-  const auto groups = sample_groups(tiny_.model(), requests_, options_);
+  const auto groups = testing::sample_all(tiny_.policy(), requests_);
   for (size_t p = 0; p < groups.size(); ++p) {
     for (size_t g = 0; g < 2; ++g) {
       const Completion& fast = groups[p].members[g].completion;
-      const auto slow =
-          reference::sample_slowly(tiny_.model(), requests_[p], options_, static_cast<int64_t>(g));
+      const auto slow = reference::sample_slowly(
+          tiny_.model(), requests_[p], tiny_.policy().masked_ids(), static_cast<int64_t>(g));
       ASSERT_EQ(fast.token_ids, slow.token_ids) << "prompt " << p;
       for (size_t t = 0; t < slow.logprobs.size(); ++t)
         EXPECT_NEAR(fast.sampler_logprobs[t], slow.logprobs[t], 1e-5);
+      EXPECT_NEAR(fast.entropy_sum, slow.entropy_sum, 1e-4);
     }
   }
 }
 
 TEST_P(Families, trainer_scores_what_the_sampler_said_however_it_is_packed) {
-  options_.ignore_eos = true;
-  const auto groups = sample_groups(tiny_.model(), requests_, options_);
-  std::vector<const RolloutGroup*> pointers;
-  for (const RolloutGroup& group : groups) pointers.push_back(&group);
-  const at::Tensor masked = at::tensor(options_.masked_ids, at::kLong);
+  for (SamplingRequest& request : requests_) request.options.end_token_ids.clear();
+  const auto groups = testing::sample_all(tiny_.policy(), requests_);
   for (const bool share_prefix : {true, false}) {
-    for (const TrainBatch& batch :
-         algorithm::pack_groups(pointers, {.share_prefix = share_prefix})) {
-      const Scores scores = score(tiny_.model(), batch, masked, 1.0);
-      EXPECT_LT((scores.logprobs - batch.sampler_logprobs).abs().max().item<double>(), 1e-5)
+    for (const policy::PackedBatch& batch :
+         tiny_.policy().pack(algorithm::rows_of(groups), {}, {.share_prefix = share_prefix})) {
+      const Scores scores = tiny_.policy().score(batch);
+      EXPECT_LT((scores.logprobs - batch.loss.sampler_logprobs).abs().max().item<double>(), 1e-5)
           << "share_prefix " << share_prefix;
     }
   }
 }
 
 TEST_P(Families, gradients_do_not_depend_on_sharing_the_prefix) {
-  const auto groups = sample_groups(tiny_.model(), requests_, options_);
-  std::vector<const RolloutGroup*> pointers;
-  for (const RolloutGroup& group : groups) pointers.push_back(&group);
+  const auto groups = testing::sample_all(tiny_.policy(), requests_);
   std::vector<std::vector<at::Tensor>> gradients;
   for (const bool share_prefix : {true, false}) {
-    for (const TrainBatch& batch :
-         algorithm::pack_groups(pointers, {.share_prefix = share_prefix})) {
-      score(tiny_.model(), batch, at::empty({0}, at::kLong), 1.0).logprobs.sum().backward();
+    for (const policy::PackedBatch& batch : tiny_.policy().pack(algorithm::rows_of(groups),
+                                                                {.sampling_mask = false},
+                                                                {.share_prefix = share_prefix})) {
+      tiny_.policy().score(batch).logprobs.sum().backward();
     }
     gradients.emplace_back();
     for (const model::Parameter& parameter : tiny_.model().parameters()) {

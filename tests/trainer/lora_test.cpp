@@ -1,6 +1,6 @@
 // Runs that train an adapter: what is saved, what resumes, what may start from it.
 #include "sgrpo/checkpoint/adapter_folder.h"
-#include "sgrpo/eval/policy.h"
+#include "policy/language_policy.h"
 #include "trainer/run_files.h"
 
 namespace sgrpo::trainer {
@@ -21,10 +21,10 @@ class LoraRuns : public Runs {
     for (const auto& [name, tensor] : tensors) count += static_cast<uint64_t>(tensor.numel());
     return count;
   }
-  static eval::Policy open(const std::filesystem::path& path) {
+  static std::unique_ptr<policy::Policy> open(const std::filesystem::path& path) {
     model::ModelOptions options;
     options.device = model::DeviceKind::kCpu;
-    return eval::open_policy(path, options, {});
+    return policy::open(path, options, {});
   }
 };
 
@@ -151,8 +151,8 @@ TEST_F(LoraRuns, frozen_part_of_an_adapter_is_saved_and_resumes) {
   }
   EXPECT_GT(num_frozen, 0);
   EXPECT_EQ(num_changed, static_cast<int64_t>(before.size()) - num_frozen);
-  eval::Policy opened = open(whole);  // eval and export take it as well
-  EXPECT_EQ(opened.model->adapter().parameters.size(), before.size());
+  const auto opened = open(whole);  // eval and export take it as well
+  EXPECT_EQ(policy::as_language(*opened).model().adapter().parameters.size(), before.size());
 }
 
 TEST_F(LoraRuns, run_does_not_resume_under_another_rank_alpha_or_target) {

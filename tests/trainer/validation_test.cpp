@@ -240,11 +240,10 @@ TEST_F(Validation, gives_the_numbers_of_an_evaluation_of_its_checkpoint) {
   const auto folder = run("one", options);
   const RunConfig after = config("one", options);
   const testing::LogCapture quiet;
-  const eval::Policy policy =
-      eval::open_policy(folder_of(folder, 2), after.model, eval_limits(after));
+  const auto policy = policy::open(folder_of(folder, 2), after.model, eval_limits(after));
   const verifier::VerifierSet verifiers(after.verifier, after.verifiers, after.rewards);
   const auto split = data::load_eval_set("val", (scratch_ / "val.jsonl").string(), after.data);
-  const auto result = eval::evaluate(policy, verifiers, split, eval_job(after));
+  const auto result = eval::evaluate(*policy, verifiers, split, eval_job(after));
   const Json row = metrics_of(folder).at(1);
   for (const auto& [name, value] : eval::metrics_of("val", result.sums).values())
     EXPECT_EQ(row.at(name).get<double>(), value) << name;
