@@ -9,7 +9,7 @@
 namespace sgrpo::tokenizer {
 namespace {
 
-constexpr size_t kMaxDepth = 32;
+constexpr size_t kMaxNesting = 32;
 
 /// A tag with what stands before it.
 struct Tag {
@@ -123,7 +123,7 @@ class TreeReader {
  private:
   /// Nodes up to a tag that ends or continues the enclosing one: `ending_`, its rest `condition_`.
   std::vector<TemplateNode> body(size_t depth) {
-    if (depth > kMaxDepth) refuse_template(where_, "is nested too deeply");
+    if (depth > kMaxNesting) refuse_template(where_, "is nested too deeply");
     std::vector<TemplateNode> nodes;
     while (true) {
       Tag tag = tags_.next();

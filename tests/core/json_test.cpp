@@ -107,15 +107,15 @@ TEST(Json, values_that_no_double_holds_are_refused_by_their_reader_alone) {
   EXPECT_EQ(number_text(object["big"]), "1e999");
   EXPECT_TRUE(std::isinf(*number_value(object["big"])));
   EXPECT_EQ(number_text(object["text"]), std::nullopt);
-  EXPECT_EQ(error_of([&] { get_double(object, "nan", "f"); }),
+  EXPECT_EQ(message_of([&] { get_double(object, "nan", "f"); }),
             "f: 'nan' is NaN, expected a number");
-  EXPECT_EQ(error_of([&] { get_int(object, "big", "f"); }),
+  EXPECT_EQ(message_of([&] { get_int(object, "big", "f"); }),
             "f: 'big' is 1e999, expected an integer");
-  EXPECT_EQ(error_of([&] { get_string(object, "nan", "f"); }),
+  EXPECT_EQ(message_of([&] { get_string(object, "nan", "f"); }),
             "f: 'nan' is NaN, expected a string");
   EXPECT_EQ(dump_ascii(object["inf"]), "[null,null]");
-  EXPECT_NE(error_of([] { parse_json("[NaN]", "f", Numbers::kStrict); }), "no error");
-  EXPECT_NE(error_of([] { parse_json("[1e999]", "f", Numbers::kStrict); }), "no error");
+  EXPECT_NE(message_of([] { parse_json("[NaN]", "f", Numbers::kStrict); }), "");
+  EXPECT_NE(message_of([] { parse_json("[1e999]", "f", Numbers::kStrict); }), "");
 }
 
 TEST(Json, numbers_keep_their_text_where_asked_for) {
@@ -126,7 +126,7 @@ TEST(Json, numbers_keep_their_text_where_asked_for) {
   EXPECT_EQ(number_text(exact["a"]), "0.10");
   EXPECT_EQ(get_double(exact, "a", "f"), 0.1);
   EXPECT_EQ(number_text(exact["d"][1]), "1.0");
-  EXPECT_EQ(error_of([&] { get_int(exact, "b", "f"); }),
+  EXPECT_EQ(message_of([&] { get_int(exact, "b", "f"); }),
             "f: 'b' is 1267650600228229401496703205376, which does not fit 64 bits");
   EXPECT_EQ(get_int_list(parse_json("{\"l\": [2.00, 1e1]}", "f", Numbers::kText), "l", "f"),
             (std::vector<int64_t>{2, 10}));

@@ -86,7 +86,7 @@ TEST(UserLimits, crossing_limits_say_whose_each_is) {
   const ProcessorConfig config{.min_pixels = 3136, .max_pixels = 50176, .where = "f.json"};
   const auto error =
       [&](std::optional<int64_t> low, std::optional<int64_t> high, const char* prefix) {
-        return error_of([&] { with_user_limits(config, low, high, prefix); });
+        return testing::message_of([&] { with_user_limits(config, low, high, prefix); });
       };
   EXPECT_EQ(with_user_limits(config, 100, 3000, "data.").max_pixels, 3000);
   EXPECT_EQ(error({}, 3000, "data."),
