@@ -8,7 +8,7 @@ PackedTokens PackedTokens::to(at::Device device) const {
   PackedTokens result = *this;
   for (at::Tensor* tensor :
        {&result.token_ids, &result.position_ids, &result.pixel_values, &result.image_rows}) {
-    if (tensor->defined()) *tensor = tensor->to(device);
+    if (tensor->defined() && tensor->device() != device) *tensor = tensor->to(device);
   }
   result.plan = plan.to(device);
   return result;

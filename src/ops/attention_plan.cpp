@@ -78,7 +78,8 @@ AttentionPlan AttentionPlan::of_lengths(const std::vector<int64_t>& lengths, boo
 
 AttentionPlan AttentionPlan::to(at::Device device) const {
   AttentionPlan plan = *this;
-  if (table_.defined()) plan.table_ = table_.to(device);
+  if (!table_.defined() || table_.device() == device) return plan;
+  plan.table_ = table_.to(device);
   for (AttentionPart& part : plan.parts_) {
     for (at::Tensor* tensor : {&part.cu_q, &part.cu_k, &part.seqused_k})
       *tensor = tensor->to(device);
