@@ -204,7 +204,9 @@ TEST_F(Evaluate, samples_hang_on_seed_row_and_index_alone) {
         testing::sample_all(TinyPolicy::instance().policy(), {request}).at(0);
     for (const size_t sample : {0, 1}) {
       EXPECT_EQ(ids(all, row, sample), group.members[sample].completion.token_ids) << row;
-      if (row < 2) EXPECT_EQ(ids(few, row, sample), ids(all, row, sample)) << row;
+      if (row < 2) {
+        EXPECT_EQ(ids(few, row, sample), ids(all, row, sample)) << row;
+      }
     }
   }
 }
@@ -329,7 +331,8 @@ TEST_F(Evaluate, metric_names_are_those_that_an_evaluation_gives) {
       row("a", "yes", "easy"), row("b", "yes", ""), row("c", "no", "x")};
   const EvalJob two = job(2, {2, 1});
   std::vector<std::string> given;
-  for (const auto& [name, value] : metrics_of("val", evaluate_rows(rows, two).sums).values()) {
+  const StepReport report = metrics_of("val", evaluate_rows(rows, two).sums);
+  for (const auto& [name, value] : report.values()) {
     if (!core::ends_with(name, "/n") && name != "val/val/error" && name != "val/val/timeout")
       given.push_back(name);
   }

@@ -84,7 +84,7 @@ TEST_F(LoraRuns, opened_adapter_and_merged_export_agree) {
   const auto folder = run("run", both(both(coin(), lora()), {"optim.eps=1e-8"}));
   const auto input = std::make_shared<const checkpoint::ModelFolder>(folder);
   ASSERT_TRUE(input->adapter() != nullptr);
-  input->write_like(scratch_ / "merged", eval::merged_weights(input));
+  input->write_like(scratch_ / "merged", policy::merged_weights(input));
   const Tensors base = read_tensors(model() / "model.safetensors"),
                 merged = read_tensors(scratch_ / "merged" / "model.safetensors");
   EXPECT_EQ(base.size(), merged.size());
@@ -101,9 +101,12 @@ TEST_F(LoraRuns, opened_adapter_and_merged_export_agree) {
       .grid_thw = at::empty({0, 3}, at::kLong),
       .image_rows = {},
       .plan = ops::AttentionPlan::of_lengths({10}, true)};
-  const at::Tensor live = open(folder).model->forward(text),
-                   plain = open(scratch_ / "merged").model->forward(text),
-                   start = open(model()).model->forward(text);
+  const auto hidden = [&](const std::filesystem::path& path) {
+    const auto opened = open(path);
+    return policy::as_language(*opened).model().forward(text);
+  };
+  const at::Tensor live = hidden(folder), plain = hidden(scratch_ / "merged"),
+                   start = hidden(model());
   // Hidden states of order 1 after two layers; the update itself is far larger than rounding.
   EXPECT_LT((live - plain).abs().max().item<double>(), 2e-5);
   EXPECT_GT((live - start).abs().max().item<double>(), 1e-3);
@@ -183,9 +186,9 @@ TEST_F(LoraRuns, run_does_not_resume_under_another_scale_of_the_rank) {
   const auto sft = run("sft", lora(), Task::kSft);
   const auto stabilized = scratch_ / "stabilized";
   std::filesystem::copy(adapter_of(sft, 1), stabilized);
-  Json config = core::parse_json(core::read_file(stabilized / "adapter_config.json"), "");
-  config["use_rslora"] = true;
-  core::write_file_atomic(stabilized / "adapter_config.json", config.dump());
+  Json saved = core::parse_json(core::read_file(stabilized / "adapter_config.json"), "");
+  saved["use_rslora"] = true;
+  core::write_file_atomic(stabilized / "adapter_config.json", saved.dump());
   const Overrides options = both(both(coin(), lora()), {"trainer.steps=2"});
   run("refused",
       both(both(coin(), lora()), {"trainer.steps=1", "model.path=" + stabilized.string()}));

@@ -50,19 +50,18 @@ TEST_F(Validation, best_is_the_highest_accuracy_whatever_the_split_is_called) {
 }
 
 TEST_F(Validation, start_does_not_compete_and_it_is_said_when_it_was_better) {
-  trainer::Run state;
+  State state;
   state.config.trainer.keep_best = "val/val/pass@1";
   const testing::LogCapture log;
   const auto note = [&](int64_t step, double value) {
     StepReport report;
     report.set("val/val/pass@1", value);
-    state.finished_steps = step;
-    state.is_best = false;
+    state.progress.finished_steps = step;
     note_validation(state, report);
-    return state.is_best;
+    return step > 0 && state.progress.best_step == step;
   };
   EXPECT_FALSE(note(0, 0.5));
-  EXPECT_FALSE(state.best.has_value());
+  EXPECT_FALSE(state.progress.best.has_value());
   EXPECT_TRUE(note(1, 0.25));
   EXPECT_TRUE(
       core::contains(log.text(),
@@ -71,10 +70,10 @@ TEST_F(Validation, start_does_not_compete_and_it_is_said_when_it_was_better) {
       << log.text();
   EXPECT_FALSE(note(2, 0.25)) << "the first of equals stays";
   EXPECT_TRUE(note(3, 0.75));
-  state.is_best = false;
+  state.progress.finished_steps = 4;
   note_validation(state, {});
-  EXPECT_FALSE(state.is_best);
-  EXPECT_TRUE(core::contains(log.text(), "no row of val/val/pass@1 was judged at step 3"));
+  EXPECT_EQ(state.progress.best_step, 3);
+  EXPECT_TRUE(core::contains(log.text(), "no row of val/val/pass@1 was judged at step 4"));
 }
 
 TEST_F(Validation, unknown_best_metric_is_refused_before_the_first_step) {
@@ -142,16 +141,17 @@ class JudgeAgain : public Validation {
     state_.verifiers = std::make_unique<verifier::VerifierSet>(options, Json(), Json());
     PromptRecord record;
     if (has_ground_truth) record.ground_truth = "boot";
-    prompt_.record = std::make_shared<const PromptRecord>(record);
+    EncodedPrompt prompt;
+    prompt.record = std::make_shared<const PromptRecord>(record);
+    const auto shared = std::make_shared<const EncodedPrompt>(prompt);
     std::vector<RolloutGroup> groups(2);
     for (RolloutGroup& group : groups) {
-      group.prompt = &prompt_;
+      group.prompt = shared;
       group.members.resize(3);
     }
     return eval::judge_groups(std::move(groups), *state_.verifiers);
   }
-  trainer::Run state_;
-  EncodedPrompt prompt_;
+  State state_;
   std::vector<std::chrono::milliseconds> pauses_ = std::vector(3, std::chrono::milliseconds(1));
 };
 
@@ -245,7 +245,8 @@ TEST_F(Validation, gives_the_numbers_of_an_evaluation_of_its_checkpoint) {
   const auto split = data::load_eval_set("val", (scratch_ / "val.jsonl").string(), after.data);
   const auto result = eval::evaluate(*policy, verifiers, split, eval_job(after));
   const Json row = metrics_of(folder).at(1);
-  for (const auto& [name, value] : eval::metrics_of("val", result.sums).values())
+  const StepReport report = eval::metrics_of("val", result.sums);
+  for (const auto& [name, value] : report.values())
     EXPECT_EQ(row.at(name).get<double>(), value) << name;
 }
 

@@ -16,11 +16,11 @@ namespace sgrpo {
 /// Samples `num_samples` completions of one prompt. A completion is a function of the request and
 /// of the weights: member i is drawn with `key` under sample_index `first_index` + i.
 struct SamplingRequest {
-  std::shared_ptr<const EncodedPrompt> prompt;
+  std::shared_ptr<const EncodedPrompt> prompt = nullptr;
   int64_t num_samples = 1;
   int64_t first_index = 0;
-  core::RandomKey key;  // seed, step and prompt_index; the sampler fills sample_index and purpose
-  SamplingOptions options;
+  core::RandomKey key = {};  // seed, step and prompt_index; the sampler fills sample_index and purpose
+  SamplingOptions options = {};
 };
 
 /// Takes the group of request `request` when the last of its completions ended.
