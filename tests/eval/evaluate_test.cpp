@@ -4,8 +4,8 @@
 
 #include <map>
 
-#include "sgrpo/core/text.h"
 #include <set>
+#include "sgrpo/core/text.h"
 
 #include "testing/tiny_policy.h"
 
