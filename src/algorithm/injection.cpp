@@ -63,9 +63,7 @@ std::vector<size_t> cap_candidates(std::vector<size_t> candidates,
   const auto cap = static_cast<size_t>(std::floor(max_fraction * num_groups + 1e-9));
   if (keys.size() <= cap) return candidates;
   std::sort(keys.begin(), keys.end());
-  std::erase_if(candidates, [&](size_t index) {
-    return cap == 0 || rank(index) > keys[cap - 1];
-  });
+  std::erase_if(candidates, [&](size_t index) { return cap == 0 || rank(index) > keys[cap - 1]; });
   return candidates;
 }
 

@@ -17,7 +17,8 @@ std::vector<MethodEntry> read_methods(const core::Json& list, const std::string&
     MethodEntry entry;
     entry.where = core::str(key, "[", entries.size(), "]");
     const bool is_named = item.is_object() && item.contains("name") && item["name"].is_string();
-    if (!is_named) throw core::UserError(core::str(entry.where, " must be {name: ..., params: {...}}"));
+    if (!is_named)
+      throw core::UserError(core::str(entry.where, " must be {name: ..., params: {...}}"));
     entry.name = item["name"].get<std::string>();
     for (const auto& [member, value] : item.items()) {
       if (member == "name") continue;

@@ -53,9 +53,9 @@ void set_scores(std::vector<RolloutGroup>& mutable_groups,
   for (RolloutGroup& group : mutable_groups) {
     for (GroupMember& member : group.members) {
       if (!member.verdict.is_valid()) continue;
-      SGRPO_CHECK(next < logprobs.size() &&
-                      logprobs[next].size() == member.completion.token_ids.size(),
-                  "scores of other rows");
+      SGRPO_CHECK(
+          next < logprobs.size() && logprobs[next].size() == member.completion.token_ids.size(),
+          "scores of other rows");
       scores_of(member, kind) = logprobs[next++];
     }
   }

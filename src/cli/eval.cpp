@@ -6,10 +6,10 @@
 #include "sgrpo/checkpoint/adapter_folder.h"
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/cli/command.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
-#include "sgrpo/core/file.h"
 #include "sgrpo/eval/evaluate.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "sgrpo/trainer/evaluation.h"
@@ -66,8 +66,7 @@ struct Eval {
     }
     if (output) check_output(config, invocation);
     const verifier::VerifierSet verifiers(config.verifier, config.verifiers, config.rewards);
-    const auto policy =
-        policy::open(config.model.path, config.model, trainer::eval_limits(config));
+    const auto policy = policy::open(config.model.path, config.model, trainer::eval_limits(config));
     StepReport report;
     std::vector<std::string> unjudged;
     std::optional<core::AppendFile> rows;

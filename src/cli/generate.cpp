@@ -27,7 +27,9 @@ struct Generate {
     visit("temperature",
           options.sampling.temperature,
           FieldInfo{.help = "divides the logits", .low = 1e-3, .high = 1e3});
-    visit("top_p", options.sampling.top_p, FieldInfo{.help = "nucleus; 1 = off", .low = 1e-6, .high = 1});
+    visit("top_p",
+          options.sampling.top_p,
+          FieldInfo{.help = "nucleus; 1 = off", .low = 1e-6, .high = 1});
     visit("top_k",
           options.sampling.top_k,
           FieldInfo{.help = "keep the k likeliest tokens; 0 = off", .low = 0, .high = 1e9});

@@ -149,11 +149,10 @@ struct Lint {
     options.requires_completion = task == LintTask::kSft;
     options.requires_ground_truth = task != LintTask::kSft && config.trainer.sft_steps > 0;
     if (options.encoder) {
-      options.encoder = std::make_shared<data::PromptEncoder>(
-          trainer::with_stream_limits(
-              options.encoder->spec(),
-              config,
-              task == LintTask::kSft ? trainer::Task::kSft : trainer::Task::kPolicyGradient));
+      options.encoder = std::make_shared<data::PromptEncoder>(trainer::with_stream_limits(
+          options.encoder->spec(),
+          config,
+          task == LintTask::kSft ? trainer::Task::kSft : trainer::Task::kPolicyGradient));
     }
     return options;
   }

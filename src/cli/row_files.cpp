@@ -46,8 +46,8 @@ using EncodedRow = std::variant<std::shared_ptr<const EncodedPrompt>, data::Reco
 EncodedRow encode_row(const policy::Policy& policy, const data::RowResult& row) {
   if (const auto* bad = std::get_if<data::RecordError>(&row)) return *bad;
   try {
-    return std::make_shared<const EncodedPrompt>(policy.encoder()->encode(
-        std::make_shared<PromptRecord>(std::get<PromptRecord>(row))));
+    return std::make_shared<const EncodedPrompt>(
+        policy.encoder()->encode(std::make_shared<PromptRecord>(std::get<PromptRecord>(row))));
   } catch (const data::RecordError& error) {
     return error;
   }
@@ -144,9 +144,8 @@ void generate_chunk(const policy::Policy& policy,
                         .options = sampling_of(policy, options)});
   }
   std::vector<RolloutGroup> groups(requests.size());
-  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
-    groups[request] = std::move(group);
-  });
+  policy.sample(requests,
+                [&](size_t request, RolloutGroup&& group) { groups[request] = std::move(group); });
   auto group = groups.begin();
   for (const EncodedRow& row : rows) {
     if (const auto* bad = std::get_if<data::RecordError>(&row)) {
@@ -192,10 +191,10 @@ int64_t logprobs_file(policy::Policy& policy,
       const auto& prompt = std::get<std::shared_ptr<const EncodedPrompt>>(encoded);
       const auto completion = completion_of(policy, *prompt->record);
       const at::AutoGradMode with_gradient(options.grad.has_value());
-      const auto batches = policy.pack({completion_row(prompt, completion)},
-                                       {.temperature = options.temperature,
-                                        .sampling_mask = options.use_sampling_mask},
-                                       {.tokens = kWholeRow, .share_prefix = false});
+      const auto batches = policy.pack(
+          {completion_row(prompt, completion)},
+          {.temperature = options.temperature, .sampling_mask = options.use_sampling_mask},
+          {.tokens = kWholeRow, .share_prefix = false});
       const Scores scores = policy.score(batches.front());
       const at::Tensor& ids = prompt->token_ids;
       writer.write(Json{{"id", prompt->record->id},

@@ -254,8 +254,8 @@ PromptBatch PromptStream::batch(int64_t step) {
                                  static_cast<int64_t>(batch.prompts.size()));
     batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
-  batch.epoch = static_cast<double>(impl_->position(step + 1)) /
-                static_cast<double>(impl_->num_rows);
+  batch.epoch =
+      static_cast<double>(impl_->position(step + 1)) / static_cast<double>(impl_->num_rows);
   impl_->prefetch(step + 1);
   return batch;
 }

@@ -35,9 +35,8 @@ std::vector<RolloutGroup> sample_chunk(const policy::Policy& policy,
                         .options = sampling_of(policy, job)});
   }
   std::vector<RolloutGroup> groups(requests.size());
-  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
-    groups[request] = std::move(group);
-  });
+  policy.sample(requests,
+                [&](size_t request, RolloutGroup&& group) { groups[request] = std::move(group); });
   return groups;
 }
 
@@ -50,8 +49,7 @@ Prompts encode_rows(const policy::Policy& policy,
   for (const auto& record : rows) {
     try {
       check_row_verifier(verifiers, *record);
-      prompts.push_back(
-          std::make_shared<const EncodedPrompt>(policy.encoder()->encode(record)));
+      prompts.push_back(std::make_shared<const EncodedPrompt>(policy.encoder()->encode(record)));
     } catch (const data::RecordError& error) {
       core::warn("bad row: ", error.what());
       ++mutable_result.sums.rejected;

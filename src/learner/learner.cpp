@@ -131,8 +131,7 @@ void Learner::score_missing(std::vector<PackedBatch>& batches,
       batch.loss.old_logprobs = filled(batch.loss.old_logprobs, fresh);
     }
     if (needs_reference)
-      batch.loss.ref_logprobs =
-          filled(batch.loss.ref_logprobs, reference_->score(batch).logprobs);
+      batch.loss.ref_logprobs = filled(batch.loss.ref_logprobs, reference_->score(batch).logprobs);
   }
 }
 
@@ -182,8 +181,7 @@ PartReport Learner::accumulate(const StepPart& part, const UpdateContext& contex
   policy::Budget budget = budget_;
   budget.whole_groups = needs_whole_groups(part.loss);
   const Schedule schedule = make_schedule({part}, 1, communicator_);
-  algorithm::StepContext inner =
-      context_of(context, schedule.shares.front().front().denominators);
+  algorithm::StepContext inner = context_of(context, schedule.shares.front().front().denominators);
   PartReport report;
   std::vector<PackedBatch> batches = policy_->pack(part.rows, part.scoring, budget);
   SamplerGap gap;
@@ -225,8 +223,7 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
     for (size_t p = 0; p < parts.size(); ++p) {
       policy::Budget budget = budget_;
       budget.whole_groups = needs_whole_groups(parts[p].loss);
-      packed[m].push_back(
-          policy_->pack(schedule.shares[m][p].rows, parts[p].scoring, budget));
+      packed[m].push_back(policy_->pack(schedule.shares[m][p].rows, parts[p].scoring, budget));
       score_missing(packed[m].back(), parts[p], needs_old, report.gap);
     }
   }
@@ -240,8 +237,7 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
         algorithm::StepContext inner = context_of(context, schedule.shares[m][p].denominators);
         inner.statistics = statistics_of(packed[m][p], parts[p], inner);
         for (const PackedBatch& batch : packed[m][p]) {
-          add_gradient(
-              batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
+          add_gradient(batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
         }
       }
       const ApplyReport applied = apply(context.lr);

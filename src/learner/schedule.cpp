@@ -37,8 +37,7 @@ bool has_advantage(const Rows& group) {
 bool learns_anyway(const algorithm::LossSettings& settings) {
   const algorithm::AlgorithmOptions& options = settings.algorithm;
   const auto loss = algorithm::LossRegistry::get("loss", options.loss)(settings);
-  return loss->learns_without_advantage() || options.entropy_coef != 0.0 ||
-         options.has_kl_loss();
+  return loss->learns_without_advantage() || options.entropy_coef != 0.0 || options.has_kl_loss();
 }
 
 void add(Denominators& total, const Denominators& more) {

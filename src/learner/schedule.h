@@ -9,8 +9,8 @@ namespace sgrpo::learner {
 
 /// The rows of one part in one optimizer step.
 struct Share {
-  std::vector<TrainRow> rows;        // to be packed
-  Denominators denominators;         // over all ranks, rows that are left out included
+  std::vector<TrainRow> rows;  // to be packed
+  Denominators denominators;   // over all ranks, rows that are left out included
 };
 
 /// The parts' shares in every optimizer step of an epoch: shares[minibatch][part].

@@ -4,7 +4,9 @@
 
 TORCH_LIBRARY(sgrpo, m) {
   // std: 0 none, 1 sample, 2 population. f64.
-  m.def("group_advantage(Tensor rewards, Tensor valid, int std, float eps, float min_spread) -> Tensor");
+  m.def(
+      "group_advantage(Tensor rewards, Tensor valid, int std, float eps, float min_spread) -> "
+      "Tensor");
 
   // q [Tq,H,E], k and v [Tk,K,E]; table [S,6], cluster_begin [C+1] and cluster_members [S] i64 as
   // an AttentionPlan gives them, which has checked them. Accumulates in f32 (f64 for f64 inputs).

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "sgrpo/core/log.h"
-#include "sgrpo/policy/encoder.h"
 #include "sgrpo/model/model.h"
+#include "sgrpo/policy/encoder.h"
 
 namespace sgrpo::policy {
 namespace {

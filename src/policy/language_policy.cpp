@@ -39,8 +39,8 @@ ParameterArena arena_of(const LanguageParts& parts) {
 
 LanguagePolicy::LanguagePolicy(LanguageParts parts)
     : parts_(std::move(parts)),
-      masked_ids_(rollout::sampling_mask(parts_.model->spec(),
-                                         parts_.encoder->spec().tokenizer->size())),
+      masked_ids_(
+          rollout::sampling_mask(parts_.model->spec(), parts_.encoder->spec().tokenizer->size())),
       masked_(at::tensor(masked_ids_, at::kLong).to(parts_.model->device())),
       no_mask_(at::empty({0}, at::kLong).to(parts_.model->device())),
       arena_(arena_of(parts_)) {}

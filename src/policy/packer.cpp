@@ -19,7 +19,8 @@ at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType dtype) {
 
 /// `values`, or nothing if no decision has one.
 at::Tensor given(const std::vector<float>& values, const at::Device& device) {
-  const bool any = std::any_of(values.begin(), values.end(), [](float v) { return !std::isnan(v); });
+  const bool any =
+      std::any_of(values.begin(), values.end(), [](float v) { return !std::isnan(v); });
   return any ? to_tensor(values, at::kFloat).to(device) : at::Tensor();
 }
 

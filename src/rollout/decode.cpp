@@ -138,8 +138,8 @@ void Decoder::append_tokens(const at::Tensor& logits) {
     const auto same = std::find_if(draws.begin(), draws.end(), [&](const Draw& draw) {
       return draw_alike(*draw.options, options);
     });
-    Draw& draw = same == draws.end() ? draws.emplace_back(Draw{.rows = {}, .options = &options})
-                                     : *same;
+    Draw& draw =
+        same == draws.end() ? draws.emplace_back(Draw{.rows = {}, .options = &options}) : *same;
     draw.rows.push_back(static_cast<int64_t>(i));
   }
   if (draws.size() == 1) return append_drawn(draws.front(), logits);

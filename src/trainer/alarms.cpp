@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <system_error>
 #include <utility>
 
@@ -50,13 +51,7 @@ double Alarms::Series::excess(double value) {
 
 std::vector<std::string> Alarms::watch(int64_t step, const StepReport& report) {
   std::vector<std::string> warnings;
-  if (report.has("completions/clipped_ratio") &&
-      cut_.is_due(report.get("completions/clipped_ratio") >= kMostCut)) {
-    warnings.push_back(str("9 of 10 completions were cut in each of the last ",
-                           kInARow,
-                           " steps (completions/clipped_ratio) and could not earn their reward: "
-                           "raise rollout.max_new_tokens, or see verifier.truncated"));
-  }
+  watch_cuts(report, warnings);
   if (report.has("cgi/frac_dead_after") && dead_.is_due(report.get("cgi/frac_dead_after") >= 1.0 &&
                                                         report.get("group/frac_all_pass") < 1.0)) {
     warnings.push_back(str("no group had any spread of rewards in the last ",
@@ -84,6 +79,19 @@ void Alarms::recall(const std::filesystem::path& metrics) {
       report.set(name, value.is_number() ? value.get<double>() : std::nan(""));
     if (report.get("step") > 0.0) watch(static_cast<int64_t>(report.get("step")), report);
   }
+}
+
+void Alarms::watch_cuts(const StepReport& report, std::vector<std::string>& warnings) {
+  if (is_cut_said_ || !report.has("completions/clipped_ratio")) return;
+  cut_shares_.push_back(report.get("completions/clipped_ratio"));
+  if (static_cast<int64_t>(cut_shares_.size()) > kInARow) cut_shares_.pop_front();
+  const double sum = std::accumulate(cut_shares_.begin(), cut_shares_.end(), 0.0);
+  if (static_cast<int64_t>(cut_shares_.size()) < kInARow || sum < kMostCut * kInARow) return;
+  is_cut_said_ = true;
+  warnings.push_back(str("9 of 10 completions of the last ",
+                         kInARow,
+                         " steps were cut (completions/clipped_ratio) and could not earn their "
+                         "reward: raise rollout.max_new_tokens, or see verifier.truncated"));
 }
 
 void Alarms::watch_reward(const StepReport& report, std::vector<std::string>& warnings) {

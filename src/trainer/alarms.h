@@ -12,8 +12,9 @@
 namespace sgrpo::trainer {
 
 /// Fed with every step's report; says what is wrong, with the knob, once each after 20 such steps
-/// in a row: completions cut, groups without any spread, a reward that stands still below 1 without
-/// injection, completions that shrink while the reward does not rise. A loss or gradient norm above
+/// in a row: completions cut (of all in 20 steps: a small step's share is coarse), groups without
+/// any spread, a reward that stands still below 1 without injection, completions that shrink while
+/// the reward does not rise. A loss or gradient norm above
 /// ten times the median of the last 100 is said at each occurrence.
 class Alarms {
  public:
@@ -39,11 +40,14 @@ class Alarms {
     double excess(double value);
   };
 
+  void watch_cuts(const StepReport& report, std::vector<std::string>& warnings);
   void watch_reward(const StepReport& report, std::vector<std::string>& warnings);
   void watch_length(const StepReport& report, std::vector<std::string>& warnings);
   void watch_spikes(int64_t step, const StepReport& report, std::vector<std::string>& warnings);
 
-  Streak cut_, dead_, constant_, short_;
+  Streak dead_, constant_, short_;
+  std::deque<double> cut_shares_;  // of the last 20 steps
+  bool is_cut_said_ = false;
   Series loss_, grad_norm_;
   double last_reward_ = 0.0;
   // Of the first steps, against which a collapse is measured.

@@ -52,13 +52,14 @@ void continue_from(State& state, const fs::path& checkpoint) {
                                     " says nothing about the run's settings (an earlier version "
                                     "wrote it): give its model/ as model.path of a new run"));
   }
-  const auto changes =
-      changes_between(*before, state.identity, make_identity(RunConfig(), state.task, /*contents=*/{}));
+  const auto changes = changes_between(
+      *before, state.identity, make_identity(RunConfig(), state.task, /*contents=*/{}));
   check_changes(changes, parse_allowed(state.allowed_changes, state.identity), checkpoint.string());
   for (const Change& change : changes)
     core::warn("changed since ", checkpoint.filename().string(), ": ", change.text);
   restore(state, checkpoint, saved);
-  core::info("continuing after step ", state.progress.finished_steps, " of ", state.config.output_dir);
+  core::info(
+      "continuing after step ", state.progress.finished_steps, " of ", state.config.output_dir);
 }
 
 /// The newest checkpoint of output_dir that can be read to its end.
@@ -112,9 +113,10 @@ void keep_configuration(const State& state) {
     const std::string before = core::read_file(file);
     if (before == text || state.progress.finished_steps >= state.config.trainer.steps) return;
     const fs::path kept =
-        folder / core::str("config-",
-                           state.folder->folder_of(state.progress.finished_steps).filename().string(),
-                           ".yaml");
+        folder /
+        core::str("config-",
+                  state.folder->folder_of(state.progress.finished_steps).filename().string(),
+                  ".yaml");
     // One that is there already trained; what replaced it since then did not.
     if (!fs::exists(kept, error)) core::write_file_atomic(kept, before);
   }
@@ -154,8 +156,8 @@ void open_folder(State& state) {
     continue_newest(state);
   }
   const bool continues = state.progress.finished_steps > 0;
-  state.metrics =
-      std::make_unique<telemetry::MetricsWriter>(folder, continues ? state.progress.finished_steps : -1);
+  state.metrics = std::make_unique<telemetry::MetricsWriter>(
+      folder, continues ? state.progress.finished_steps : -1);
   telemetry::cut_completions(folder, state.progress.finished_steps);
   keep_configuration(state);
 }

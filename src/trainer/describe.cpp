@@ -67,7 +67,8 @@ void describe_verdicts(const Members& members, MetricSums& sums) {
     timeouts += member->verdict.status == VerdictStatus::kTimeout;
     errors += member->verdict.status == VerdictStatus::kError;
     unparsed += member->verdict.status == VerdictStatus::kUnparsed;
-    judged += member->verdict.status != VerdictStatus::kTruncated;  // of those no verifier was asked
+    judged +=
+        member->verdict.status != VerdictStatus::kTruncated;  // of those no verifier was asked
   }
   sums.mean("verifier/timeout_frac", timeouts, judged);
   sums.mean("verifier/error_frac", errors, judged);
@@ -142,8 +143,9 @@ StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>&
   sums.mean("group/frac_all_fail", kinds[GroupKind::kAllFail], classed);
   sums.mean("group/frac_all_pass", kinds[GroupKind::kAllPass], classed);
   sums.mean("group/frac_mixed", kinds[GroupKind::kMixed], classed);
-  sums.mean(
-      "group/frac_unjudged", static_cast<double>(groups.size()) - classed, static_cast<double>(groups.size()));
+  sums.mean("group/frac_unjudged",
+            static_cast<double>(groups.size()) - classed,
+            static_cast<double>(groups.size()));
   describe_lengths(all, sums);
   describe_entropy(all, sums);
   StepReport report = sums.reduce(*state.communicator);

@@ -18,23 +18,20 @@ std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
                                                distributed::Communicator& communicator) {
   model::ModelOptions options = config.model;
   options.seed = static_cast<uint64_t>(config.seed);
-  auto policy = policy::open_trainable(
-      config.model.path, options, eval_limits(config));
+  auto policy = policy::open_trainable(config.model.path, options, eval_limits(config));
   std::unique_ptr<policy::Policy> reference;
   if (config.algorithm.kl_coef > 0.0) {
     reference = config.algorithm.refers_to_start()
                     ? policy->frozen_copy()
-                    : policy::open_reference(config.algorithm.kl_ref,
-                                             options,
-                                             *policy,
-                                             config.rollout.sampling_mask);
+                    : policy::open_reference(
+                          config.algorithm.kl_ref, options, *policy, config.rollout.sampling_mask);
   }
-  auto learner = std::make_unique<learner::Learner>(
-      std::move(policy),
-      config.optim,
-      policy::Budget{.tokens = config.trainer.micro_batch_tokens,
-                     .share_prefix = config.model.share_prefix},
-      communicator);
+  auto learner =
+      std::make_unique<learner::Learner>(std::move(policy),
+                                         config.optim,
+                                         policy::Budget{.tokens = config.trainer.micro_batch_tokens,
+                                                        .share_prefix = config.model.share_prefix},
+                                         communicator);
   learner->set_reference(std::move(reference));
   return learner;
 }

@@ -13,15 +13,15 @@ namespace sgrpo::trainer {
 /// Equals the last committed state plus the steps finished since.
 struct Progress {
   int64_t finished_steps = 0;
-  int64_t num_tokens = 0;       // prompt and completion tokens so far
-  int64_t skipped_steps = 0;    // updates left out for a number that is not finite
-  int64_t no_signal_steps = 0;  // steps in which nothing could change a parameter
-  std::optional<double> best;   // of trainer.keep_best, steps from 1 on
-  int64_t best_step = 0;        // its step
-  std::optional<double> best_at_start;  // the same metric at step 0
+  int64_t num_tokens = 0;                // prompt and completion tokens so far
+  int64_t skipped_steps = 0;             // updates left out for a number that is not finite
+  int64_t no_signal_steps = 0;           // steps in which nothing could change a parameter
+  std::optional<double> best;            // of trainer.keep_best, steps from 1 on
+  int64_t best_step = 0;                 // its step
+  std::optional<double> best_at_start;   // the same metric at step 0
   int64_t evaluations_without_best = 0;  // in a row
-  bool is_validated = false;    // `row` has its validation, if one is due
-  StepReport row;               // metrics of the last finished step, without times
+  bool is_validated = false;             // `row` has its validation, if one is due
+  StepReport row;                        // metrics of the last finished step, without times
 
   /// Visits every field with its name in state.json.
   template <class Self, class V>

@@ -32,9 +32,8 @@ std::vector<RolloutGroup> sample(State& state, const PromptBatch& prompts, int64
   }
   const double seen = policy.vision_seconds();
   std::vector<RolloutGroup> groups(requests.size());
-  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
-    groups[request] = std::move(group);
-  });
+  policy.sample(requests,
+                [&](size_t request, RolloutGroup&& group) { groups[request] = std::move(group); });
   state.timer.credit("vision", policy.vision_seconds() - seen);
   return groups;
 }
@@ -171,14 +170,13 @@ std::vector<RolloutGroup> assign_credit(State& state,
   const bool pays_kl = options.has_kl_reward() && !estimator->takes_token_kl();
   if (pays_kl) needs = needs | algorithm::Needs{.old_logprobs = true, .ref_logprobs = true};
 
-  groups = algorithm::inject_ground_truth(
-      std::move(groups),
-      config.injection,
-      {.seed = static_cast<uint64_t>(config.seed),
-       .step = step,
-       .exchange = [&](const std::string& bytes) {
-         return state.communicator->all_gather_bytes(bytes);
-       }});
+  groups = algorithm::inject_ground_truth(std::move(groups),
+                                          config.injection,
+                                          {.seed = static_cast<uint64_t>(config.seed),
+                                           .step = step,
+                                           .exchange = [&](const std::string& bytes) {
+                                             return state.communicator->all_gather_bytes(bytes);
+                                           }});
   groups = score_members(state, std::move(groups), needs);
   groups = algorithm::shape_rewards(std::move(groups), shapers, config.injection);
   if (pays_kl) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);

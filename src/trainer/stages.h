@@ -42,9 +42,7 @@ StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>&
 StepReport describe_injection(const State& state, const std::vector<RolloutGroup>& groups);
 
 /// Writes completions/step-N.jsonl; every few steps also the console table.
-void record_completions(const State& state,
-                        const std::vector<RolloutGroup>& groups,
-                        int64_t step);
+void record_completions(const State& state, const std::vector<RolloutGroup>& groups, int64_t step);
 
 /// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
 /// of the step's (and at least 4). Throws core::RunError if they are at last, the newest finished

@@ -39,8 +39,8 @@ void finish_report(State& state,
                    int64_t step,
                    int64_t step_tokens,
                    const PromptBatch& prompts) {
-  state.progress.num_tokens += static_cast<int64_t>(
-      state.communicator->reduce({static_cast<double>(step_tokens)}).front());
+  state.progress.num_tokens +=
+      static_cast<int64_t>(state.communicator->reduce({static_cast<double>(step_tokens)}).front());
   report.set("learning_rate",
              optim::learning_rate(state.config.optim, step - 1, state.config.trainer.steps));
   report.set("epoch", prompts.epoch);
@@ -109,9 +109,10 @@ bool is_due(int64_t step, int64_t every, int64_t last) {
 
 bool needs_validation(const State& state) {
   if (state.eval_sets.empty() || state.progress.is_validated) return false;
-  return state.progress.finished_steps == 0
-             ? state.config.eval.at_start
-             : is_due(state.progress.finished_steps, state.config.eval.every, state.config.trainer.steps);
+  return state.progress.finished_steps == 0 ? state.config.eval.at_start
+                                            : is_due(state.progress.finished_steps,
+                                                     state.config.eval.every,
+                                                     state.config.trainer.steps);
 }
 
 /// Whether trainer.early_stopping_patience ends the run behind the last finished step.
@@ -127,8 +128,7 @@ void close_step(State& state, int64_t tokens_before) {
   Progress& progress = state.progress;
   const int64_t step = progress.finished_steps, last = state.config.trainer.steps;
   if (step == 0 && !needs_validation(state)) return;
-  const bool is_save_due =
-      is_due(step, state.config.trainer.save_every, last) || step == last;
+  const bool is_save_due = is_due(step, state.config.trainer.save_every, last) || step == last;
   if (step > 0 && is_save_due && state.saved_step != step) {
     state.timer.begin("save");
     save_checkpoint(state);
@@ -136,7 +136,8 @@ void close_step(State& state, int64_t tokens_before) {
   if (needs_validation(state)) {
     progress.row.merge(validate(state));
     const bool is_best = step > 0 && progress.best_step == step;
-    if (step > 0) progress.evaluations_without_best = is_best ? 0 : progress.evaluations_without_best + 1;
+    if (step > 0)
+      progress.evaluations_without_best = is_best ? 0 : progress.evaluations_without_best + 1;
     if (is_best) {
       state.timer.begin("save");
       keep_best(state);
@@ -232,7 +233,8 @@ void Trainer::run() {
       state.timer.reset();
       close_step(state, progress.num_tokens);
     }
-    for (int64_t step = progress.finished_steps + 1; step <= last && !is_patience_over(state); ++step) {
+    for (int64_t step = progress.finished_steps + 1; step <= last && !is_patience_over(state);
+         ++step) {
       const int64_t tokens_before = progress.num_tokens;
       state.timer.reset();
       progress.row = state.is_sft(step) ? sft_step(step) : train_step(step);

@@ -27,8 +27,7 @@ StepReport describe_policy(const learner::PartReport& part, const learner::Sampl
   report.set("clip_ratio/high_mean", part.share(Stats::kClipHigh, Stats::kLossTokens));
   report.set("clip_ratio/region_mean",
              report.get("clip_ratio/low_mean") + report.get("clip_ratio/high_mean"));
-  report.set("mean_abs_advantage_ratio",
-             part.share(Stats::kAbsAdvantageRatio, Stats::kLossTokens));
+  report.set("mean_abs_advantage_ratio", part.share(Stats::kAbsAdvantageRatio, Stats::kLossTokens));
   report.set("cgi/injected_logp", part.share(Stats::kInjectedLogprob, Stats::kInjectedTokens));
   report.set("cgi/injected_ratio_clipped_frac",
              part.share(Stats::kInjectedClipped, Stats::kInjectedTokens));
@@ -46,8 +45,7 @@ void agree(distributed::Communicator& communicator, learner::UpdateReport& repor
   const auto sums = communicator.reduce({gap.sum, static_cast<double>(gap.count)});
   gap.sum = sums[0];
   gap.count = static_cast<int64_t>(sums[1]);
-  gap.largest =
-      communicator.reduce({gap.largest}, distributed::Reduction::kMax).front();
+  gap.largest = communicator.reduce({gap.largest}, distributed::Reduction::kMax).front();
 }
 
 }  // namespace

@@ -49,14 +49,20 @@ TEST_F(AlarmsTest, injection_into_failing_groups_is_a_healthy_start) {
             Warnings{});
 }
 
-TEST_F(AlarmsTest, cut_completions_are_told_once_after_twenty_steps_in_a_row) {
-  const Values cut = {{"completions/clipped_ratio", 0.9}};
+TEST_F(AlarmsTest, cut_completions_are_told_once_after_twenty_steps) {
+  const Values cut = {{"completions/clipped_ratio", 0.94}};
   EXPECT_EQ(feed(19, cut), Warnings{});
-  EXPECT_EQ(feed(1, {}), Warnings{}) << "the row is broken";
+  EXPECT_EQ(feed(1, {}), Warnings{}) << "19 x 0.94 and 0.1 are less than 9 of 10";
+  EXPECT_EQ(feed(18, cut), Warnings{});
   EXPECT_EQ(feed(100, cut),
-            (Warnings{"40: 9 of 10 completions were cut in each of the last 20 steps "
+            (Warnings{"40: 9 of 10 completions of the last 20 steps were cut "
                       "(completions/clipped_ratio) and could not earn their reward: raise "
                       "rollout.max_new_tokens, or see verifier.truncated"}));
+}
+
+TEST_F(AlarmsTest, a_few_whole_completions_in_small_steps_hide_no_cut_run) {
+  EXPECT_EQ(feed(2, {{"completions/clipped_ratio", 0.5}}), Warnings{});
+  EXPECT_EQ(feed(18, {{"completions/clipped_ratio", 1.0}}).size(), 1U) << "37 of 40";
 }
 
 TEST_F(AlarmsTest, dead_groups_are_told_unless_all_pass) {
@@ -89,11 +95,13 @@ TEST_F(AlarmsTest, spike_is_a_loss_or_norm_above_ten_medians) {
   feed(19, {});
   EXPECT_EQ(feed(1, {{"grad_norm", 50.0}}), Warnings{}) << "too early to know what is usual";
   EXPECT_EQ(feed(1, {{"grad_norm", 4.9}, {"loss", 0.0099}}), Warnings{});
-  EXPECT_EQ(feed(1, {{"grad_norm", 10.0}, {"loss", 0.05}}),
-            (Warnings{"22: loss is 0.05, 50 times its median of the last 100 steps: lower optim.lr "
-                      "or optim.max_grad_norm if it comes again",
-                      "22: grad_norm is 10, 20 times its median of the last 100 steps: lower "
-                      "optim.lr or optim.max_grad_norm if it comes again"}));
+  EXPECT_EQ(
+      feed(1, {{"grad_norm", 10.0}, {"loss", 0.05}}),
+      (Warnings{
+          "22: step 22: loss is 0.05, 50 times its median of the last 100 steps: lower optim.lr "
+          "or optim.max_grad_norm if it comes again",
+          "22: step 22: grad_norm is 10, 20 times its median of the last 100 steps: lower "
+          "optim.lr or optim.max_grad_norm if it comes again"}));
 }
 
 TEST_F(AlarmsTest, run_that_goes_on_counts_on_and_repeats_nothing) {

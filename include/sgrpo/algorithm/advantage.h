@@ -76,14 +76,14 @@ void validate(const AlgorithmOptions& options,
 }  // namespace sgrpo::algorithm
 
 /// Class(const AlgorithmOptions&, MethodParams&): what it does not ask for is refused.
-#define SGRPO_REGISTER_ADVANTAGE(name, Class)                                                    \
-  static const bool registered_##Class = ::sgrpo::algorithm::EstimatorRegistry::add(             \
-      name,                                                                                      \
-      [](const ::sgrpo::algorithm::AlgorithmOptions& options)                                    \
-          -> std::unique_ptr<::sgrpo::algorithm::Estimator> {                                    \
-        const auto own = ::sgrpo::algorithm::own_params(options.params, "estimator");            \
-        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.estimator");              \
-        auto estimator = std::make_unique<Class>(options, params);                               \
-        params.finish();                                                                         \
-        return estimator;                                                                        \
+#define SGRPO_REGISTER_ADVANTAGE(name, Class)                                         \
+  static const bool registered_##Class = ::sgrpo::algorithm::EstimatorRegistry::add(  \
+      name,                                                                           \
+      [](const ::sgrpo::algorithm::AlgorithmOptions& options)                         \
+          -> std::unique_ptr<::sgrpo::algorithm::Estimator> {                         \
+        const auto own = ::sgrpo::algorithm::own_params(options.params, "estimator"); \
+        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.estimator");   \
+        auto estimator = std::make_unique<Class>(options, params);                    \
+        params.finish();                                                              \
+        return estimator;                                                             \
       })

@@ -27,10 +27,10 @@ struct InjectionContext {
 };
 
 /// Injects the ground truth where `options.when` says so: trigger, cap (groups picked by key),
-/// victim, replace or append, reward. (Smoothing comes after shaping: shape_rewards.) Groups without ground truth are marked and left
-/// alone. The victim is chosen by the sum of its sampler log-probs (missing ones are a
-/// ContractError), an invalid member goes first, ties to the lowest index. Source: arXiv 2604.16557
-/// (abstract).
+/// victim, replace or append, reward. (Smoothing comes after shaping: shape_rewards.) Groups
+/// without ground truth are marked and left alone. The victim is chosen by the sum of its sampler
+/// log-probs (missing ones are a ContractError), an invalid member goes first, ties to the lowest
+/// index. Source: arXiv 2604.16557 (abstract).
 std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context);

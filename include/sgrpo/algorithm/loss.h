@@ -145,14 +145,14 @@ at::Tensor kl_estimate(KlEstimator estimator,
 }  // namespace sgrpo::algorithm
 
 /// Class(const LossSettings&, MethodParams&): what it does not ask for is refused.
-#define SGRPO_REGISTER_LOSS(name, Class)                                                  \
-  static const bool registered_##Class = ::sgrpo::algorithm::LossRegistry::add(           \
-      name,                                                                               \
-      [](const ::sgrpo::algorithm::LossSettings& settings)                                \
-          -> std::unique_ptr<::sgrpo::algorithm::TokenLoss> {                             \
+#define SGRPO_REGISTER_LOSS(name, Class)                                                    \
+  static const bool registered_##Class = ::sgrpo::algorithm::LossRegistry::add(             \
+      name,                                                                                 \
+      [](const ::sgrpo::algorithm::LossSettings& settings)                                  \
+          -> std::unique_ptr<::sgrpo::algorithm::TokenLoss> {                               \
         const auto own = ::sgrpo::algorithm::own_params(settings.algorithm.params, "loss"); \
-        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.loss");            \
-        auto loss = std::make_unique<Class>(settings, params);                            \
-        params.finish();                                                                  \
-        return loss;                                                                      \
+        ::sgrpo::algorithm::MethodParams params(own, "algorithm.params.loss");              \
+        auto loss = std::make_unique<Class>(settings, params);                              \
+        params.finish();                                                                    \
+        return loss;                                                                        \
       })

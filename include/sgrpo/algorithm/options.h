@@ -199,9 +199,7 @@ struct AlgorithmOptions {
     visit("entropy_coef",
           entropy_coef,
           FieldInfo{.help = "weight of the entropy bonus", .low = 0, .high = 1e3});
-    visit("shaping",
-          shaping,
-          FieldInfo{.help = "reward shapers, in order: [{name, params}, ...]"});
+    visit("shaping", shaping, FieldInfo{.help = "reward shapers, in order: [{name, params}, ...]"});
     visit("modifiers",
           modifiers,
           FieldInfo{.help = "modifiers of advantages, in order: [{name, params}, ...]"});

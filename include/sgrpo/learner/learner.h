@@ -113,8 +113,8 @@ class Learner {
   /// Adds the gradient of one part to what is pending: packs and counts its own rows, over all
   /// ranks, and leaves nothing out.
   PartReport accumulate(const StepPart& part, const UpdateContext& context);
-  /// Applies what is pending, clipped, with this learning rate; a non-finite loss or gradient on any
-  /// rank leaves it out on all.
+  /// Applies what is pending, clipped, with this learning rate; a non-finite loss or gradient on
+  /// any rank leaves it out on all.
   ApplyReport apply(double lr);
   /// Whether a gradient waits for `apply`. Such a learner is never saved.
   bool is_pending() const { return is_pending_; }

@@ -18,14 +18,14 @@ struct Scores {
 /// The decisions m = 0...M-1 of the sequences b = 0...B-1 of one micro-batch, on one device but for
 /// what says CPU.
 struct LossBatch {
-  at::Tensor labels;          // [M] i64: the ids being predicted; undefined where nothing is one
-  at::Tensor cu_seqlens;      // [B+1] i32 CPU: decisions of sequence b are [cu[b], cu[b+1])
-  at::Tensor sequence_index;  // [M] i64: which sequence decision m belongs to
-  at::Tensor weight;          // [M] f32, any sign; 0 = not in the loss
-  at::Tensor advantages;      // [M] f32
-  at::Tensor is_injected;     // [M] bool: the member is the ground truth
-  at::Tensor old_logprobs;    // [M] f32; undefined = equal to the detached current ones
-  at::Tensor ref_logprobs;    // [M] f32; undefined without a reference
+  at::Tensor labels;            // [M] i64: the ids being predicted; undefined where nothing is one
+  at::Tensor cu_seqlens;        // [B+1] i32 CPU: decisions of sequence b are [cu[b], cu[b+1])
+  at::Tensor sequence_index;    // [M] i64: which sequence decision m belongs to
+  at::Tensor weight;            // [M] f32, any sign; 0 = not in the loss
+  at::Tensor advantages;        // [M] f32
+  at::Tensor is_injected;       // [M] bool: the member is the ground truth
+  at::Tensor old_logprobs;      // [M] f32; undefined = equal to the detached current ones
+  at::Tensor ref_logprobs;      // [M] f32; undefined without a reference
   at::Tensor sampler_logprobs;  // [M] f32, NaN where unknown
   at::Tensor unit;              // [M] i64: list item, -1 = none; undefined: no decision has one
   std::vector<int64_t> group;   // [B]: the rows' groups, -1 = alone

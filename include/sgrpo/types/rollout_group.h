@@ -25,7 +25,7 @@ std::string_view to_string(GroupKind kind);       // all_fail, all_pass, mixed
 struct Completion {
   std::vector<int64_t> token_ids;  // [L], end token included when finish_reason is kStop
   std::vector<float>
-      sampler_logprobs;  // [L] nats; empty for an injected member or an unscored recording
+      sampler_logprobs;      // [L] nats; empty for an injected member or an unscored recording
   double entropy_sum = 0.0;  // nats, over its tokens: of the distribution that the sampler saw, at
                              // its temperature and mask, before top-k and top-p
   std::string text;          // decoded without the end token

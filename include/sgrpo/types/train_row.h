@@ -16,8 +16,8 @@ namespace sgrpo {
 struct Decision {
   static constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
-  int64_t reads = 0;  // index into prompt + own ids of the token whose hidden state predicts
-  int64_t label = 0;  // the predicted id, given and never derived from the next one
+  int64_t reads = 0;    // index into prompt + own ids of the token whose hidden state predicts
+  int64_t label = 0;    // the predicted id, given and never derived from the next one
   float weight = 1.0f;  // any sign; 0: not in the loss
   float advantage = 0.0f;
   float old_logprob = kNone;  // none: the current one, detached

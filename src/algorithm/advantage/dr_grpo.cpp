@@ -9,7 +9,8 @@ namespace {
 
 class DrGrpo final : public Estimator {
  public:
-  DrGrpo(const AlgorithmOptions& options, MethodParams& /*params*/) : min_spread_(options.min_spread) {}
+  DrGrpo(const AlgorithmOptions& options, MethodParams& /*params*/)
+      : min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {

@@ -9,12 +9,14 @@ namespace {
 
 class Grpo final : public Estimator {
  public:
-  Grpo(const AlgorithmOptions& options, MethodParams& /*params*/) : std_(options.std), eps_(options.std_eps), min_spread_(options.min_spread) {}
+  Grpo(const AlgorithmOptions& options, MethodParams& /*params*/)
+      : std_(options.std), eps_(options.std_eps), min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor advantages = ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_, min_spread_);
+    const at::Tensor advantages =
+        ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_, min_spread_);
     return with_advantages(std::move(groups), advantages);
   }
 

@@ -9,7 +9,8 @@ namespace {
 
 class Rloo final : public Estimator {
  public:
-  Rloo(const AlgorithmOptions& options, MethodParams& /*params*/) : min_spread_(options.min_spread) {}
+  Rloo(const AlgorithmOptions& options, MethodParams& /*params*/)
+      : min_spread_(options.min_spread) {}
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {

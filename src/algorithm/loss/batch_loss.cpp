@@ -6,10 +6,11 @@ namespace {
 /// The KL estimator of every decision, or undefined without a reference.
 at::Tensor kl_of(const LossInputs& inputs, const AlgorithmOptions& options) {
   const at::Tensor& reference = inputs.batch.ref_logprobs;
-  TORCH_CHECK_VALUE(reference.defined() || options.kl_coef == 0 || options.kl_place != KlPlace::kLoss,
-                    "algorithm.kl_coef is ",
-                    options.kl_coef,
-                    ", but the batch has no ref_logprobs");
+  TORCH_CHECK_VALUE(
+      reference.defined() || options.kl_coef == 0 || options.kl_place != KlPlace::kLoss,
+      "algorithm.kl_coef is ",
+      options.kl_coef,
+      ", but the batch has no ref_logprobs");
   return reference.defined() ? kl_estimate(options.kl_estimator, inputs.policy, reference)
                              : at::Tensor();
 }

@@ -60,8 +60,7 @@ std::vector<RolloutGroup> shape_rewards(std::vector<RolloutGroup> groups,
     for (const auto& shaper : shapers) {
       for (GroupMember& member : group.members) {
         if (!is_sampled(member)) continue;
-        member.shaped_reward =
-            std::min(shaper->shape(group, member), ceiling_of(member, injected));
+        member.shaped_reward = std::min(shaper->shape(group, member), ceiling_of(member, injected));
       }
     }
     if (injection.smoothing && injected != nullptr) smooth(group, *injected);
@@ -75,8 +74,9 @@ std::vector<RolloutGroup> subtract_kl(std::vector<RolloutGroup> groups, double k
       if (!is_sampled(member)) continue;
       const auto& old = member.scores.old_logprobs;
       const auto& reference = member.scores.ref_logprobs;
-      SGRPO_CHECK(old.size() == member.completion.token_ids.size() && reference.size() == old.size(),
-                  "kl_place reward: a member is not scored");
+      SGRPO_CHECK(
+          old.size() == member.completion.token_ids.size() && reference.size() == old.size(),
+          "kl_place reward: a member is not scored");
       double kl = 0.0;
       for (size_t t = 0; t < old.size(); ++t)
         kl += static_cast<double>(old[t]) - static_cast<double>(reference[t]);
