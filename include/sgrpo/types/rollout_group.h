@@ -13,11 +13,11 @@
 
 namespace sgrpo {
 
-enum class FinishReason { kStop, kLength, kAborted };
+enum class FinishReason { kStop, kLength };
 enum class Origin { kSampled, kGroundTruth };
 enum class GroupKind { kAllFail, kAllPass, kMixed };
 
-std::string_view to_string(FinishReason reason);  // stop, length, aborted
+std::string_view to_string(FinishReason reason);  // stop, length
 std::string_view to_string(Origin origin);        // sampled, ground_truth
 std::string_view to_string(GroupKind kind);       // all_fail, all_pass, mixed
 
