@@ -65,6 +65,13 @@ struct Checkpoint {
   }
 };
 
+/// What is unusual about a checkpoint that loads; empty if nothing is.
+inline std::string remarks_of(const Checkpoint& checkpoint) {
+  std::string text;
+  for (const std::string& remark : checkpoint.load()->spec().remarks) text += remark;
+  return text;
+}
+
 /// What loading says; empty if it succeeds.
 inline std::string load_error(const Checkpoint& checkpoint) {
   try {
