@@ -67,8 +67,9 @@ struct Checkpoint {
 
 /// What is unusual about a checkpoint that loads; empty if nothing is.
 inline std::string remarks_of(const Checkpoint& checkpoint) {
+  const auto model = checkpoint.load();
   std::string text;
-  for (const std::string& remark : checkpoint.load()->spec().remarks) text += remark;
+  for (const std::string& remark : model->spec().remarks) text += remark;
   return text;
 }
 
