@@ -136,7 +136,7 @@ TEST_F(ConfigErrors, name_place_value_and_what_is_expected) {
 TEST_F(ConfigErrors, inputs_that_do_not_exist_leave_no_output_folder) {
   const std::filesystem::path output = scratch_ / "out";
   const std::string run_config = "output_dir=" + output.string();
-  for (const std::string& command : {"train", "sft"}) {
+  for (const std::string command : {"train", "sft"}) {
     expect_failure(2, "none: no such", {command, "model.path=none", "data.train=d", run_config});
     expect_failure(
         2,
