@@ -92,6 +92,14 @@ inline std::string message_of(const std::function<void()>& body) {
   return "";
 }
 
+/// An entry of algorithm.shaping or algorithm.modifiers.
+inline core::Json method(const std::string& name, const core::Json& params = core::Json::object()) {
+  core::Json entry = core::Json::object();
+  entry["name"] = name;
+  entry["params"] = params;
+  return entry;
+}
+
 /// Rows of tests/golden/algorithm/<name>.
 inline std::vector<core::Json> golden_rows(const std::string& name) {
   const auto path = std::filesystem::path(SGRPO_TESTS_DIR) / "golden/algorithm" / name;

@@ -211,6 +211,44 @@ TEST(Cap, max_fraction_picks_groups_by_key_not_by_order) {
   EXPECT_EQ(injected_prompts(inject_ground_truth(groups, options, context)).size(), 2u);
 }
 
+/// An exchange in which the other rank sends `other`.
+InjectionContext context_with(std::function<std::string()> other) {
+  return {.seed = 1, .step = 9, .exchange = [other](const std::string& own) {
+            return std::vector<std::string>{own, other()};
+          }};
+}
+
+TEST(Cap, counts_the_groups_of_all_ranks_and_picks_what_one_rank_would) {
+  const auto prompt = make_prompt();
+  InjectionOptions options;
+  options.max_fraction = 0.3;
+  std::vector<RolloutGroup> all;
+  for (int64_t p = 0; p < 10; ++p) all.push_back(make_group(prompt, {0, p < 8 ? 0.0 : 1.0}, p));
+  const auto expected = injected_prompts(inject_ground_truth(all, options, {.seed = 1, .step = 9}));
+  ASSERT_EQ(expected.size(), 3u);
+  const std::vector<RolloutGroup> shares[2] = {{all.begin(), all.begin() + 4},
+                                               {all.begin() + 4, all.end()}};
+  std::string sent[2];
+  for (const size_t rank : {size_t{0}, size_t{1}}) {
+    const InjectionContext recording{.seed = 1, .step = 9, .exchange = [&](const std::string& own) {
+                                       sent[rank] = own;
+                                       return std::vector<std::string>{own};
+                                     }};
+    inject_ground_truth(shares[rank], options, recording);
+  }
+  std::set<int64_t> got;
+  for (const size_t rank : {size_t{0}, size_t{1}}) {
+    const auto context = context_with([&] { return sent[1 - rank]; });
+    got.merge(injected_prompts(inject_ground_truth(shares[rank], options, context)));
+  }
+  EXPECT_EQ(got, expected);
+  // A rank of one group injects nothing alone, but has a part in the cap of ten.
+  options.max_fraction = 0.5;
+  EXPECT_TRUE(injected_prompts(inject_ground_truth({all[0]}, options, {})).empty());
+  const auto nobody_else = context_with([] { return std::string("9"); });
+  EXPECT_EQ(injected_prompts(inject_ground_truth({all[0]}, options, nobody_else)).size(), 1u);
+}
+
 TEST(Smoothing, a_group_with_a_success_gives_the_ground_truth_its_mean) {
   const auto prompt = make_prompt();
   InjectionOptions options;
