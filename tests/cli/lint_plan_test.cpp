@@ -57,8 +57,8 @@ TEST(LintCommand, limits_of_the_training_stream_concern_its_rows_alone) {
   };
   const Outcome train = lint("data.train="), validation = lint("data.eval.val=");
   EXPECT_EQ(train.code, 2);
-  EXPECT_EQ(train.lines.size(), 2u) << train.log;
-  EXPECT_EQ(validation.code, 0) << validation.log;
+  EXPECT_EQ(train.lines().size(), 2u) << train.err;
+  EXPECT_EQ(validation.code, 0) << validation.err;
 }
 
 TEST(LintCommand, good_file_ends_with_zero_and_no_rows) {
