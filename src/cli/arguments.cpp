@@ -190,6 +190,11 @@ class Parser {
   std::string suggestion(const std::string& name) const {
     std::vector<std::string> known =
         command_.takes_config ? config_keys() : std::vector<std::string>{};
+    std::vector<std::string> same;
+    for (const std::string& key : known) {
+      if (core::ends_with(key, "." + name)) same.push_back("--" + key);
+    }
+    if (!same.empty()) return str(" (did you mean ", core::join(same, " or "), "?)");
     if (command_.takes_config) known.push_back("config");
     for (const auto& [flag, line] : flags_) known.push_back(flag);
     for (const auto& [flag, line] : globals_) known.push_back(flag);

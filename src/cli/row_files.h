@@ -28,8 +28,8 @@ int64_t generate_file(const policy::Policy& policy,
 struct LogprobOptions {
   double temperature = 1.0;
   bool use_sampling_mask = false;
-  std::optional<std::filesystem::path>
-      grad;  // writes d(mean completion NLL)/d(parameter); needs exactly one row
+  /// Writes d(mean completion NLL)/d(parameter); needs exactly one row
+  std::optional<std::filesystem::path> grad;
 };
 
 /// Scores the completion of every row under the full distribution and writes {"id", "prompt_ids",

@@ -1,6 +1,7 @@
 // Node tree -> the fields of a struct.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -18,6 +19,7 @@ using core::str;
 
 constexpr double kMaxExactInteger = 9007199254740992.0;       // 2^53
 constexpr double kFirstBeyond64Bits = 9223372036854775808.0;  // 2^63
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// What was found, for a message.
 std::string show(const Node& node) {
@@ -59,7 +61,7 @@ class FieldReader {
 
   void read(const Node& node, int64_t& value) const {
     auto integer = is_plain(node) ? read_int(node.scalar) : std::nullopt;
-    const auto number = is_plain(node) ? read_double(node.scalar) : std::nullopt;
+    const double number = (is_plain(node) ? read_double(node.scalar) : std::nullopt).value_or(kNan);
     if (!integer) integer = integral(number);
     if (!integer && is_beyond_64_bits(number)) {
       const std::string range = range_text(field_);
@@ -151,15 +153,14 @@ class FieldReader {
     return node.kind == Node::Kind::kScalar && !node.quoted;
   }
 
-  static std::optional<int64_t> integral(std::optional<double> number) {
-    const double value = number.value_or(0.5);  // no number is no integer
-    if (std::floor(value) != value || std::abs(value) > kMaxExactInteger) return std::nullopt;
-    return static_cast<int64_t>(value);
+  static std::optional<int64_t> integral(double number) {
+    if (!(std::abs(number) <= kMaxExactInteger) || std::floor(number) != number)
+      return std::nullopt;
+    return static_cast<int64_t>(number);
   }
 
-  static bool is_beyond_64_bits(std::optional<double> number) {
-    return number && std::isfinite(*number) && std::abs(*number) >= kFirstBeyond64Bits &&
-           std::floor(*number) == *number;
+  static bool is_beyond_64_bits(double number) {
+    return std::isfinite(number) && std::abs(number) >= kFirstBeyond64Bits;
   }
 
   std::string unit() const {
@@ -167,7 +168,8 @@ class FieldReader {
   }
 
   std::string choices_or(const std::string& otherwise) const {
-    return choices_.empty() ? otherwise : core::join(choices_, " | ");
+    constexpr size_t kMaxBytes = 400;  // names that the configuration defines may be many
+    return choices_.empty() ? otherwise : core::printable(core::join(choices_, " | "), kMaxBytes);
   }
 
   void check_range(const Node& node, double number) const {
@@ -233,6 +235,7 @@ class Binder {
   /// The names that a field takes: its own, and those that the configuration defines.
   std::vector<std::string> choices_for(const Field& field) const {
     std::vector<std::string> choices = choices_of(field);
+    if (*field.info.more_names == '\0') return choices;
     if (const Node* more = root_.find(field.info.more_names); more != nullptr) {
       for (const auto& [name, value] : more->members) choices.push_back(name);
     }

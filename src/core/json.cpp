@@ -167,8 +167,8 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    std::string reason =
-        error.what();  // "[json.exception.parse_error.101] parse error at ...: ..."
+    // "[json.exception.parse_error.101] parse error at ...: ..."
+    std::string reason = error.what();
     if (const size_t bracket = reason.find("] "); bracket != std::string::npos)
       reason.erase(0, bracket + 2);
     throw UserError(str(where_, ": not valid JSON: ", reason));

@@ -93,7 +93,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   std::string best;
   size_t best_distance = std::numeric_limits<size_t>::max();
   for (const std::string& candidate : candidates) {
-    const auto [shorter, longer] = std::minmax(name.size(), candidate.size());
+    const auto [shorter, longer] = std::minmax({name.size(), candidate.size()});
     const size_t allowed = allowed_distance(shorter);
     // The difference of the lengths is the least distance: a long text costs nothing.
     if (longer - shorter > allowed) continue;

@@ -68,8 +68,9 @@ at::Tensor QwenModel::run(const PackedTokens& packed, const Decoder::CacheView& 
 }
 
 at::Tensor QwenModel::forward(const PackedTokens& input) const {
+  at::Tensor hidden = run(input, {});
   expect_positions(input.position_ids.max().item<int64_t>() + 1);
-  return run(input, {});
+  return hidden;
 }
 
 KvCache QwenModel::make_cache(int64_t num_slots) const {

@@ -12,8 +12,8 @@ namespace sgrpo::model {
 /// Features of all image tokens, in image order.
 struct VisionFeatures {
   at::Tensor tokens;  // [M, D]: take the place of the placeholders' embeddings
-  std::vector<at::Tensor>
-      deepstack;  // [M, D] each: added to the hidden states after layers 0, 1, 2, ...
+  /// [M, D] each: added to the hidden states after layers 0, 1, 2, ...
+  std::vector<at::Tensor> deepstack;
 };
 
 class VisionTower {

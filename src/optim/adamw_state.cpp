@@ -77,13 +77,4 @@ void AdamW::load_state(const std::vector<std::pair<std::string, at::Tensor>>& st
   }
 }
 
-int64_t AdamW::state_bytes() const {
-  size_t bytes = 0;
-  for (const Slot& slot : slots_) {
-    bytes += slot.exp_avg.nbytes() + slot.exp_avg_sq.nbytes();
-    if (slot.master.defined()) bytes += slot.master.nbytes();
-  }
-  return static_cast<int64_t>(bytes);
-}
-
 }  // namespace sgrpo::optim

@@ -15,10 +15,13 @@ namespace {
 
 /// The run's policy with everything that learns from it.
 std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
+                                               Task task,
                                                distributed::Communicator& communicator) {
   model::ModelOptions options = config.model;
   options.seed = static_cast<uint64_t>(config.seed);
-  auto policy = policy::open_trainable(config.model.path, options, eval_limits(config));
+  policy::EncoderLimits limits = eval_limits(config);
+  limits.takes_last_turn = task == Task::kSft;  // of validation rows, too
+  auto policy = policy::open_trainable(config.model.path, options, limits);
   std::unique_ptr<policy::Policy> reference;
   if (config.algorithm.kl_coef > 0.0) {
     reference = config.algorithm.refers_to_start()
@@ -136,7 +139,7 @@ Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)
   // Before the minutes that a large model takes: a second start on the folder ends at once.
   state.lock = std::make_unique<checkpoint::RunLock>(state.config.output_dir);
   set_deterministic(state.config.trainer.deterministic);
-  state.learner = open_learner(state.config, *state.communicator);
+  state.learner = open_learner(state.config, state.task, *state.communicator);
   open_data(state);
   open_folder(state);
 }

@@ -5,6 +5,8 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
+#include "sgrpo/algorithm/modifiers.h"
+#include "sgrpo/algorithm/shaping.h"
 #include "sgrpo/config/binder.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
@@ -161,6 +163,12 @@ void check_group(const RunConfig& config) {
   }
 }
 
+/// Shapers and modifiers: unknown names and parameters.
+void check_methods(const RunConfig& config) {
+  algorithm::make_shapers(config.algorithm, {.max_new_tokens = config.rollout.max_new_tokens});
+  algorithm::make_modifiers(config.algorithm);
+}
+
 void check_optim(const RunConfig& config) {
   if (config.optim.betas.size() != 2) {
     refuse(str("optim.betas has ", config.optim.betas.size(), " entries, expected 2: [b1, b2]"));
@@ -239,6 +247,7 @@ void RunConfig::validate() const {
   check_verifiers(*this);
   algorithm::validate(injection, rollout.group_size);
   check_group(*this);
+  check_methods(*this);
   check_optim(*this);
   check_eval(eval);
   check_keep_best(*this);

@@ -135,10 +135,7 @@ void close_step(State& state, int64_t tokens_before) {
   }
   if (needs_validation(state)) {
     progress.row.merge(validate(state));
-    const bool is_best = step > 0 && progress.best_step == step;
-    if (step > 0)
-      progress.evaluations_without_best = is_best ? 0 : progress.evaluations_without_best + 1;
-    if (is_best) {
+    if (step > 0 && progress.best_step == step) {
       state.timer.begin("save");
       keep_best(state);
     }

@@ -56,6 +56,7 @@ StepReport validate(State& state) {
 void note_validation(State& state, const StepReport& report) {
   if (!state.config.trainer.keep_best) return;
   Progress& progress = state.progress;
+  if (progress.finished_steps > 0) ++progress.evaluations_without_best;
   const std::string& metric = *state.config.trainer.keep_best;
   if (!report.has(metric)) {
     core::warn("trainer.keep_best: no row of ",
@@ -73,6 +74,7 @@ void note_validation(State& state, const StepReport& report) {
   if (progress.best && value <= *progress.best) return;
   progress.best = value;
   progress.best_step = progress.finished_steps;
+  progress.evaluations_without_best = 0;
   say_if_start_was_better(state);
 }
 

@@ -37,12 +37,7 @@ void check_vector(const at::Tensor& tensor,
 }  // namespace
 
 std::string_view to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kAborted: return "aborted";
-  }
-  return "aborted";
+  return reason == FinishReason::kStop ? "stop" : "length";
 }
 
 std::string_view to_string(Origin origin) {

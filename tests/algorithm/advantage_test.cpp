@@ -23,8 +23,8 @@ AlgorithmOptions options_of(const std::string& estimator, const std::string& std
 }
 
 Doubles advantages_of_rewards(const Doubles& rewards, const AlgorithmOptions& options) {
-  const EncodedPrompt prompt = make_prompt();
-  return advantages_of(compute_advantages({make_group(prompt, rewards)}, options, {})[0]);
+  const auto prompt = make_prompt();
+  return advantages_of(estimate({make_group(prompt, rewards)}, options, {})[0]);
 }
 
 Doubles random_rewards(size_t n, uint64_t draw) {
@@ -87,7 +87,7 @@ const std::vector<Convention> kConventions = {
 };
 
 TEST(InjectedAdvantages, closed_forms_hold_for_every_convention) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   for (const Convention& convention : kConventions) {
     for (const int64_t size : {4, 8, 16}) {
       InjectionOptions injection;
@@ -95,12 +95,12 @@ TEST(InjectedAdvantages, closed_forms_hold_for_every_convention) {
       const AlgorithmOptions options = options_of(convention.estimator, convention.std, 0.0);
       auto groups = inject_ground_truth(
           {make_group(prompt, Doubles(static_cast<size_t>(size), 0.0))}, injection, {});
-      groups = compute_advantages(std::move(groups), options, injection);
+      groups = estimate(std::move(groups), options, injection);
       const auto g = static_cast<double>(size);
       for (const GroupMember& member : groups[0].members) {
         const bool is_truth = member.completion.origin == Origin::kGroundTruth;
         const double expected = is_truth ? convention.truth(g) : convention.failure(g);
-        EXPECT_NEAR(member.advantage, expected, 4e-15)
+        EXPECT_NEAR(member.advantage(), expected, 4e-15)
             << convention.estimator << " " << convention.std << " " << convention.mode << " " << g;
       }
     }
@@ -109,11 +109,11 @@ TEST(InjectedAdvantages, closed_forms_hold_for_every_convention) {
 
 /// Advantages of the injected and of a failed member, rounded to four digits.
 std::pair<double, double> rounded(const std::string& std, const std::string& mode, size_t size) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions injection;
   injection.mode = core::from_name<InjectMode>(mode).value();
   auto groups = inject_ground_truth({make_group(prompt, Doubles(size, 0.0))}, injection, {});
-  groups = compute_advantages(std::move(groups), options_of("grpo", std, 1e-4), injection);
+  groups = estimate(std::move(groups), options_of("grpo", std, 1e-4), injection);
   double highest = -1, lowest = 1;
   for (const double advantage : advantages_of(groups[0])) {
     highest = std::max(highest, advantage);
@@ -135,11 +135,11 @@ TEST(InjectedAdvantages, default_std_eps_gives_the_hand_table) {
 }
 
 TEST(InjectedAdvantages, a_group_with_one_success_is_unchanged_by_cgi) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   const std::vector<RolloutGroup> groups = {make_group(prompt, {1, 0, 0, 0})};
   const auto injected = inject_ground_truth(groups, {}, {});
-  EXPECT_EQ(advantages_of(compute_advantages(injected, {}, {})[0]),
-            advantages_of(compute_advantages(groups, {}, {})[0]));
+  EXPECT_EQ(advantages_of(estimate(injected, {}, {})[0]),
+            advantages_of(estimate(groups, {}, {})[0]));
 }
 
 TEST(Grpo, sample_deviation_gives_the_hand_values) {
@@ -198,55 +198,54 @@ TEST(Estimators, permuting_members_permutes_advantages) {
 }
 
 TEST(Estimators, invalid_members_take_no_part) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   for (const std::string name : {"grpo", "dr_grpo", "rloo"}) {
     const AlgorithmOptions options = options_of(name, "sample", 0);
     RolloutGroup group = make_group(prompt, {1, 0.7, 0, 0.5});
     group.members[1].verdict.status = VerdictStatus::kTimeout;
     group.members[3].verdict.status = VerdictStatus::kError;
-    const Doubles got = advantages_of(compute_advantages({group}, options, {})[0]);
+    const Doubles got = advantages_of(estimate({group}, options, {})[0]);
     const Doubles two = advantages_of_rewards({1, 0}, options);
     EXPECT_EQ(got, (Doubles{two[0], 0, two[1], 0})) << name;
     group.members[2].verdict.status = VerdictStatus::kError;  // one valid member: no spread
-    EXPECT_EQ(advantages_of(compute_advantages({group}, options, {})[0]), Doubles(4, 0)) << name;
+    EXPECT_EQ(advantages_of(estimate({group}, options, {})[0]), Doubles(4, 0)) << name;
   }
 }
 
 TEST(Estimators, groups_of_unequal_size_do_not_touch_each_other) {
-  const EncodedPrompt prompt = make_prompt();
-  const auto groups = compute_advantages(
-      {make_group(prompt, {1, 0}), make_group(prompt, {0.5, 0, 1, 1, 0})}, {}, {});
+  const auto prompt = make_prompt();
+  const auto groups =
+      estimate({make_group(prompt, {1, 0}), make_group(prompt, {0.5, 0, 1, 1, 0})}, {}, {});
   EXPECT_EQ(advantages_of(groups[0]), advantages_of_rewards({1, 0}, {}));
   EXPECT_EQ(advantages_of(groups[1]), advantages_of_rewards({0.5, 0, 1, 1, 0}, {}));
 }
 
 TEST(FailWeight, scales_negative_advantages_of_injected_groups_only) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions injection;
   injection.fail_weight = 0.5;
   auto groups = inject_ground_truth(
       {make_group(prompt, {0, 0, 0, 0}), make_group(prompt, {1, 0, 0, 0})}, injection, {});
-  groups = compute_advantages(std::move(groups), options_of("grpo", "none", 0), injection);
+  groups = estimate(std::move(groups), options_of("grpo", "none", 0), injection);
   EXPECT_EQ(advantages_of(groups[0]), (Doubles{0.75, -0.125, -0.125, -0.125}));
   EXPECT_EQ(advantages_of(groups[1]), (Doubles{0.75, -0.25, -0.25, -0.25}));
 }
 
 TEST(ComputeAdvantages, group_of_one_needs_append) {
-  const EncodedPrompt prompt = make_prompt();
-  EXPECT_THROW(compute_advantages({make_group(prompt, {0})}, {}, {}), c10::ValueError);
+  const auto prompt = make_prompt();
+  EXPECT_THROW(estimate({make_group(prompt, {0})}, {}, {}), c10::ValueError);
   InjectionOptions append;
   append.mode = InjectMode::kAppend;
-  EXPECT_EQ(advantages_of(compute_advantages({make_group(prompt, {1})}, {}, append)[0]),
-            Doubles{0});
+  EXPECT_EQ(advantages_of(estimate({make_group(prompt, {1})}, {}, append)[0]), Doubles{0});
 }
 
 TEST(Registry, names_are_pinned_and_a_typo_gets_the_nearest) {
   const auto names = EstimatorRegistry::names();
-  for (const std::string name : {"grpo", "dr_grpo", "rloo"}) {
+  for (const std::string name : {"grpo", "dr_grpo", "rloo", "reinforce_plus_plus"}) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   }
   try {
-    compute_advantages({}, options_of("grop", "sample", 0), {});
+    estimate({}, options_of("grop", "sample", 0), {});
     FAIL() << "an unknown estimator was accepted";
   } catch (const core::UserError& error) {
     const std::string message = error.what();
@@ -274,7 +273,17 @@ TEST(Validate, names_the_key_and_the_remedy) {
   AlgorithmOptions options;
   options.params["alpha"] = 1.0;
   EXPECT_EQ(refusal(options, 8),
-            "algorithm.params.alpha is unknown to estimator grpo and loss clipped; known: none");
+            "algorithm.params.alpha: expected {estimator: {...}, loss: {...}}, each the parameters "
+            "of that method");
+  options.params = {{"loss", {{"alpha", 1.0}}}};
+  EXPECT_EQ(refusal(options, 8), "algorithm.params.loss.alpha is unknown; known: none");
+  options.params = {{"estimator", {{"alpha", 1.0}}}};
+  EXPECT_EQ(refusal(options, 8), "algorithm.params.estimator.alpha is unknown; known: none");
+  options = {};
+  options.loss = "sft";
+  EXPECT_EQ(refusal(options, 8),
+            "algorithm.loss is sft, which is a part of a step beside the rollouts only; for "
+            "supervised steps use `sgrpo sft` or trainer.sft_steps");
   options = {};
   options.loss = "cliped";
   EXPECT_NE(refusal(options, 8).find("unknown loss 'cliped' (did you mean 'clipped'?)"),

@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "reference/grpo.h"
+#include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
@@ -19,8 +21,10 @@
 namespace sgrpo::algorithm {
 
 /// A text prompt of `length` tokens 100, 101, ... with positions 0, 1, ...
-inline EncodedPrompt make_prompt(int64_t length = 3, std::vector<int64_t> ground_truth = {7, 2}) {
-  EncodedPrompt prompt;
+inline std::shared_ptr<EncodedPrompt> make_prompt(int64_t length = 3,
+                                                  std::vector<int64_t> ground_truth = {7, 2}) {
+  auto result = std::make_shared<EncodedPrompt>();
+  EncodedPrompt& prompt = *result;
   prompt.token_ids = at::arange(100, 100 + length, at::kLong);
   prompt.position_ids = at::arange(length, at::kLong).unsqueeze(0).expand({3, length}).clone();
   prompt.patches.pixel_values = at::empty({0, 12});
@@ -30,7 +34,7 @@ inline EncodedPrompt make_prompt(int64_t length = 3, std::vector<int64_t> ground
   record->ground_truth = "short";
   record->ground_truth_completion = "the long form";
   prompt.record = record;
-  return prompt;
+  return result;
 }
 
 /// A member of `length` tokens; a reward of 1 is correct, any other incorrect.
@@ -44,11 +48,11 @@ inline GroupMember make_member(double reward, int64_t length = 2, double sum_log
   return member;
 }
 
-inline RolloutGroup make_group(const EncodedPrompt& prompt,
+inline RolloutGroup make_group(std::shared_ptr<const EncodedPrompt> prompt,
                                const std::vector<double>& rewards,
                                int64_t prompt_index = 0) {
   RolloutGroup group;
-  group.prompt = &prompt;
+  group.prompt = std::move(prompt);
   group.prompt_index = prompt_index;
   for (const double reward : rewards) {
     group.members.push_back(make_member(reward));
@@ -59,14 +63,41 @@ inline RolloutGroup make_group(const EncodedPrompt& prompt,
 
 inline std::vector<double> advantages_of(const RolloutGroup& group) {
   std::vector<double> values;
-  for (const GroupMember& member : group.members) values.push_back(member.advantage);
+  for (const GroupMember& member : group.members) values.push_back(member.advantage());
   return values;
 }
 
 inline std::vector<double> rewards_of(const RolloutGroup& group) {
   std::vector<double> values;
-  for (const GroupMember& member : group.members) values.push_back(member.verdict.reward);
+  for (const GroupMember& member : group.members) values.push_back(member.reward());
   return values;
+}
+
+/// Advantages as a step of one rank makes them, weighed failures included.
+inline std::vector<RolloutGroup> estimate(std::vector<RolloutGroup> groups,
+                                          const AlgorithmOptions& options,
+                                          const InjectionOptions& injection) {
+  const auto one_rank = [](std::vector<double> sums) { return sums; };
+  return weigh_failures(compute_advantages(std::move(groups), options, injection, one_rank),
+                        injection);
+}
+
+/// What `body` throws; empty if nothing.
+inline std::string message_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// An entry of algorithm.shaping or algorithm.modifiers.
+inline core::Json method(const std::string& name, const core::Json& params = core::Json::object()) {
+  core::Json entry = core::Json::object();
+  entry["name"] = name;
+  entry["params"] = params;
+  return entry;
 }
 
 /// Rows of tests/golden/algorithm/<name>.
@@ -83,7 +114,8 @@ inline std::vector<core::Json> golden_rows(const std::string& name) {
 struct LossCase {
   at::Tensor policy;   // [M] f64 leaf
   at::Tensor entropy;  // [M] f64
-  TrainBatch batch;
+  LossBatch batch;
+  StepContext context;  // denominators of this micro-batch alone
 };
 
 inline LossCase make_loss_case(const std::vector<reference::Sequence>& sequences) {
@@ -103,28 +135,32 @@ inline LossCase make_loss_case(const std::vector<reference::Sequence>& sequences
       injected.push_back(sequence.is_injected);
     }
     cu_seqlens.push_back(static_cast<int32_t>(policy.size()));
-    result.batch.group_of_sequence.push_back(0);
+    result.batch.group.push_back(0);
+    result.batch.row.push_back(static_cast<int64_t>(b));
   }
   const auto tokens = static_cast<int64_t>(policy.size());
   const auto f64 = at::TensorOptions().dtype(at::kDouble);
   result.policy = at::tensor(policy, f64).requires_grad_();
   result.entropy = at::tensor(entropy, f64);
-  TrainBatch& batch = result.batch;
+  LossBatch& batch = result.batch;
   batch.labels = at::zeros({tokens}, at::kLong);
   batch.sequence_index = at::tensor(sequence_index, at::TensorOptions().dtype(at::kLong));
   batch.cu_seqlens = at::tensor(cu_seqlens, at::TensorOptions().dtype(at::kInt));
-  batch.loss_mask = at::ones({tokens}, at::kBool);
+  batch.weight = at::ones({tokens});
   batch.advantages = at::tensor(advantages, f64);
   batch.is_injected = at::tensor(injected, at::TensorOptions().dtype(at::kLong)).to(at::kBool);
   batch.old_logprobs = at::tensor(old, f64);
   if (!ref.empty()) batch.ref_logprobs = at::tensor(ref, f64);
-  batch.num_loss_tokens_global = tokens;
-  batch.num_sequences_global = static_cast<int64_t>(sequences.size());
+  result.context.denominators = {
+      .decisions = tokens, .sequences = static_cast<int64_t>(sequences.size()), .groups = 1};
   return result;
 }
 
 inline LossResult loss_of(const LossCase& loss_case, const LossSettings& settings) {
-  return policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
+  return batch_loss({.logprobs = loss_case.policy, .entropy = loss_case.entropy},
+                    loss_case.batch,
+                    settings,
+                    loss_case.context);
 }
 
 /// Gradient of `result` with respect to the case's log-probs.

@@ -28,15 +28,14 @@ Doubles to_vector(const at::Tensor& values) {
 }
 
 TEST(Golden, advantages_match_every_row) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   const auto rows = golden_rows("advantages.jsonl");
   ASSERT_EQ(rows.size(), 63u);
   for (const core::Json& row : rows) {
     AlgorithmOptions options;
     options.std = core::from_name<ops::Deviation>(row["std"].get<std::string>()).value();
     options.std_eps = row["eps"].get<double>();
-    const auto groups =
-        compute_advantages({make_group(prompt, row["rewards"].get<Doubles>())}, options, {});
+    const auto groups = estimate({make_group(prompt, row["rewards"].get<Doubles>())}, options, {});
     expect_close(advantages_of(groups[0]), row["advantages"].get<Doubles>(), row.dump());
   }
 }
@@ -50,7 +49,7 @@ std::vector<int64_t> members_of(const RolloutGroup& group) {
 }
 
 TEST(Golden, injection_matches_every_row) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   const auto rows = golden_rows("injection.jsonl");
   ASSERT_EQ(rows.size(), 60u);
   int64_t compared = 0;
@@ -77,7 +76,7 @@ TEST(Golden, injection_matches_every_row) {
     for (const std::string std : {"sample", "population", "none"}) {
       AlgorithmOptions algorithm;
       algorithm.std = core::from_name<ops::Deviation>(std).value();
-      groups = compute_advantages(std::move(groups), algorithm, options);
+      groups = estimate(std::move(groups), algorithm, options);
       expect_close(advantages_of(groups[0]), row["advantages"][std].get<Doubles>(), row.dump());
     }
   }
@@ -120,8 +119,7 @@ TEST(Golden, losses_gradients_and_metrics_match_every_row) {
     }
     LossCase loss_case = make_loss_case(sequences);
     if (row["kl"] == "none") loss_case.batch.ref_logprobs = at::Tensor();
-    const LossResult result =
-        policy_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings_of_row(row));
+    const LossResult result = loss_of(loss_case, settings_of_row(row));
     const core::Json& expected = row["expected"];
     const std::string where = row["aggregation"].get<std::string>() + " " +
                               row["kl"].get<std::string>() + " of " + row["logps"].dump();

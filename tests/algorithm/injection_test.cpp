@@ -6,6 +6,7 @@
 
 #include "algorithm/fixtures.h"
 #include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/algorithm/shaping.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
@@ -15,17 +16,12 @@ namespace {
 
 using Doubles = std::vector<double>;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
 RolloutGroup inject_one(RolloutGroup group, const InjectionOptions& options) {
   return inject_ground_truth({std::move(group)}, options, {})[0];
+}
+
+RolloutGroup inject_and_smooth(RolloutGroup group, const InjectionOptions& options) {
+  return shape_rewards({inject_one(std::move(group), options)}, {}, options)[0];
 }
 
 int64_t injected_place(const RolloutGroup& group) {
@@ -36,7 +32,7 @@ int64_t injected_place(const RolloutGroup& group) {
 }
 
 TEST(Classify, kind_follows_the_valid_members_statuses) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   auto groups = classify({make_group(prompt, {0, 0.9}),
                           make_group(prompt, {1, 1}),
                           make_group(prompt, {1, 0}),
@@ -55,13 +51,13 @@ TEST(Classify, kind_follows_the_valid_members_statuses) {
 }
 
 TEST(Classify, an_injected_group_keeps_the_kind_of_its_sampled_members) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), {});
   EXPECT_EQ(classify({group})[0].kind, GroupKind::kAllFail);
 }
 
 TEST(Inject, all_fail_group_gets_the_ground_truth_and_keeps_its_victim) {
-  const EncodedPrompt prompt = make_prompt(3, {7, 8, 2});
+  const auto prompt = make_prompt(3, {7, 8, 2});
   RolloutGroup group = make_group(prompt, {0.2, 0.1, 0});
   group.members[1].completion.sampler_logprobs = {-5, -5};
   group = inject_one(std::move(group), {});
@@ -81,7 +77,7 @@ TEST(Inject, all_fail_group_gets_the_ground_truth_and_keeps_its_victim) {
 }
 
 TEST(Inject, append_puts_the_ground_truth_last) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.mode = InjectMode::kAppend;
   const RolloutGroup group = inject_one(make_group(prompt, {0, 0, 0}), options);
@@ -91,7 +87,7 @@ TEST(Inject, append_puts_the_ground_truth_last) {
 }
 
 TEST(Inject, trigger_consults_statuses_not_rewards) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   RolloutGroup rewarded = make_group(prompt, {0, 0});
   rewarded.members[0].verdict.reward = 1.0;  // partial reward cannot block it
   EXPECT_TRUE(inject_one(rewarded, {}).is_injected);
@@ -112,7 +108,7 @@ TEST(Inject, trigger_consults_statuses_not_rewards) {
 }
 
 TEST(Inject, never_and_warm_up_leave_groups_alone) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.when = InjectWhen::kNever;
   EXPECT_FALSE(inject_one(make_group(prompt, {0, 0}), options).is_injected);
@@ -126,7 +122,7 @@ TEST(Inject, never_and_warm_up_leave_groups_alone) {
 }
 
 TEST(Inject, missing_ground_truth_is_marked_and_nothing_else_changes) {
-  const EncodedPrompt prompt = make_prompt(3, {});
+  const auto prompt = make_prompt(3, {});
   const RolloutGroup group = inject_one(make_group(prompt, {0, 0}), {});
   EXPECT_TRUE(group.missing_ground_truth);
   EXPECT_FALSE(group.is_injected);
@@ -135,7 +131,7 @@ TEST(Inject, missing_ground_truth_is_marked_and_nothing_else_changes) {
 }
 
 TEST(Victim, first_last_and_ties_of_lowest_logprob) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.victim = Victim::kFirst;
   EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0, 0, 0}), options)), 0);
@@ -146,7 +142,7 @@ TEST(Victim, first_last_and_ties_of_lowest_logprob) {
 }
 
 TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   for (const std::string rule : {"lowest_logprob", "random", "first", "last"}) {
     RolloutGroup group = make_group(prompt, {0, 0, 0});
     group.members[0].completion.sampler_logprobs = {-50, -50};
@@ -158,7 +154,7 @@ TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
 }
 
 TEST(Victim, random_is_a_function_of_seed_step_and_prompt) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.victim = Victim::kRandom;
   std::set<int64_t> seen;
@@ -177,7 +173,7 @@ TEST(Victim, random_is_a_function_of_seed_step_and_prompt) {
 }
 
 TEST(Victim, missing_sampler_logprobs_are_refused_by_name) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   RolloutGroup group = make_group(prompt, {0, 0}, 17);
   group.members[1].completion.sampler_logprobs.clear();
   const std::string message = message_of([&] { inject_one(group, {}); });
@@ -197,7 +193,7 @@ std::set<int64_t> injected_prompts(const std::vector<RolloutGroup>& groups) {
 }
 
 TEST(Cap, max_fraction_picks_groups_by_key_not_by_order) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.max_fraction = 0.3;
   std::vector<RolloutGroup> groups, reversed;
@@ -215,37 +211,78 @@ TEST(Cap, max_fraction_picks_groups_by_key_not_by_order) {
   EXPECT_EQ(injected_prompts(inject_ground_truth(groups, options, context)).size(), 2u);
 }
 
+/// An exchange in which the other rank sends `other`.
+InjectionContext context_with(std::function<std::string()> other) {
+  return {.seed = 1, .step = 9, .exchange = [other](const std::string& own) {
+            return std::vector<std::string>{own, other()};
+          }};
+}
+
+TEST(Cap, counts_the_groups_of_all_ranks_and_picks_what_one_rank_would) {
+  const auto prompt = make_prompt();
+  InjectionOptions options;
+  options.max_fraction = 0.3;
+  std::vector<RolloutGroup> all;
+  for (int64_t p = 0; p < 10; ++p) all.push_back(make_group(prompt, {0, p < 8 ? 0.0 : 1.0}, p));
+  const auto expected = injected_prompts(inject_ground_truth(all, options, {.seed = 1, .step = 9}));
+  ASSERT_EQ(expected.size(), 3u);
+  const std::vector<RolloutGroup> shares[2] = {{all.begin(), all.begin() + 4},
+                                               {all.begin() + 4, all.end()}};
+  std::string sent[2];
+  for (const size_t rank : {size_t{0}, size_t{1}}) {
+    const InjectionContext recording{.seed = 1, .step = 9, .exchange = [&](const std::string& own) {
+                                       sent[rank] = own;
+                                       return std::vector<std::string>{own};
+                                     }};
+    inject_ground_truth(shares[rank], options, recording);
+  }
+  std::set<int64_t> got;
+  for (const size_t rank : {size_t{0}, size_t{1}}) {
+    const auto context = context_with([&] { return sent[1 - rank]; });
+    got.merge(injected_prompts(inject_ground_truth(shares[rank], options, context)));
+  }
+  EXPECT_EQ(got, expected);
+  // A rank of one group injects nothing alone, but has a part in the cap of ten.
+  options.max_fraction = 0.5;
+  EXPECT_TRUE(injected_prompts(inject_ground_truth({all[0]}, options, {})).empty());
+  const auto nobody_else = context_with([] { return std::string("9"); });
+  EXPECT_EQ(injected_prompts(inject_ground_truth({all[0]}, options, nobody_else)).size(), 1u);
+}
+
 TEST(Smoothing, a_group_with_a_success_gives_the_ground_truth_its_mean) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.when = InjectWhen::kAlways;
   options.mode = InjectMode::kAppend;
   options.smoothing = true;
   auto groups = inject_ground_truth(
       {make_group(prompt, {1, 0, 0, 0}), make_group(prompt, {0, 0, 0, 0})}, options, {});
+  groups = shape_rewards(std::move(groups), {}, options);
   EXPECT_EQ(rewards_of(groups[0]), (Doubles{1, 0, 0, 0, 0.25}));
+  EXPECT_EQ(groups[0].members[4].verdict.reward, 1.0);
   EXPECT_EQ(rewards_of(groups[1]), (Doubles{0, 0, 0, 0, 1}));
-  groups = compute_advantages(std::move(groups), {}, options);
-  EXPECT_EQ(groups[0].members[4].advantage, 0.0);
-  EXPECT_GT(groups[0].members[0].advantage, 0.0);
+  groups = estimate(std::move(groups), {}, options);
+  EXPECT_EQ(groups[0].members[4].advantage(), 0.0);
+  EXPECT_GT(groups[0].members[0].advantage(), 0.0);
   options.smoothing = false;
-  groups = inject_ground_truth({make_group(prompt, {1, 0, 0, 0})}, options, {});
+  groups = shape_rewards(
+      inject_ground_truth({make_group(prompt, {1, 0, 0, 0})}, options, {}), {}, options);
   EXPECT_EQ(rewards_of(groups[0]), (Doubles{1, 0, 0, 0, 1}));
 }
 
 TEST(Smoothing, invalid_members_have_no_part_in_the_mean) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.when = InjectWhen::kAlways;
   options.mode = InjectMode::kAppend;
   options.smoothing = true;
   RolloutGroup group = make_group(prompt, {1, 0, 0});
   group.members[2].verdict.status = VerdictStatus::kError;
-  EXPECT_EQ(inject_one(group, options).members[3].verdict.reward, 0.5);
+  EXPECT_EQ(inject_and_smooth(group, options).members[3].reward(), 0.5);
 }
 
 TEST(Smoothing, a_mixed_group_is_rescaled_by_its_extra_member) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.when = InjectWhen::kAlways;
   options.mode = InjectMode::kAppend;
@@ -253,11 +290,11 @@ TEST(Smoothing, a_mixed_group_is_rescaled_by_its_extra_member) {
   AlgorithmOptions algorithm;
   algorithm.std_eps = 0;
   const RolloutGroup plain = make_group(prompt, {1, 0, 0, 0, 0, 0, 0, 0});
-  const auto before = compute_advantages({plain}, algorithm, {});
-  const auto after = compute_advantages({inject_one(plain, options)}, algorithm, options);
+  const auto before = estimate({plain}, algorithm, {});
+  const auto after = estimate({inject_and_smooth(plain, options)}, algorithm, options);
   // Mean and sum of squares stay, the divisor goes from 7 to 8. In a mean over sequences 9 members
   // then share what 8 had: 0.95 in all.
-  const double factor = after[0].members[0].advantage / before[0].members[0].advantage;
+  const double factor = after[0].members[0].advantage() / before[0].members[0].advantage();
   EXPECT_NEAR(factor, std::sqrt(8.0 / 7.0), 1e-14);
   EXPECT_NEAR(factor * 8 / 9, 0.95, 0.001);
 }
@@ -284,7 +321,7 @@ TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
 }
 
 TEST(Inject, a_beaten_ground_truth_is_warned_about_once) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   std::vector<std::string> messages;
   core::set_log_sink([&](core::LogLevel, const std::string& text) { messages.push_back(text); });
   for (int repeat = 0; repeat < 3; ++repeat) inject_one(make_group(prompt, {3.5, 0}, 4), {});
@@ -295,7 +332,7 @@ TEST(Inject, a_beaten_ground_truth_is_warned_about_once) {
 }
 
 TEST(Inject, a_second_injection_is_a_broken_contract) {
-  const EncodedPrompt prompt = make_prompt();
+  const auto prompt = make_prompt();
   InjectionOptions options;
   options.when = InjectWhen::kAlways;
   options.mode = InjectMode::kAppend;

@@ -119,8 +119,7 @@ TEST(PolicyLoss, micro_batches_add_up_to_the_batch) {
     std::vector<at::Tensor> gradients;
     for (const auto& [begin, end] : {std::pair{0, 1}, {1, 4}, {4, 6}}) {
       LossCase part = make_loss_case({sequences.begin() + begin, sequences.begin() + end});
-      part.batch.num_loss_tokens_global = whole.batch.num_loss_tokens_global;
-      part.batch.num_sequences_global = whole.batch.num_sequences_global;
+      part.context = whole.context;
       const LossResult result = loss_of(part, settings);
       loss += result.loss.item<double>();
       sums += result.stats.sums;
@@ -144,8 +143,8 @@ TEST(PolicyLoss, masked_token_has_no_gradient_and_may_hold_anything) {
       masked.policy = clean.policy.detach().clone();
       masked.policy[2] = poison;
       masked.policy.requires_grad_();
-      masked.batch.loss_mask = clean.batch.loss_mask.clone();
-      masked.batch.loss_mask[2] = false;
+      masked.batch.weight = clean.batch.weight.clone();
+      masked.batch.weight[2] = 0;
       const LossResult result = loss_of(masked, settings);
       const at::Tensor gradient = gradient_of(result, masked);
       EXPECT_EQ(gradient[2].item<double>(), 0.0) << poison;
@@ -205,7 +204,7 @@ TEST(PolicyLoss, without_old_logprobs_the_gradient_is_minus_the_advantage) {
   LossCase loss_case = make_loss_case(random_sequences(9));
   loss_case.batch.old_logprobs = at::Tensor();
   const LossResult result = loss_of(loss_case, {});
-  const auto tokens = static_cast<double>(loss_case.batch.num_loss_tokens_global);
+  const auto tokens = static_cast<double>(loss_case.context.denominators.decisions);
   EXPECT_TRUE(gradient_of(result, loss_case).equal(-loss_case.batch.advantages * (1.0 / tokens)));
   EXPECT_NEAR(stat(result, LossStats::kAbsAdvantageRatio),
               loss_case.batch.advantages.abs().sum().item<double>(),
@@ -318,7 +317,7 @@ TEST(Entropy, bonus_reaches_the_entropys_gradient) {
   settings.algorithm.entropy_coef = 0.3;
   const LossResult result = loss_of(loss_case, settings);
   result.loss.backward();
-  const auto tokens = static_cast<double>(loss_case.batch.num_loss_tokens_global);
+  const auto tokens = static_cast<double>(loss_case.context.denominators.decisions);
   EXPECT_NEAR(loss_case.entropy.grad()[1].item<double>(), -0.3 / tokens, 1e-16);
   EXPECT_FALSE(result.stats.sums.requires_grad());
 }
@@ -347,12 +346,14 @@ TEST(Stats, sampled_and_injected_tokens_are_told_apart) {
 }
 
 TEST(SftLoss, is_the_token_mean_over_the_whole_step_for_unequal_lengths) {
-  const auto sequences = random_sequences(15, 4);
+  auto sequences = random_sequences(15, 4);
+  sequences[0].is_injected = false;
   const LossCase whole = make_loss_case(sequences);
-  const auto tokens = static_cast<double>(whole.batch.num_loss_tokens_global);
+  const auto tokens = static_cast<double>(whole.context.denominators.decisions);
   LossSettings settings;
   settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;  // has no say in SFT
-  const LossResult expected = sft_loss(whole.policy, whole.entropy, whole.batch, settings);
+  settings.algorithm.entropy_coef = 0.1;                            // neither
+  const LossResult expected = loss_of(whole, sft_settings(settings));
   EXPECT_NEAR(expected.loss.item<double>(), -whole.policy.sum().item<double>() / tokens, 1e-15);
   EXPECT_EQ(stat(expected, LossStats::kSampledTokens), tokens);
   const at::Tensor gradient = gradient_of(expected, whole);
@@ -360,8 +361,8 @@ TEST(SftLoss, is_the_token_mean_over_the_whole_step_for_unequal_lengths) {
   double loss = 0;
   for (const Sequence& sequence : sequences) {
     LossCase part = make_loss_case({sequence});
-    part.batch.num_loss_tokens_global = whole.batch.num_loss_tokens_global;
-    const LossResult result = sft_loss(part.policy, part.entropy, part.batch, settings);
+    part.context = whole.context;
+    const LossResult result = loss_of(part, sft_settings(settings));
     loss += result.loss.item<double>();
     const at::Tensor own = gradient_of(result, part);
     EXPECT_TRUE(own.equal(at::full_like(own, -1.0 / tokens)));
@@ -369,14 +370,31 @@ TEST(SftLoss, is_the_token_mean_over_the_whole_step_for_unequal_lengths) {
   EXPECT_NEAR(loss, expected.loss.item<double>(), 1e-14);
 }
 
+TEST(PolicyLoss, a_weight_scales_its_decision_and_counts_it_whole) {
+  const LossCase plain = make_loss_case(random_sequences(5));
+  for (const std::string aggregation : {"token_mean", "seq_mean_token_mean"}) {
+    LossSettings settings;
+    settings.algorithm.aggregation = core::from_name<Aggregation>(aggregation).value();
+    const at::Tensor expected = gradient_of(loss_of(plain, settings), plain);
+    LossCase weighted = plain;
+    weighted.batch.weight = plain.batch.weight.clone();
+    weighted.batch.weight[0] = -0.5;
+    weighted.batch.weight[1] = 2;
+    const LossResult result = loss_of(weighted, settings);
+    const at::Tensor gradient = gradient_of(result, weighted);
+    const at::Tensor factors = weighted.batch.weight.to(at::kDouble);
+    EXPECT_LT((gradient - expected * factors).abs().max().item<double>(), 1e-16) << aggregation;
+    EXPECT_EQ(stat(result, LossStats::kLossTokens), static_cast<double>(gradient.numel()));
+  }
+}
+
 TEST(SftLoss, kl_pulls_towards_the_reference) {
-  const LossCase loss_case = make_loss_case(
-      {{.policy = {-1.5}, .old = {0}, .ref = {-1.0}, .entropy = {0}, .is_injected = true}});
+  const LossCase loss_case =
+      make_loss_case({{.policy = {-1.5}, .old = {0}, .ref = {-1.0}, .entropy = {0}}});
   LossSettings settings;
   settings.algorithm.kl_coef = 2.0;
   settings.algorithm.kl_estimator = KlEstimator::kK2;
-  const LossResult result =
-      sft_loss(loss_case.policy, loss_case.entropy, loss_case.batch, settings);
+  const LossResult result = loss_of(loss_case, sft_settings(settings));
   EXPECT_DOUBLE_EQ(result.loss.item<double>(), 1.5 + 2 * 0.125);
   EXPECT_DOUBLE_EQ(gradient_of(result, loss_case).item<double>(), -1 - 2 * 0.5);
   EXPECT_DOUBLE_EQ(stat(result, LossStats::kKl), 0.125);

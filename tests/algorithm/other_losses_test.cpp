@@ -32,7 +32,7 @@ std::vector<double> gradient_values(const LossCase& loss_case, const LossSetting
 
 TEST(Registry, losses_are_pinned) {
   const auto names = LossRegistry::names();
-  for (const std::string name : {"clipped", "reinforce", "cispo", "gspo"}) {
+  for (const std::string name : {"clipped", "reinforce", "cispo", "gspo", "sft"}) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   }
 }
@@ -95,7 +95,7 @@ TEST(Gspo, a_sequence_is_clipped_as_a_whole) {
 
 TEST(Gspo, masked_tokens_have_no_part_in_the_mean) {
   LossCase loss_case = make_loss_case({with_ratios({1.2, 0.9, 1.0, 50.0}, 1.0)});
-  loss_case.batch.loss_mask[3] = false;
+  loss_case.batch.weight[3] = 0;
   const auto gradient = gradient_values(loss_case, settings_for("gspo"));
   EXPECT_NEAR(gradient[0], -std::cbrt(1.08) / 3, 1e-15);
   EXPECT_EQ(gradient[3], 0.0);
@@ -115,7 +115,11 @@ TEST(Reinforce, offline_bandit_gives_the_published_logit_weights) {
   }
   LossSettings settings = settings_for("reinforce");
   settings.algorithm.aggregation = Aggregation::kSeqMeanTokenSum;
-  policy_loss(logprobs, loss_case.entropy, loss_case.batch, settings).loss.backward();
+  batch_loss({.logprobs = logprobs, .entropy = loss_case.entropy},
+             loss_case.batch,
+             settings,
+             loss_case.context)
+      .loss.backward();
   const std::vector<double> expected = {-0.174, 0.132, 0.042};
   for (int64_t arm = 0; arm < 3; ++arm) {
     EXPECT_NEAR(-logits.grad()[arm].item<double>(), expected[static_cast<size_t>(arm)], 1e-15);

@@ -6,7 +6,7 @@
 #include "algorithm/fixtures.h"
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
-#include "sgrpo/algorithm/packing.h"
+#include "sgrpo/algorithm/rows.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
 
@@ -33,17 +33,17 @@ class Bandit {
     auto groups = classify({sample(step)});
     groups = inject_ground_truth(std::move(groups), injection_, {.seed = seed_, .step = step});
     num_injections_ += groups[0].is_injected;
-    groups = compute_advantages(std::move(groups), settings_.algorithm, injection_);
-    update(groups[0], policy_loss);
+    groups = estimate(std::move(groups), settings_.algorithm, injection_);
+    update(groups[0], settings_);
   }
 
   void sft_step() {
     RolloutGroup group;
-    group.prompt = &prompt_;
+    group.prompt = prompt_;
     group.members = {make_member(1, 1)};
     group.members[0].completion.token_ids = {kRight};
-    group.members[0].advantage = 1;
-    update(group, sft_loss);
+    group.members[0].set_advantage(1);
+    update(group, sft_settings(settings_));
   }
 
  private:
@@ -51,7 +51,7 @@ class Bandit {
     const at::Tensor logprobs = logits_.log_softmax(0);
     const at::Tensor cumulative = logprobs.exp().cumsum(0);
     RolloutGroup group;
-    group.prompt = &prompt_;
+    group.prompt = prompt_;
     for (int64_t i = 0; i < kGroupSize; ++i) {
       const core::RandomKey key{.seed = seed_,
                                 .step = static_cast<uint64_t>(step),
@@ -65,19 +65,35 @@ class Bandit {
     return group;
   }
 
-  template <class Loss>
-  void update(const RolloutGroup& group, const Loss& loss) {
-    const auto batches = pack_groups({&group}, {.skip_zero_advantage = true});
-    if (batches.empty()) return;
+  /// Every row has one decision.
+  void update(const RolloutGroup& group, const LossSettings& settings) {
+    const auto rows = rows_of({group});
+    const auto count = static_cast<int64_t>(rows.size());
+    LossBatch batch;
+    batch.labels = at::empty({count}, at::kLong);
+    batch.cu_seqlens = at::arange(count + 1, at::kInt);
+    batch.sequence_index = at::arange(count, at::kLong);
+    batch.weight = at::ones({count});
+    batch.advantages = at::empty({count});
+    batch.is_injected = at::empty({count}, at::kBool);
+    for (int64_t i = 0; i < count; ++i) {
+      const TrainRow& row = rows[static_cast<size_t>(i)];
+      batch.labels[i] = row.decisions[0].label;
+      batch.advantages[i] = row.decisions[0].advantage;
+      batch.is_injected[i] = row.origin == Origin::kGroundTruth;
+    }
     at::Tensor leaf = logits_.detach().clone().requires_grad_();
-    const at::Tensor policy = leaf.log_softmax(0).index_select(0, batches[0].labels);
-    const at::Tensor entropy = at::zeros_like(policy).detach();
-    loss(policy, entropy, batches[0], settings_).loss.backward();
+    const at::Tensor policy = leaf.log_softmax(0).index_select(0, batch.labels);
+    StepContext context;
+    context.denominators = {.decisions = count, .sequences = count, .groups = 1};
+    batch_loss(
+        {.logprobs = policy, .entropy = at::zeros_like(policy).detach()}, batch, settings, context)
+        .loss.backward();
     logits_ = logits_ - leaf.grad();
   }
 
   uint64_t seed_;
-  EncodedPrompt prompt_ = make_prompt(1, {kRight});
+  std::shared_ptr<const EncodedPrompt> prompt_ = make_prompt(1, {kRight});
   at::Tensor logits_ = at::zeros({kArms}, at::kDouble);
   InjectionOptions injection_;
   LossSettings settings_;

@@ -109,6 +109,9 @@ TEST(Arguments, wrong_words_say_what_is_expected) {
   EXPECT_EQ(parse_error<true>({"--use-vllm", "1"}),
             "--use-vllm is not a flag of sgrpo: completions are sampled by this program itself, "
             "without an inference server: leave it out");
+  EXPECT_EQ(parse_error<true>({"--temperature", "1"}),
+            "unknown flag --temperature (did you mean --rollout.temperature or "
+            "--eval.temperature?)");
   EXPECT_LT(parse_error<true>({"--" + std::string(100'000, 'x')}).size(), 200u);
   EXPECT_EQ(parse_error<false>({"--something-else"}), "unknown flag --something-else; see --help");
   EXPECT_EQ(parse_error<false>({"--model"}), "--model needs a value");

@@ -1,8 +1,11 @@
 // A stop inside a command that writes: exit code 75, and nothing half written.
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <sstream>
 #include <thread>
 
@@ -75,15 +78,21 @@ TEST_F(Stop, logprobs_ends_before_the_next_row) {
   EXPECT_EQ(core::read_file(scratch_ / "scores.jsonl"), "") << "whole rows or none";
 }
 
-TEST(StoppableInput, stop_ends_the_wait_for_a_line_and_a_torn_line_is_no_row) {
+TEST(StoppableInput, signal_ends_the_wait_for_a_line_and_a_torn_line_is_no_row) {
+  core::install_stop_signals();
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
   StoppableInput buffer(ends[0]);
   std::istream in(&buffer);
   ASSERT_EQ(::write(ends[1], "{}\n{\"to", 7), 7);
-  std::thread stopper([] {
+  std::atomic<bool> is_over{false};
+  std::thread stopper([&, reader = ::pthread_self()] {
     std::this_thread::sleep_for(std::chrono::milliseconds(150));
-    core::request_stop();
+    ::pthread_kill(reader, SIGTERM);
+    for (int i = 0; i < 50 && !is_over; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_TRUE(is_over) << "still waiting for the rest of the line";
+    EXPECT_EQ(::write(ends[1], "\n", 1), 1);
   });
   std::ostringstream out;
   RowWriter writer(out);
@@ -92,6 +101,7 @@ TEST(StoppableInput, stop_ends_the_wait_for_a_line_and_a_torn_line_is_no_row) {
               for_each_row(in, "stdin", writer, [&](const core::Json&, int64_t) { ++num_rows; });
             }),
             "interrupted at stdin:2");
+  is_over = true;
   stopper.join();
   core::request_stop(false);
   EXPECT_EQ(num_rows, 1);

@@ -19,31 +19,32 @@ using testing::message_of;
 
 using Maker = int (*)();
 struct NumberTag {};
-using Numbers = Registry<Maker, NumberTag>;
-const bool registered_one = Numbers::add("one", [] { return 1; });
-const bool registered_three = Numbers::add("three", [] { return 3; });
+using NumberMakers = Registry<Maker, NumberTag>;
+constexpr int kLineOfOne = __LINE__ + 1;
+const bool registered_one = NumberMakers::add("one", [] { return 1; });
+const bool registered_three = NumberMakers::add("three", [] { return 3; });
 
 TEST(Registry, get_known_name_gives_its_factory) {
-  EXPECT_EQ(Numbers::get("number", "one")(), 1);
-  EXPECT_TRUE(Numbers::contains("three"));
-  EXPECT_FALSE(Numbers::contains("two"));
-  EXPECT_EQ(Numbers::names(), (std::vector<std::string>{"one", "three"}));
+  EXPECT_EQ(NumberMakers::get("number", "one")(), 1);
+  EXPECT_TRUE(NumberMakers::contains("three"));
+  EXPECT_FALSE(NumberMakers::contains("two"));
+  EXPECT_EQ(NumberMakers::names(), (std::vector<std::string>{"one", "three"}));
 }
 
 TEST(Registry, get_unknown_name_lists_the_known_and_the_nearest) {
-  EXPECT_EQ(message_of<UserError>([] { Numbers::get("number", "thre"); }),
+  EXPECT_EQ(message_of<UserError>([] { NumberMakers::get("number", "thre"); }),
             "unknown number 'thre' (did you mean 'three'?); known: one, three");
 }
 
 TEST(Registry, add_twice_names_both_places) {
   const int line = __LINE__ + 2;
   const std::string message =
-      message_of<ContractError>([] { Numbers::add("one", [] { return 2; }); });
+      message_of<ContractError>([] { NumberMakers::add("one", [] { return 2; }); });
   EXPECT_EQ(message.find("'one' is registered twice: "), 0u) << message;
   const std::string file = __FILE__;
-  EXPECT_NE(message.find(file + ":25"), std::string::npos) << message;
+  EXPECT_NE(message.find(file + ":" + std::to_string(kLineOfOne)), std::string::npos) << message;
   EXPECT_NE(message.find(file + ":" + std::to_string(line)), std::string::npos) << message;
-  EXPECT_EQ(Numbers::get("number", "one")(), 1);
+  EXPECT_EQ(NumberMakers::get("number", "one")(), 1);
 }
 
 TEST(Check, broken_contract_names_condition_and_place) {

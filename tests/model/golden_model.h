@@ -65,6 +65,14 @@ struct Checkpoint {
   }
 };
 
+/// What is unusual about a checkpoint that loads; empty if nothing is.
+inline std::string remarks_of(const Checkpoint& checkpoint) {
+  const auto model = checkpoint.load();
+  std::string text;
+  for (const std::string& remark : model->spec().remarks) text += remark;
+  return text;
+}
+
 /// What loading says; empty if it succeeds.
 inline std::string load_error(const Checkpoint& checkpoint) {
   try {

@@ -19,13 +19,13 @@ class Llama : public ::testing::Test {
 
 TEST_F(Llama, attention_bias_decides_about_four_biases_a_layer) {
   checkpoint_.config["attention_bias"] = false;
-  EXPECT_NE(load_error(checkpoint_).find("the checkpoint has 8 tensors that this architecture"),
+  EXPECT_NE(remarks_of(checkpoint_).find("the checkpoint has 8 tensors that this architecture"),
             std::string::npos);
   std::erase_if(checkpoint_.tensors,
                 [](const auto& entry) { return entry.first.ends_with("bias"); });
-  EXPECT_EQ(load_error(checkpoint_), "");
+  EXPECT_EQ(remarks_of(checkpoint_), "");
   checkpoint_.config.erase("attention_bias");  // files older than the key
-  EXPECT_EQ(load_error(checkpoint_), "");
+  EXPECT_EQ(remarks_of(checkpoint_), "");
 }
 
 TEST_F(Llama, untied_output_has_a_matrix_of_its_own) {

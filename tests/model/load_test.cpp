@@ -368,7 +368,7 @@ TEST(Load, base_class_without_a_head_is_the_model) {
   expect_bitwise_equal(model->output_weight(), expected->output_weight());
   headless.config["tie_word_embeddings"] = false;
   EXPECT_EQ(
-      error_of(headless),
+      load_error(headless),
       "tiny/config.json: the checkpoint has no tensor 'lm_head.weight'; expected shape [304, 32]" +
           kMissingRemedy);
 }

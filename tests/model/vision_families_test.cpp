@@ -168,7 +168,7 @@ TEST(Qwen3Vl, contradictory_configurations_are_named_by_key) {
        {"/text_config/rope_parameters/mrope_section",
         {2, 2},
         "tiny/config.json (text_config): mrope_section is [2, 2], expected three parts of at most "
-        "head_dim / 2 = 4"},
+        "head_dim / 2 = 8"},
        {"/vision_config/out_hidden_size",
         8,
         "tiny/config.json: vision_config.out_hidden_size is 8, expected the text hidden_size 16"},

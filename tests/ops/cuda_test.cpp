@@ -119,11 +119,13 @@ TEST_F(Cuda, sampling_gives_the_tokens_of_the_cpu) {
   const at::Tensor logits = random_normal({33, 700}, 5).to(at::kFloat);
   const at::Tensor uniform = (at::arange(33, at::kDouble) + 0.5) / 33.0,
                    masked = at::tensor({3, 699}, at::kLong);
-  const auto [ids, logprobs] = sample_tokens(logits, uniform, masked, 0.9, 0.95, 100, false);
-  const auto [cuda_ids, cuda_logprobs] =
-      sample_tokens(logits.to(at::kCUDA), uniform, masked.to(at::kCUDA), 0.9, 0.95, 100, false);
-  expect_bitwise_equal(cuda_ids.cpu(), ids);
-  expect_bitwise_equal(cuda_logprobs.cpu(), logprobs);
+  const SampleOptions options{.temperature = 0.9, .top_p = 0.95, .top_k = 100};
+  const SampledTokens cpu = sample_tokens(logits, uniform, masked, options);
+  const SampledTokens cuda =
+      sample_tokens(logits.to(at::kCUDA), uniform, masked.to(at::kCUDA), options);
+  expect_bitwise_equal(cuda.ids.cpu(), cpu.ids);
+  expect_bitwise_equal(cuda.logprobs.cpu(), cpu.logprobs);
+  expect_bitwise_equal(cuda.entropy.cpu(), cpu.entropy);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ TEST(GroupAdvantage, a_large_common_offset_costs_no_digits) {
   const at::Tensor valid = at::ones({1, 4}, at::kBool);
   const at::Tensor plain = group_advantage(rewards, valid, Deviation::kSample, 1e-4);
   EXPECT_TRUE(group_advantage(rewards + 1e6, valid, Deviation::kSample, 1e-4).equal(plain));
-  EXPECT_TRUE(group_advantage(rewards + 4e15, valid, Deviation::kSample, 1e-4).equal(plain));
+  EXPECT_TRUE(group_advantage(rewards + 1e11, valid, Deviation::kSample, 1e-4).equal(plain));
 }
 
 TEST(GroupAdvantage, invalid_members_get_zero_whatever_they_hold) {
@@ -52,6 +52,33 @@ TEST(GroupAdvantage, invalid_members_get_zero_whatever_they_hold) {
   const at::Tensor nobody =
       group_advantage(rewards, at::zeros_like(valid), Deviation::kSample, 0.0);
   EXPECT_TRUE(nobody.equal(at::zeros_like(rewards))) << nobody;
+}
+
+TEST(GroupAdvantage, rewards_within_min_spread_count_as_equal) {
+  const at::Tensor rewards = at::tensor({0.0, 0.25, 0.5, 0.5}, at::kDouble).reshape({2, 2});
+  const at::Tensor valid = at::ones({2, 2}, at::kBool);
+  const auto flat = [&](double min_spread) {
+    const at::Tensor got = group_advantage(rewards, valid, Deviation::kNone, 0.0, min_spread);
+    EXPECT_TRUE(got[1].equal(at::zeros({2}, at::kDouble)));
+    return got[0].equal(at::zeros({2}, at::kDouble));
+  };
+  EXPECT_FALSE(flat(0.0));
+  EXPECT_FALSE(flat(0.249));
+  EXPECT_TRUE(flat(0.25));  // more than min_spread is asked for
+}
+
+// 0.1 + 0.2 is an ulp above 0.3: two ways to add up one reward are no signal.
+TEST(GroupAdvantage, rounding_is_no_spread) {
+  const at::Tensor rewards = at::tensor({0.1 + 0.2, 0.3}, at::kDouble).reshape({1, 2});
+  ASSERT_NE(0.1 + 0.2, 0.3);
+  const at::Tensor got =
+      group_advantage(rewards, at::ones({1, 2}, at::kBool), Deviation::kSample, 0.0);
+  EXPECT_TRUE(got.equal(at::zeros({1, 2}, at::kDouble))) << got;
+  EXPECT_FALSE(has_spread(0.3, 0.1 + 0.2, 0.0));
+  EXPECT_TRUE(has_spread(0.3, 0.3 + 2e-12, 0.0));
+  EXPECT_FALSE(has_spread(1000.0, 1000.0 + 5e-10, 0.0));  // relative to the highest
+  EXPECT_TRUE(has_spread(-1000.0, -999.0, 0.999));
+  EXPECT_FALSE(has_spread(-1000.0, -999.0, 1.0));
 }
 
 // The CUDA kernel is this body behind a grid of blocks: walk that grid, surplus threads included.

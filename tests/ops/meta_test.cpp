@@ -34,11 +34,13 @@ TEST(Meta, linear_logprob_gives_shapes_forward_and_backward) {
 }
 
 TEST(Meta, sample_tokens_gives_shapes) {
-  const auto [ids, logprobs] = sample_tokens(
-      meta({3, 50}), meta({3}, at::kDouble), meta({0}, at::kLong), 1.0, 1.0, 0, false);
+  const auto [ids, logprobs, entropy] =
+      sample_tokens(meta({3, 50}), meta({3}, at::kDouble), meta({0}, at::kLong), {});
   EXPECT_EQ(ids.sizes(), (at::IntArrayRef{3}));
   EXPECT_EQ(ids.scalar_type(), at::kLong);
   EXPECT_EQ(logprobs.scalar_type(), at::kFloat);
+  EXPECT_EQ(entropy.sizes(), (at::IntArrayRef{3}));
+  EXPECT_EQ(entropy.scalar_type(), at::kFloat);
 }
 
 }  // namespace

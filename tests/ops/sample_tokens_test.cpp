@@ -27,13 +27,16 @@ struct Options {
   std::vector<int64_t> masked = {};
 };
 
-std::tuple<at::Tensor, at::Tensor> sample(const at::Tensor& logits,
-                                          const at::Tensor& uniform,
-                                          const Options& options) {
+SampledTokens sample(const at::Tensor& logits, const at::Tensor& uniform, const Options& options) {
   const at::Tensor masked =
       options.masked.empty() ? at::empty({0}, at::kLong) : at::tensor(options.masked, at::kLong);
-  return sample_tokens(
-      logits, uniform, masked, options.temperature, options.top_p, options.top_k, options.greedy);
+  return sample_tokens(logits,
+                       uniform,
+                       masked,
+                       {.temperature = options.temperature,
+                        .top_p = options.top_p,
+                        .top_k = options.top_k,
+                        .greedy = options.greedy});
 }
 
 /// log p of every id under the full distribution.
@@ -76,7 +79,7 @@ at::Tensor uniform_grid() {
 }
 
 void expect_frequencies(const at::Tensor& row, const Options& options, const std::string& what) {
-  const auto [ids, logprobs] =
+  const auto [ids, logprobs, entropy] =
       sample(row.unsqueeze(0).expand({kGrid, row.size(0)}).contiguous(), uniform_grid(), options);
   const auto p = restricted(row, options), log_p = full_logprobs(row, options);
   std::vector<int64_t> counts(p.size(), 0);
@@ -127,20 +130,44 @@ TEST(SampleTokens, ties_at_the_border_stay) {
 TEST(SampleTokens, greedy_takes_the_largest_and_of_equals_the_lowest_id) {
   const at::Tensor logits =
       at::tensor({0.f, 5.f, 5.f, 1.f, 9.f, 1.f, 9.f, 9.f, -1.f, -1.f, -1.f, -1.f}).view({3, 4});
-  const auto [ids, logprobs] = sample(logits, at::zeros({3}, at::kDouble), {.greedy = true});
+  const auto [ids, logprobs, entropy] =
+      sample(logits, at::zeros({3}, at::kDouble), {.greedy = true});
   expect_bitwise_equal(ids, at::tensor({1, 0, 0}, at::kLong));
   EXPECT_NEAR(logprobs[2].item<double>(), -std::log(4.0), 1e-6);
-  const auto [masked_ids, masked_logprobs] =
+  const auto [masked_ids, masked_logprobs, masked_entropy] =
       sample(logits, at::zeros({3}, at::kDouble), {.greedy = true, .masked = {0, 1}});
   expect_bitwise_equal(masked_ids, at::tensor({2, 2, 2}, at::kLong));
   EXPECT_NEAR(masked_logprobs[2].item<double>(), -std::log(2.0), 1e-6);
+  // The distribution's own, whatever the choice: four equal ids, then two.
+  EXPECT_NEAR(entropy[2].item<double>(), std::log(4.0), 1e-6);
+  EXPECT_NEAR(masked_entropy[2].item<double>(), std::log(2.0), 1e-6);
+}
+
+// -sum p log p in double over the whole masked and tempered distribution: top_k, top_p and greedy
+// choose from it and leave it as it is. 2e-6: f32 sums of at most 2500 terms, entropies below 8.
+TEST(SampleTokens, the_entropy_is_that_of_the_full_distribution) {
+  for (const int64_t vocab : {61, 2500}) {
+    const at::Tensor row = random_normal({vocab}, 14).to(at::kFloat) * 2.0f;
+    for (const Options& options : {Options{},
+                                   Options{.temperature = 0.5},
+                                   Options{.temperature = 3.0, .masked = {0, 7, 60}},
+                                   Options{.temperature = 0.9, .top_p = 0.6, .top_k = 5},
+                                   Options{.greedy = true, .masked = {1}}}) {
+      double expected = 0.0;
+      for (const double log_p : full_logprobs(row, options)) {
+        if (std::isfinite(log_p)) expected -= std::exp(log_p) * log_p;
+      }
+      const SampledTokens got = sample(row.unsqueeze(0), at::full({1}, 0.5, at::kDouble), options);
+      EXPECT_NEAR(got.entropy.item<double>(), expected, 2e-6 * std::max(1.0, expected)) << vocab;
+    }
+  }
 }
 
 TEST(SampleTokens, the_ends_of_the_unit_interval_give_the_first_and_last_candidate) {
   const at::Tensor row =
       random_normal({40}, 2).to(at::kFloat).unsqueeze(0).expand({2, 40}).contiguous();
   const at::Tensor ends = at::tensor({0.0, std::nextafter(1.0, 0.0)}, at::kDouble);
-  const auto [ids, logprobs] = sample(row, ends, {.masked = {0, 1, 38, 39}});
+  const auto [ids, logprobs, entropy] = sample(row, ends, {.masked = {0, 1, 38, 39}});
   expect_bitwise_equal(ids, at::tensor({2, 37}, at::kLong));
 }
 
@@ -148,12 +175,13 @@ TEST(SampleTokens, a_row_does_not_depend_on_its_batch) {
   const at::Tensor logits = random_normal({37, 700}, 5).to(at::kFloat);
   const at::Tensor uniform = at::rand({37}, at::kDouble);
   const Options options{.temperature = 0.9, .top_p = 0.95, .top_k = 100, .masked = {17}};
-  const auto [ids, logprobs] = sample(logits, uniform, options);
+  const auto [ids, logprobs, entropy] = sample(logits, uniform, options);
   for (int64_t i = 0; i < 37; ++i) {
-    const auto [id, logprob] =
+    const auto [id, logprob, own_entropy] =
         sample(logits.slice(0, i, i + 1), uniform.slice(0, i, i + 1), options);
     expect_bitwise_equal(id[0], ids[i]);
     expect_bitwise_equal(logprob[0], logprobs[i]);
+    expect_bitwise_equal(own_entropy[0], entropy[i]);
   }
 }
 
@@ -161,10 +189,14 @@ TEST(SampleTokens, the_sampler_and_the_output_layer_give_one_logprob) {
   const at::Tensor hidden = random_normal({5, 16}, 6).to(at::kFloat);
   const at::Tensor weight = random_normal({333, 16}, 7).to(at::kFloat);
   const at::Tensor masked = at::tensor({3, 332}, at::kLong);
-  const auto [ids, logprobs] = sample_tokens(
-      at::mm(hidden, weight.t()), at::full({5}, 0.37, at::kDouble), masked, 0.8, 0.9, 50, false);
-  const auto [scored, entropy] = linear_logprob(hidden, weight, ids, masked, 0.8);
+  const auto [ids, logprobs, entropy] =
+      sample_tokens(at::mm(hidden, weight.t()),
+                    at::full({5}, 0.37, at::kDouble),
+                    masked,
+                    {.temperature = 0.8, .top_p = 0.9, .top_k = 50});
+  const auto [scored, scored_entropy] = linear_logprob(hidden, weight, ids, masked, 0.8);
   sgrpo::testing::expect_close(logprobs, scored, 2e-6);
+  sgrpo::testing::expect_close(entropy, scored_entropy, 5e-6);
 }
 
 TEST(SampleTokens, broken_arguments_are_named) {

@@ -371,12 +371,5 @@ TEST(AdamW, make_with_bad_parameters_is_refused) {
   EXPECT_EQ(none.step(0.1).grad_norm, 0.0);
 }
 
-TEST(AdamW, state_bytes_counts_moments_and_masters) {
-  AdamW f32({{"p", leaf({10}, 0.0)}}, options_with(0.0, 1.0));
-  EXPECT_EQ(f32.state_bytes(), 10 * 8);
-  AdamW bf16({{"p", leaf({10}, 0.0, at::kBFloat16)}}, options_with(0.0, 1.0));
-  EXPECT_EQ(bf16.state_bytes(), 10 * 12);
-}
-
 }  // namespace
 }  // namespace sgrpo::optim

@@ -243,17 +243,17 @@ TEST(ReportPicture, tells_type_and_size_by_the_first_bytes) {
                            Case{kWebp, "webp", 128, 64}}) {
     const auto path = folder.path() / "picture";
     core::write_file_atomic(path, item.bytes);
-    const report::Picture picture = report::load_picture(path, 1000);
+    const report::Picture picture = report::load_picture({.path = path}, 1000);
     EXPECT_EQ(picture.data_uri.substr(0, 18 + item.type.size() + 1)
                   .find("data:image/" + item.type + ";base64,"),
               0u)
         << picture.data_uri;
     EXPECT_EQ(picture.width, item.width) << item.type;
     EXPECT_EQ(picture.height, item.height) << item.type;
-    EXPECT_EQ(report::load_picture(path, 10).problem, "0.0 MB, too large to embed");
+    EXPECT_EQ(report::load_picture({.path = path}, 10).problem, "0.0 MB, too large to embed");
   }
   core::write_file_atomic(folder.path() / "text", "hello");
-  EXPECT_EQ(report::load_picture(folder.path() / "text", 10).problem,
+  EXPECT_EQ(report::load_picture({.path = folder.path() / "text"}, 10).problem,
             "not a PNG, JPEG, WebP or BMP");
 }
 

@@ -223,6 +223,11 @@ TEST(Validate, names_of_registered_things_are_refused_at_load) {
   expect_nearest("algorithm.estimator", "rlo", "rloo");
   expect_nearest("algorithm.loss", "cliped", "clipped");
   expect_nearest("verifier.name", "exat", "exact");
+  for (const char* key : {"algorithm.shaping", "algorithm.modifiers"}) {
+    const std::string error = load_error({core::str(key, "=[{name: nobody}]")});
+    EXPECT_NE(error.find("nobody"), std::string::npos) << error;
+    EXPECT_NE(error.find("known: "), std::string::npos) << error;
+  }
   EXPECT_EQ(load_error({"verifier.name=mine", "verifiers.mine={name: exact}"}), "no error");
   EXPECT_EQ(load_error({"verifiers.mine={name: exat}"})
                 .find("verifiers.mine.name: unknown verifier 'exat' (did you mean 'exact'?)"),

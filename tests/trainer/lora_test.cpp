@@ -197,7 +197,7 @@ TEST_F(LoraRuns, run_does_not_resume_under_another_scale_of_the_rank) {
                       "model.path: stabilized -> sft ("),
             0U);
   EXPECT_EQ(scratch_.shorten(testing::message_of<core::UserError>([&] {
-    Trainer(config("refused", both(options, {"model.path=" + sft.string()})),
+    Trainer(this->config("refused", both(options, {"model.path=" + sft.string()})),
             Task::kPolicyGradient,
             "model.path");
   })),

@@ -391,6 +391,24 @@ TEST_F(WholeRun, sft_reports_the_loss_of_the_completions_of_a_split) {
   EXPECT_FALSE(metrics_of(run("train", options)).back().contains("val/val/loss"));
 }
 
+TEST_F(WholeRun, sft_learns_and_validates_rows_whose_prompt_ends_with_the_answer) {
+  auto data = rows(4, 100);
+  for (Json& row : data) {
+    row["messages"] = {{{"role", "user"}, {"content", row["prompt"]}},
+                       {{"role", "assistant"}, {"content", row["ground_truth"]}}};
+    row.erase("prompt");
+  }
+  scratch_.write("train.jsonl", testing::to_jsonl(data));
+  const Overrides options = {"trainer.prompts_per_step=4",
+                             "eval.every=1",
+                             "eval.max_new_tokens=4",
+                             "data.eval={val: " + (scratch_ / "train.jsonl").string() + "}"};
+  const Json last = metrics_of(run("sft", options, Task::kSft)).back();
+  EXPECT_EQ(last.at("data/rejected_rows"), 0);
+  EXPECT_EQ(last.at("val/val/n"), 4);
+  EXPECT_TRUE(last.contains("val/val/loss"));
+}
+
 TEST_F(WholeRun, sft_lowers_the_loss_and_takes_completion_before_ground_truth) {
   auto data = rows(2, 100);
   for (Json& row : data) row["completion"] = "sandal";

@@ -9,12 +9,12 @@
 namespace sgrpo::verifier {
 namespace {
 
-struct Case {
+struct AnswerCase {
   std::string verifier, params, completion, ground_truth, answer;
   std::string place;  // what stands in the answer's span; "" = no span
 };
 
-void PrintTo(const Case& one, std::ostream* out) {
+void PrintTo(const AnswerCase& one, std::ostream* out) {
   *out << one.verifier << " " << one.params << " '" << one.completion << "'";
 }
 
@@ -38,7 +38,7 @@ std::string place_of(const Verdict& verdict, const std::string& completion) {
 const char* const kSlots =
     R"({"slots": [["shoe", "bag"], ["dark", "bright"]], "filler": ["a", "on"]})";
 
-const std::vector<Case> kCases = {
+const std::vector<AnswerCase> kAnswerCases = {
     {"exact", "{}", "  Ankle boot\n", "x", "Ankle boot", "Ankle boot"},
     {"exact", R"({"normalize": ["lower", "whitespace"]})", " A  B ", "x", "a b", "A  B"},
     {"exact", "{}", " \n", "x", "", ""},
@@ -97,17 +97,17 @@ const std::vector<Case> kCases = {
     {"tagged", R"({"verifier": "numeric"})", "9", "1", "", ""},
 };
 
-class Answer : public testing::TestWithParam<Case> {};
+class VerdictAnswer : public testing::TestWithParam<AnswerCase> {};
 
-TEST_P(Answer, has_the_form_that_is_compared_and_its_place) {
-  const Case& one = GetParam();
+TEST_P(VerdictAnswer, has_the_form_that_is_compared_and_its_place) {
+  const AnswerCase& one = GetParam();
   const auto verifier = verifier_of(one.verifier, core::parse_json(one.params, "params"));
   const Verdict verdict = judge_with(*verifier, one.completion, one.ground_truth);
   EXPECT_EQ(verdict.answer, one.answer);
   EXPECT_EQ(place_of(verdict, one.completion), one.place);
 }
 
-INSTANTIATE_TEST_SUITE_P(cases, Answer, testing::ValuesIn(kCases));
+INSTANTIATE_TEST_SUITE_P(cases, VerdictAnswer, testing::ValuesIn(kAnswerCases));
 
 /// Every completion of the tables of `verifier`, judged without ground truth first, then against
 /// its own answer, as majority labels do.

@@ -319,7 +319,7 @@ TEST(Command, program_sees_the_named_variables_only) {
       R"(read x; if [ "$PATH$HOME" ] && [ -z "$SGRPO_TEST_SECRET" ] && [ "$SGRPO_TEST_KEY" = "$1" ]
          then echo '{"reward": 1}'; else echo '{"reward": 0}'; fi; read x)";
   const auto verifier = [&](const std::vector<std::string>& names, const char* expected) {
-    return make({{"argv", {"sh", "-c", script, "sh", expected}}, {"env", names}});
+    return make_command({{"argv", {"sh", "-c", script, "sh", expected}}, {"env", names}});
   };
   EXPECT_EQ(statuses(verifier({}, "")->verify_all(samples({"x"}), {.row_s = 5})), "correct");
   EXPECT_EQ(statuses(verifier({"SGRPO_TEST_KEY"}, "1")->verify_all(samples({"x"}), {.row_s = 5})),
@@ -330,7 +330,7 @@ TEST(Command, memory_is_limited) {
   const char* const script = R"(read x; x=$(head -c 200000000 /dev/zero | tr '\0' x)
     echo '{"reward": 1}'; read x)";
   const auto status = [&](double gib) {
-    return statuses(make({{"argv", {"sh", "-c", script}}, {"memory_gib", gib}})
+    return statuses(make_command({{"argv", {"sh", "-c", script}}, {"memory_gib", gib}})
                         ->verify_all(samples({"x"}), {.row_s = 30}));
   };
   EXPECT_EQ(status(0.05), "error");

@@ -19,8 +19,7 @@ namespace sgrpo::algorithm {
 struct LossStats {
   at::Tensor sums;  // [kNumStats] f64, detached, on the log-probs' device
   enum Index : int64_t {
-    kLoss,  // this micro-batch's share of the loss (shares of one optimizer step add up to its
-            // loss)
+    kLoss,               // this micro-batch's share; those of one optimizer step add up to its loss
     kSampledTokens,      // decisions of sampled members
     kKl,                 // sum of the KL estimator over sampled tokens (0 without reference)
     kEntropy,            // sum of entropies over sampled tokens
@@ -95,8 +94,8 @@ class TokenLoss {
 struct LossSettings {
   AlgorithmOptions algorithm;
   InjectionOptions injection;
-  double aggregation_constant =
-      1.0;  // resolved: algorithm.aggregation_constant or rollout.max_new_tokens
+  /// Resolved: algorithm.aggregation_constant or rollout.max_new_tokens
+  double aggregation_constant = 1.0;
 };
 
 /// The whole loss of a micro-batch:

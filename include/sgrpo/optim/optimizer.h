@@ -57,8 +57,6 @@ class AdamW {
   /// shape or dtype.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   void load_state(const std::vector<std::pair<std::string, at::Tensor>>& state);
-  /// Bytes of moments and master copies.
-  int64_t state_bytes() const;
 
  private:
   struct Slot {  // one parameter with its state

@@ -45,8 +45,8 @@ struct PackedBatch {
 
 /// How rows become micro-batches.
 struct Budget {
-  int64_t tokens =
-      8192;  // input tokens of one pass; a row that alone has more is a pass of its own
+  /// Input tokens of one pass; a row that alone has more is a pass of its own
+  int64_t tokens = 8192;
   bool share_prefix = true;   // rows of one prompt share it; false: every row has a copy
   bool whole_groups = false;  // never cut a group, even one beyond the budget
 };

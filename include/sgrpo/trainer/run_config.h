@@ -122,8 +122,8 @@ struct RunConfig {
   data::DataOptions data;
   rollout::RolloutOptions rollout;
   verifier::VerifierOptions verifier;
-  core::Json verifiers =
-      core::Json::object();  // named instances: {name: {name: keywords, params: {...}}}
+  /// Named instances: {name: {name: keywords, params: {...}}}
+  core::Json verifiers = core::Json::object();
   core::Json rewards = core::Json::array();  // [{verifier: name, weight: 1.0}, ...]
   algorithm::InjectionOptions injection;
   algorithm::AlgorithmOptions algorithm;

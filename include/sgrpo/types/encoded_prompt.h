@@ -14,9 +14,9 @@ namespace sgrpo {
 
 /// Patches of one or several images.
 struct PixelPatches {
-  at::Tensor pixel_values;  // [N, D_patch] f32 CPU, normalised; D_patch = channels * temporal *
-                            // patch * patch
-  at::Tensor grid_thw;      // [I, 3] i64 CPU, in patches
+  /// [N, D_patch = channels * temporal * patch * patch] f32 CPU, normalised
+  at::Tensor pixel_values;
+  at::Tensor grid_thw;  // [I, 3] i64 CPU, in patches
   /// Throws c10::ValueError naming shape, dtype or the first grid that does not add up to N.
   void validate() const;
 };
@@ -26,8 +26,8 @@ struct EncodedPrompt {
   at::Tensor token_ids;     // [S] i64 CPU, generation prompt included
   at::Tensor position_ids;  // [3, S] i64 CPU, rows temporal, height, width
   PixelPatches patches;     // N = 0 and I = 0 for a text prompt (tensors defined, empty)
-  std::vector<int64_t>
-      image_rows;  // placeholders in token_ids, one a feature of an image, in order
+  /// Placeholders in token_ids, one a feature of an image, in order
+  std::vector<int64_t> image_rows;
   std::vector<int64_t> ground_truth_ids;  // [L] with the end token; empty = no ground truth
   std::string stream_hash;  // SHA-256 of ids and pixels: sampling and training must see the same
   std::shared_ptr<const PromptRecord> record;

@@ -71,8 +71,8 @@ struct PromptRecord {
   std::vector<Message> messages;
   std::vector<ImageSource> images;  // the n-th image part takes the n-th entry
   std::optional<std::string> ground_truth;
-  std::optional<std::string>
-      ground_truth_completion;            // what CGI injects, if it differs from ground_truth
+  /// What CGI injects, if it differs from ground_truth
+  std::optional<std::string> ground_truth_completion;
   std::optional<std::string> completion;  // for sft and logprobs
   bool completion_was_last_turn = false;  // the prompt column ended with it: for sft alone
   std::string verifier;                   // "" = the run's default

@@ -13,22 +13,23 @@
 
 namespace sgrpo {
 
-enum class FinishReason { kStop, kLength, kAborted };
+enum class FinishReason { kStop, kLength };
 enum class Origin { kSampled, kGroundTruth };
 enum class GroupKind { kAllFail, kAllPass, kMixed };
 
-std::string_view to_string(FinishReason reason);  // stop, length, aborted
+std::string_view to_string(FinishReason reason);  // stop, length
 std::string_view to_string(Origin origin);        // sampled, ground_truth
 std::string_view to_string(GroupKind kind);       // all_fail, all_pass, mixed
 
 /// Generated tokens of one group member.
 struct Completion {
   std::vector<int64_t> token_ids;  // [L], end token included when finish_reason is kStop
-  std::vector<float>
-      sampler_logprobs;      // [L] nats; empty for an injected member or an unscored recording
-  double entropy_sum = 0.0;  // nats, over its tokens: of the distribution that the sampler saw, at
-                             // its temperature and mask, before top-k and top-p
-  std::string text;          // decoded without the end token
+  /// [L] nats; empty for an injected member or an unscored recording
+  std::vector<float> sampler_logprobs;
+  /// Nats, over its tokens: of the distribution that the sampler saw, at its temperature and mask,
+  /// before top-k and top-p
+  double entropy_sum = 0.0;
+  std::string text;  // decoded without the end token
   FinishReason finish_reason = FinishReason::kStop;
   Origin origin = Origin::kSampled;
   int64_t sample_index = -1;  // its key inside the group; -1 for the ground truth

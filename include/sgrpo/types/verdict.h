@@ -34,8 +34,8 @@ struct VerdictItem {
 /// The verdict on one completion. Members that were not judged (kTimeout, kError, kTruncated) are
 /// masked: no part in mean, deviation or loss.
 struct Verdict {
-  double reward =
-      0.0;  // sampled members: in [0,1] from verifiers; any finite number from recorded rewards
+  /// Sampled members: in [0,1] from verifiers; any finite number from recorded rewards
+  double reward = 0.0;
   VerdictStatus status = VerdictStatus::kIncorrect;
   std::map<std::string, double> breakdown = {};  // reward per verifier, when several are combined
   std::string answer = {};  // the form in which the verifier compares; "" = no answer was read
