@@ -26,6 +26,7 @@ std::string weights_of(const checkpoint::ModelFolder& folder) {
 /// What the configuration's paths lead to.
 std::map<std::string, Content> contents_of(const State& state) {
   const RunConfig& config = state.config;
+  const Json& train = config.data.train;  // a path, or several with weights
   const checkpoint::ModelFolder folder(config.model.path);
   const checkpoint::ModelIdentity model = checkpoint::identify_model(folder.folder());
   std::map<std::string, Content> contents = {
@@ -33,7 +34,9 @@ std::map<std::string, Content> contents_of(const State& state) {
       {"model.tokenizer", {config.model.path, model.tokenizer}},
       {"model.chat_template", {config.model.path, model.chat_template}},
       {"model.processor", {config.model.path, model.processor}},
-      {"data.train", {core::dump_ascii(config.data.train), state.feed->stream().fingerprint()}}};
+      {"data.train",
+       {train.is_string() ? train.get<std::string>() : core::dump_ascii(train),
+        state.feed->stream().fingerprint()}}};
   for (const auto& [name, path] : config.data.eval)
     contents["data.eval." + name] = {path, core::sha256_hex(core::read_file(path))};
   const std::string& reference = config.algorithm.kl_ref;

@@ -136,13 +136,13 @@ StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>&
     kinds[group.kind] += 1.0;
     classed += 1.0;
   }
-  sums.mean("reward", rewards, judged);
-  sums.mean("reward_std", deviations, classed);
+  sums.mean_if_any("reward", rewards, judged);
+  sums.mean_if_any("reward_std", deviations, classed);
   describe_verdicts(all, sums);
-  sums.mean("frac_reward_zero_std", flat, classed);
-  sums.mean("group/frac_all_fail", kinds[GroupKind::kAllFail], classed);
-  sums.mean("group/frac_all_pass", kinds[GroupKind::kAllPass], classed);
-  sums.mean("group/frac_mixed", kinds[GroupKind::kMixed], classed);
+  sums.mean_if_any("frac_reward_zero_std", flat, classed);
+  sums.mean_if_any("group/frac_all_fail", kinds[GroupKind::kAllFail], classed);
+  sums.mean_if_any("group/frac_all_pass", kinds[GroupKind::kAllPass], classed);
+  sums.mean_if_any("group/frac_mixed", kinds[GroupKind::kMixed], classed);
   sums.mean("group/frac_unjudged",
             static_cast<double>(groups.size()) - classed,
             static_cast<double>(groups.size()));
@@ -175,13 +175,13 @@ StepReport describe_injection(const State& state, const std::vector<RolloutGroup
     }
     dead += !algorithm::has_spread(own, state.config.algorithm.min_spread);
   }
-  sums.mean("reward_with_injected", rewards, judged);
+  sums.mean_if_any("reward_with_injected", rewards, judged);
   if (!state.config.algorithm.shaping.empty() || state.config.algorithm.has_kl_reward())
-    sums.mean("reward_shaped", shaped, sampled);
-  sums.mean("cgi/injected_frac", injected, classed);
+    sums.mean_if_any("reward_shaped", shaped, sampled);
+  sums.mean_if_any("cgi/injected_frac", injected, classed);
   sums.mean("cgi/missing_gt_frac", missing, static_cast<double>(groups.size()));
   sums.mean("cgi/injected_advantage", advantage, injected);
-  sums.mean("cgi/frac_dead_after", dead, classed);
+  sums.mean_if_any("cgi/frac_dead_after", dead, classed);
   return sums.reduce(*state.communicator);
 }
 

@@ -14,6 +14,8 @@ class MetricSums {
  public:
   /// The mean of `count` values that add up to `sum`; 0 over nothing.
   void mean(const std::string& name, double sum, double count);
+  /// A mean that is no number where nothing was counted: the metric is absent then.
+  void mean_if_any(const std::string& name, double sum, double count);
   /// The lowest and the highest of all ranks; a rank without any gives `count` 0.
   void lowest(const std::string& name, double value, int64_t count);
   void highest(const std::string& name, double value, int64_t count);
@@ -22,7 +24,7 @@ class MetricSums {
   StepReport reduce(distributed::Communicator& communicator) const;
 
  private:
-  enum class Kind { kMean, kLowest, kHighest };
+  enum class Kind { kMean, kMeanIfAny, kLowest, kHighest };
   struct Entry {
     std::string name;
     Kind kind;

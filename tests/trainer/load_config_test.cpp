@@ -77,6 +77,7 @@ algorithm:
   estimator: grpo
   std: sample
   std_eps: 1.0e-4
+  min_spread: 0
   loss: clipped
   aggregation: token_mean
   aggregation_constant: null
@@ -90,6 +91,8 @@ algorithm:
   epochs_per_rollout: 1
   minibatches_per_rollout: 1
   entropy_coef: 0
+  shaping: []
+  modifiers: []
   params: {}
 optim:
   lr: 1.0e-6
@@ -110,6 +113,7 @@ trainer:
   save_every: 0
   keep_last: 2
   keep_best: null
+  early_stopping_patience: null
   resume: auto
   deterministic: true
 eval:

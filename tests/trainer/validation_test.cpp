@@ -189,9 +189,11 @@ TEST_F(Validation, step_is_on_disk_when_the_validation_after_it_fails) {
   const testing::LogCapture quiet;
   Overrides options = every_step("val", "4");
   options.insert(options.end(), {"eval.every=2", "trainer.save_every=2"});
-  Trainer trainer(config("fails", options), Task::kPolicyGradient);
-  for (const Json& row : rows(3, 200)) scratch_.write(row.at("images").at(0), "no picture");
-  EXPECT_THROW(trainer.run(), core::UserError);
+  {
+    Trainer trainer(config("fails", options), Task::kPolicyGradient);
+    for (const Json& row : rows(3, 200)) scratch_.write(row.at("images").at(0), "no picture");
+    EXPECT_THROW(trainer.run(), core::UserError);
+  }
   EXPECT_TRUE(std::filesystem::exists(weights_of(scratch_ / "fails", 2)));
   rows(3, 200);  // the pictures again
   const auto whole = run("whole", options), resumed = run("fails", options);
