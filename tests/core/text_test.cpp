@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "sgrpo/core/error.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
 
@@ -81,8 +82,8 @@ TEST(Utf8, replacement_follows_maximal_subparts) {
                           "b\x80"
                           "c\x80\xBF"
                           "d"),
-            "a" + r + r + r + "b" + r + "c" + r + r + "d");
-  EXPECT_EQ(to_valid_utf8("\xED\xA0\x80"), r + r + r);
+            str("a", r, r, r, "b", r, "c", r, r, "d"));
+  EXPECT_EQ(to_valid_utf8("\xED\xA0\x80"), str(r, r, r));
   EXPECT_EQ(to_valid_utf8("\xE2\x82\xAC"), "\xE2\x82\xAC");
 }
 

@@ -93,7 +93,7 @@ TEST(MetricsWriter, resume_keeps_each_step_once_and_names_bad_rows) {
 }
 
 TEST(MetricsWriter, resume_names_rows_that_are_missing) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   const fs::path path = folder.path() / "metrics.jsonl";
   const auto warnings = [&](const std::string& text, int64_t committed_step) {
     core::write_file_atomic(path, text);
@@ -238,7 +238,7 @@ TEST(Completions, file_name_has_six_digits_and_rows_are_ascii) {
 }
 
 TEST(Completions, files_of_later_steps_are_removed) {
-  const TemporaryFolder folder;
+  const testing::Scratch folder;
   for (const int64_t step : {1, 2, 3, 1000000}) write_completions(folder.path(), step, {});
   core::write_file_atomic(folder.path() / "completions" / "step-5.jsonl", "");  // not ours
   cut_completions(folder.path(), 2);
