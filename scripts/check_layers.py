@@ -23,7 +23,7 @@ class Law:
 
     def __init__(self, path):
         self.rooms, self.headers, self.torch_free, self.torch_free_files, self.kernel_headers = {}, {}, set(), set(), []
-        self.text_options = {}
+        self.text_options, self.files = {}, {}
         for number, line in enumerate(path.read_text().splitlines(), 1):
             words = line.split('#')[0].split()
             if not words:
@@ -31,6 +31,8 @@ class Law:
             kind, rest = words[0], words[1:]
             if kind == 'room':
                 self.rooms[rest[0].rstrip(':')] = set(rest[1:])
+            elif kind == 'file':
+                self.files[rest[0].rstrip(':')] = set(rest[1:])
             elif kind == 'header':
                 self.headers[rest[0].rstrip(':')] = set(rest[1:]) - {'-'}
             elif kind == 'torchfree':
@@ -134,7 +136,8 @@ class Checker:
             self.check_kernel_include(path, number, header, is_angled)
             return
         other = self.room_of_header(header, is_angled)
-        if other and other != room and other not in self.law.rooms[room]:
+        allowed = self.law.rooms[room] | self.law.files.get(str(path.relative_to(self.root)), set())
+        if other and other != room and other not in allowed:
             self.error(path, number, f'{header} ({room} may not include {other})')
 
     def room_of_header(self, header, is_angled):

@@ -67,6 +67,12 @@ at::Tensor filled(const at::Tensor& given, const at::Tensor& fresh) {
   return given.defined() ? at::where(given.isnan(), fresh, given) : fresh;
 }
 
+/// Shares of a step's tokens are shares of all of them, whatever was worth a pass.
+void count_left_out(const Tokens& left_out, PartReport& report) {
+  report.sums[LossStats::kLossTokens] += static_cast<double>(left_out.all);
+  report.sums[LossStats::kSampledTokens] += static_cast<double>(left_out.sampled);
+}
+
 /// Gives every row its own values.
 void scatter(const at::Tensor& values,
              const LossBatch& batch,
@@ -239,6 +245,7 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
         for (const PackedBatch& batch : packed[m][p]) {
           add_gradient(batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
         }
+        count_left_out(schedule.shares[m][p].left_out, report.parts[p]);
       }
       const ApplyReport applied = apply(context.lr);
       ++report.updates;

@@ -214,11 +214,14 @@ TEST(Verify, completions_are_judged_and_summed_up) {
   const std::vector<std::string> lines = core::split(core::trim(outcome.out), '\n');
   ASSERT_EQ(lines.size(), 5u) << outcome.out;
   EXPECT_EQ(core::parse_json(lines[0], "row")["id"], "c");
-  EXPECT_EQ(lines[1], R"({"id":"a","index":0,"status":"correct","reward":1.0,"answer":"x",)"
+  EXPECT_EQ(lines[1],
+            R"({"id":"a","index":0,"status":"correct","reward":1.0,"answer":"x",)"
             R"("answer_span":{"begin":0,"end":1}})");
-  EXPECT_EQ(lines[2], R"({"id":"a","index":1,"status":"incorrect","reward":0.0,"answer":"y",)"
+  EXPECT_EQ(lines[2],
+            R"({"id":"a","index":1,"status":"incorrect","reward":0.0,"answer":"y",)"
             R"("answer_span":{"begin":0,"end":1}})");
-  EXPECT_EQ(lines[3], R"({"id":"b","index":0,"status":"correct","reward":1.0,"answer":"x",)"
+  EXPECT_EQ(lines[3],
+            R"({"id":"b","index":0,"status":"correct","reward":1.0,"answer":"x",)"
             R"("answer_span":{"begin":0,"end":1}})");
   const core::Json summary = core::parse_json(lines[4], "row")["summary"];
   EXPECT_EQ(summary["completions"], 3);

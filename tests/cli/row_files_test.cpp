@@ -40,8 +40,8 @@ class GenerateFile : public ::testing::Test {
 };
 
 TEST_F(GenerateFile, rows_have_the_documented_columns_in_order) {
-  const auto rows = generate({{{"id", "a"}, {"prompt", "what"}}, {{"prompt", "which"}}},
-                             options_of(5, 2));
+  const auto rows =
+      generate({{{"id", "a"}, {"prompt", "what"}}, {{"prompt", "which"}}}, options_of(5, 2));
   ASSERT_EQ(rows.size(), 4U);
   const std::vector<std::string> ids = {"a", "a", "2", "2"};
   for (size_t i = 0; i < 4; ++i) {

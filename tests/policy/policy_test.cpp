@@ -108,9 +108,8 @@ TEST_F(OpenPolicy, processor_that_cuts_other_patches_is_refused) {
 
 TEST_F(OpenPolicy, pixel_limits_must_not_cross) {
   write();
-  EXPECT_EQ(testing::message_of<core::UserError>([&] {
-              open(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt});
-            }),
+  EXPECT_EQ(testing::message_of<core::UserError>(
+                [&] { open(folder(), {}, {.min_pixels = 10000, .max_pixels = std::nullopt}); }),
             core::str("the folder's own max_pixels is 3136, below --min-pixels = 10000 (",
                       (folder() / "preprocessor_config.json").string(),
                       "); set --max-pixels to at least 10000"));
@@ -222,8 +221,8 @@ TEST_F(OpenPolicy, frozen_copy_is_whole_and_stays_when_the_policy_moves) {
   const auto after = weights_of(*copy), moved = weights_of(*policy);
   for (const auto& [name, weight] : before) {
     EXPECT_TRUE(weight.equal(after.at(name))) << name;
-    const bool is_frozen = name.find("visual.") != std::string::npos &&
-                           name.find("merger") == std::string::npos;
+    const bool is_frozen =
+        name.find("visual.") != std::string::npos && name.find("merger") == std::string::npos;
     EXPECT_EQ(weight.equal(moved.at(name)), is_frozen) << name;
   }
 }
@@ -239,7 +238,8 @@ TEST_F(OpenPolicy, frozen_copy_shares_what_does_not_train) {
       if (parameter.name == name) return parameter.tensor.const_data_ptr();
     return nullptr;
   };
-  EXPECT_EQ(data_of(*policy, "visual.merger.ln_q.weight"), data_of(*copy, "visual.merger.ln_q.weight"));
+  EXPECT_EQ(data_of(*policy, "visual.merger.ln_q.weight"),
+            data_of(*copy, "visual.merger.ln_q.weight"));
   EXPECT_NE(data_of(*policy, "model.norm.weight"), data_of(*copy, "model.norm.weight"));
 }
 
@@ -284,7 +284,9 @@ TEST_F(OpenPolicy, masked_ids_change_the_distribution_of_the_others_only_by_its_
   const auto prompt = tiny.prompts()[1];
   const auto score = [&](bool mask) {
     return tiny.policy().score(
-        tiny.policy().pack({completion_row(prompt, {30, 31, 2})}, {.sampling_mask = mask}, {}).front());
+        tiny.policy()
+            .pack({completion_row(prompt, {30, 31, 2})}, {.sampling_mask = mask}, {})
+            .front());
   };
   const Scores masked = score(true), full = score(false);
   EXPECT_TRUE((masked.logprobs > full.logprobs).all().item<bool>());

@@ -38,10 +38,8 @@ std::vector<SamplingRequest> requests_of(const Prompts& prompts, const Options& 
   for (const auto& prompt : prompts) {
     core::RandomKey key = options.key;
     key.prompt_index = 100 + requests.size();
-    requests.push_back({.prompt = prompt,
-                        .num_samples = options.group_size,
-                        .key = key,
-                        .options = options});
+    requests.push_back(
+        {.prompt = prompt, .num_samples = options.group_size, .key = key, .options = options});
   }
   return requests;
 }
@@ -79,8 +77,7 @@ void expect_equal_to_slow_twin(const Options& options) {
     ASSERT_EQ(groups[p].size(), options.group_size);
     for (int64_t g = 0; g < options.group_size; ++g) {
       const Completion& fast = groups[p].members[static_cast<size_t>(g)].completion;
-      const auto slow =
-          reference::sample_slowly(
+      const auto slow = reference::sample_slowly(
           TinyPolicy::instance().model(), requests[p], options.decode.masked_ids, g);
       EXPECT_EQ(fast.token_ids, slow.token_ids) << "prompt " << p << ", sample " << g;
       if (fast.token_ids != slow.token_ids) continue;
@@ -153,8 +150,8 @@ TEST(SampleGroups, sampler_logprobs_equal_the_trainers_scores) {
                      {.temperature = options.temperature},
                      {.tokens = 300, .share_prefix = share_prefix})) {
       const Scores scores = policy.score(batch);
-      gap = std::max(
-          gap, (scores.logprobs - batch.loss.sampler_logprobs).abs().max().item<double>());
+      gap =
+          std::max(gap, (scores.logprobs - batch.loss.sampler_logprobs).abs().max().item<double>());
       tokens += batch.loss.num_decisions();
     }
     EXPECT_EQ(tokens, 5 * 3 * 40);
@@ -307,8 +304,7 @@ TEST(SampleGroups, masked_ids_are_never_sampled) {
   options.end_token_ids.clear();
   const auto draws = [&] {
     std::set<int64_t> seen;
-    for (const auto& ids : ids_of(sample(prompts, options)))
-      seen.insert(ids.begin(), ids.end());
+    for (const auto& ids : ids_of(sample(prompts, options))) seen.insert(ids.begin(), ids.end());
     return seen;
   };
   const std::set<int64_t> seen = draws();  // 3840 draws from 398 ids

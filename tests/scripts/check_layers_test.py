@@ -34,6 +34,12 @@ class CheckLayers(unittest.TestCase):
         self.refuses({'include/sgrpo/model/a.h': '#include <vector>\n#include "sgrpo/data/rows.h"\n'},
                      'include/sgrpo/model/a.h:2 -> sgrpo/data/rows.h (model may not include data)')
 
+    def test_a_file_of_the_law_looks_further_and_its_room_does_not(self):
+        text = '#include "sgrpo/model/options.h"\n'
+        status, output = self.check({'include/sgrpo/trainer/run_config.h': text})
+        self.assertEqual((status, output), (0, 'layers: clean\n'))
+        self.refuses({'src/trainer/update.cpp': text}, 'src/trainer/update.cpp:1 -> sgrpo/model/options.h')
+
     def test_private_header_of_another_room_counts(self):
         self.refuses({'src/verifier/a.h': '#include "model/attention.h"\n'}, 'verifier may not include model')
 

@@ -20,9 +20,8 @@ using Prompts = std::vector<std::shared_ptr<const EncodedPrompt>>;
 inline std::vector<RolloutGroup> sample_all(const policy::Policy& policy,
                                             const std::vector<SamplingRequest>& requests) {
   std::vector<RolloutGroup> groups(requests.size());
-  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
-    groups[request] = std::move(group);
-  });
+  policy.sample(requests,
+                [&](size_t request, RolloutGroup&& group) { groups[request] = std::move(group); });
   return groups;
 }
 
@@ -41,9 +40,7 @@ class TinyPolicy {
     return policy;
   }
 
-  policy::LanguagePolicy& policy() const {
-    return dynamic_cast<policy::LanguagePolicy&>(*policy_);
-  }
+  policy::LanguagePolicy& policy() const { return dynamic_cast<policy::LanguagePolicy&>(*policy_); }
   const model::Model& model() const { return policy().model(); }
 
   /// A prompt about `num_images` pictures of different sizes.

@@ -1,6 +1,6 @@
 // Runs that train an adapter: what is saved, what resumes, what may start from it.
-#include "sgrpo/checkpoint/adapter_folder.h"
 #include "policy/language_policy.h"
+#include "sgrpo/checkpoint/adapter_folder.h"
 #include "trainer/run_files.h"
 
 namespace sgrpo::trainer {

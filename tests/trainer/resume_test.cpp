@@ -87,14 +87,14 @@ TEST_F(Resume, stop_after_a_step_saves_it_and_the_run_goes_on) {
       both(both(coin(), four_steps(scratch_ / "val.jsonl")), {"trainer.steps=4"});
   const auto whole = run("whole", options);
   {
-    const StopAt stop("step 2, a few completions", 1);
+    const StopAt stop("step 4, a few completions", 1);
     const std::string message = testing::message_of<core::Interrupted>(
         [&] { Trainer(config("cut", options), Task::kPolicyGradient).run(); });
     EXPECT_EQ(scratch_.shorten(message),
-              "stopped by a signal while scoring: step 1 of 4 is saved in cut; the same command "
+              "stopped by a signal while scoring: step 3 of 4 is saved in cut; the same command "
               "continues from there");
   }
-  EXPECT_TRUE(std::filesystem::exists(weights_of(scratch_ / "cut", 1)));
+  EXPECT_TRUE(std::filesystem::exists(weights_of(scratch_ / "cut", 3)));
   expect_same_run(whole, run("cut", options));
 }
 

@@ -19,7 +19,7 @@ struct SamplingRequest {
   std::shared_ptr<const EncodedPrompt> prompt = nullptr;
   int64_t num_samples = 1;
   int64_t first_index = 0;
-  core::RandomKey key = {};  // seed, step and prompt_index; the sampler fills sample_index and purpose
+  core::RandomKey key = {};  // seed, step, prompt_index; the sampler fills the rest
   SamplingOptions options = {};
 };
 
