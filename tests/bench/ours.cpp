@@ -14,12 +14,11 @@
 #include <map>
 
 #include "sgrpo/algorithm/loss.h"
-#include "sgrpo/algorithm/packing.h"
+#include "sgrpo/algorithm/rows.h"
 #include "sgrpo/core/rng.h"
 #include "sgrpo/data/rows.h"
-#include "sgrpo/eval/policy.h"
-#include "sgrpo/optim/optimizer.h"
-#include "sgrpo/rollout/rollout.h"
+#include "sgrpo/learner/learner.h"
+#include "sgrpo/policy/policy.h"
 
 namespace sgrpo {
 namespace {
@@ -50,11 +49,13 @@ Arguments parse(int argc, char** argv) {
   return result;
 }
 
-std::vector<EncodedPrompt> load_prompts(const eval::Policy& policy, const std::string& folder) {
-  std::vector<EncodedPrompt> prompts;
+using Prompts = std::vector<std::shared_ptr<const EncodedPrompt>>;
+
+Prompts load_prompts(const policy::Policy& policy, const std::string& folder) {
+  Prompts prompts;
   for (const data::RowResult& row : data::read_rows(folder + "/prompts.jsonl", {})) {
-    prompts.push_back(
-        policy.encoder->encode(std::make_shared<PromptRecord>(std::get<PromptRecord>(row))));
+    prompts.push_back(std::make_shared<EncodedPrompt>(
+        policy.encoder()->encode(std::make_shared<PromptRecord>(std::get<PromptRecord>(row)))));
   }
   return prompts;
 }
@@ -75,27 +76,26 @@ std::array<double, 3> timed(int64_t repeats, Function&& run) {
 }
 
 std::array<double, 3> time_generate(const Arguments& arguments,
-                                    const eval::Policy& policy,
-                                    const std::vector<EncodedPrompt>& prompts) {
-  rollout::SamplingOptions options;
-  options.group_size = arguments.group_size;
-  options.max_new_tokens = arguments.new_tokens;
-  options.ignore_eos = true;
-  options.masked_ids = policy.masked_ids;
+                                    const policy::Policy& policy,
+                                    const Prompts& prompts) {
+  SamplingRequest request;
+  request.prompt = prompts.front();
+  request.num_samples = arguments.group_size;
+  request.options.max_new_tokens = arguments.new_tokens;  // no token ends a completion
   return timed(arguments.repeats, [&] {
-    const auto groups = rollout::sample_groups(*policy.model, {{&prompts.front(), 0}}, options);
-    TORCH_CHECK(static_cast<int64_t>(groups.front().members.back().completion.token_ids.size()) ==
-                    options.max_new_tokens,
-                "a completion has another length than asked for");
+    policy.sample({request}, [&](size_t /*request*/, RolloutGroup&& group) {
+      TORCH_CHECK(static_cast<int64_t>(group.members.back().completion.token_ids.size()) ==
+                      arguments.new_tokens,
+                  "a completion has another length than asked for");
+    });
   });
 }
 
 /// Groups with random completions of the full length and random advantages.
-std::vector<RolloutGroup> random_groups(const Arguments& arguments,
-                                        const std::vector<EncodedPrompt>& prompts) {
+std::vector<RolloutGroup> random_groups(const Arguments& arguments, const Prompts& prompts) {
   std::vector<RolloutGroup> groups(static_cast<size_t>(arguments.groups));
   for (size_t g = 0; g < groups.size(); ++g) {
-    groups[g].prompt = &prompts[g % prompts.size()];
+    groups[g].prompt = prompts[g % prompts.size()];
     for (int64_t member = 0; member < arguments.group_size; ++member) {
       const core::RandomKey key{.prompt_index = g, .sample_index = static_cast<uint64_t>(member)};
       GroupMember one;
@@ -103,7 +103,7 @@ std::vector<RolloutGroup> random_groups(const Arguments& arguments,
         one.completion.token_ids.push_back(
             static_cast<int64_t>(key.below(256, static_cast<uint64_t>(t))));
       }
-      one.advantage = key.normal(1000);
+      one.set_advantage(key.normal(1000));
       groups[g].members.push_back(std::move(one));
     }
   }
@@ -111,26 +111,15 @@ std::vector<RolloutGroup> random_groups(const Arguments& arguments,
 }
 
 std::array<double, 3> time_update(const Arguments& arguments,
-                                  const eval::Policy& policy,
-                                  const std::vector<EncodedPrompt>& prompts) {
-  std::vector<std::pair<std::string, at::Tensor>> parameters;
-  for (const model::Parameter& parameter : policy.model->parameters()) {
-    parameters.emplace_back(parameter.name, parameter.tensor);
-  }
-  optim::AdamW optimizer(std::move(parameters), optim::OptimOptions{});
-  const auto groups = random_groups(arguments, prompts);
-  std::vector<const RolloutGroup*> pointers;
-  for (const RolloutGroup& group : groups) pointers.push_back(&group);
-  const at::Tensor masked = at::empty({0}, at::kLong);
-  const algorithm::LossSettings settings;
-  return timed(arguments.repeats, [&] {
-    optimizer.zero_grad();
-    for (const TrainBatch& batch : algorithm::pack_groups(pointers, algorithm::PackingOptions{})) {
-      const rollout::Scores scores = rollout::score(*policy.model, batch, masked, 1.0);
-      algorithm::policy_loss(scores.logprobs, scores.entropy, batch, settings).loss.backward();
-    }
-    optimizer.step(1.0e-6);
-  });
+                                  std::unique_ptr<policy::Policy> policy,
+                                  const Prompts& prompts) {
+  const auto communicator = distributed::make_local();
+  learner::Learner learner(
+      std::move(policy), optim::OptimOptions{}, policy::Budget{}, *communicator);
+  learner::StepPart part;
+  part.rows = algorithm::rows_of(random_groups(arguments, prompts));
+  part.scoring.sampling_mask = false;
+  return timed(arguments.repeats, [&] { learner.update({part}, {}, {.lr = 1.0e-6}); });
 }
 
 int run(int argc, char** argv) {
@@ -138,11 +127,11 @@ int run(int argc, char** argv) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   model::ModelOptions options;
   options.path = arguments.model;
-  const eval::Policy policy = eval::open_policy(arguments.model, options, eval::EncoderLimits{});
-  const auto prompts = load_prompts(policy, arguments.model);
+  auto policy = policy::open(arguments.model, options, policy::EncoderLimits{});
+  const Prompts prompts = load_prompts(*policy, arguments.model);
   const bool is_update = arguments.what == "update";
-  const auto [median, low, high] = is_update ? time_update(arguments, policy, prompts)
-                                             : time_generate(arguments, policy, prompts);
+  const auto [median, low, high] = is_update ? time_update(arguments, std::move(policy), prompts)
+                                             : time_generate(arguments, *policy, prompts);
   const double tokens = static_cast<double>(arguments.group_size * arguments.new_tokens *
                                             (is_update ? arguments.groups : 1));
   std::cout << core::dump_ascii({{"what", "sgrpo " + arguments.what},
@@ -150,7 +139,7 @@ int run(int argc, char** argv) {
                                  {"seconds", median},
                                  {"lo", low},
                                  {"hi", high},
-                                 {"prompt_tokens", prompts.front().num_tokens()},
+                                 {"prompt_tokens", prompts.front()->num_tokens()},
                                  {"threads", arguments.threads}})
             << "\n";
   return 0;
