@@ -86,14 +86,14 @@ TEST(Learner, an_update_is_accumulate_and_apply) {
   EXPECT_FALSE(whole.learner->is_pending());
 }
 
-TEST(Learner, groups_left_out_count_in_the_denominator) {
+TEST(Learner, groups_left_out_count_in_every_denominator) {
   Bench bench;
   auto rows = two_rows();
   rows.push_back(make_row({2, 2}, 0, 1));
   const UpdateReport report = bench.learner->update({part_with(rows)}, {}, at_lr(0.1));
   EXPECT_NEAR(report.grad_norm_sum, std::sqrt(0.125),
               1e-6);  // four decisions, not two
-  EXPECT_EQ(report.parts[0].at(algorithm::LossStats::kLossTokens), 2);
+  EXPECT_EQ(report.parts[0].at(algorithm::LossStats::kLossTokens), 4) << "shares are of all tokens";
 }
 
 TEST(Learner, a_step_without_signal_changes_and_counts_nothing) {
