@@ -13,14 +13,9 @@ namespace {
 
 using Members = std::vector<const GroupMember*>;
 
-/// The sampled members of a group as they were before injection: the victim in its place, the
-/// ground truth left out.
-Members sampled_members(const RolloutGroup& group) {
+Members members_of(const RolloutGroup& group) {
   Members members;
-  for (const GroupMember& member : group.members) {
-    if (member.completion.origin == Origin::kSampled) members.push_back(&member);
-  }
-  if (group.replaced) members.push_back(&*group.replaced);
+  for (const GroupMember& member : group.members) members.push_back(&member);
   return members;
 }
 
@@ -125,7 +120,7 @@ StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>&
   double rewards = 0.0, judged = 0.0, deviations = 0.0, flat = 0.0, classed = 0.0;
   std::map<GroupKind, double> kinds;
   for (const RolloutGroup& group : groups) {
-    const Members members = sampled_members(group);
+    const Members members = members_of(group);
     all.insert(all.end(), members.begin(), members.end());
     if (!group.has_valid_members) continue;
     const auto own = rewards_of(members);
