@@ -185,9 +185,13 @@ void RunFolder::retain(int64_t saved, int64_t keep_last) const {
   int64_t index = 0;
   for (const int64_t step : all) {
     const bool is_old = index++ < num_removed;
-    if (step == best_step || step == saved || (!is_old && step < saved)) continue;
+    if (step == saved || (step < saved && (!is_old || step == best_step))) continue;
     if (step > saved) {
       core::warn("removing ", folder_of(step).string(), ": the run went back to step ", saved);
+    }
+    if (step == best_step) {
+      std::error_code error;
+      fs::remove(folder_ / "best", error);
     }
     remove_step(step);
   }

@@ -67,10 +67,10 @@ at::Tensor filled(const at::Tensor& given, const at::Tensor& fresh) {
   return given.defined() ? at::where(given.isnan(), fresh, given) : fresh;
 }
 
-/// Shares of a step's tokens are shares of all of them, whatever was worth a pass.
-void count_left_out(const Tokens& left_out, PartReport& report) {
-  report.sums[LossStats::kLossTokens] += static_cast<double>(left_out.all);
-  report.sums[LossStats::kSampledTokens] += static_cast<double>(left_out.sampled);
+/// Shares of a step's loss tokens are shares of all of them, whatever was worth a pass. The mean KL
+/// is over the tokens that were scored: what others have is not known.
+void count_left_out(int64_t left_out, PartReport& report) {
+  report.sums[LossStats::kLossTokens] += static_cast<double>(left_out);
 }
 
 /// Gives every row its own values.
@@ -183,7 +183,6 @@ at::Tensor Learner::statistics_of(const std::vector<PackedBatch>& batches,
 }
 
 PartReport Learner::accumulate(const StepPart& part, const UpdateContext& context) {
-  begin();
   policy::Budget budget = budget_;
   budget.whole_groups = needs_whole_groups(part.loss);
   const Schedule schedule = make_schedule({part}, 1, communicator_);
@@ -193,6 +192,7 @@ PartReport Learner::accumulate(const StepPart& part, const UpdateContext& contex
   SamplerGap gap;
   score_missing(batches, part, /*needs_old=*/false, gap);
   inner.statistics = statistics_of(batches, part, inner);
+  begin();
   for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, nullptr);
   return report;
 }

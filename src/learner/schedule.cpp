@@ -40,17 +40,6 @@ bool learns_anyway(const algorithm::LossSettings& settings) {
   return loss->learns_without_advantage() || options.entropy_coef != 0.0 || options.has_kl_loss();
 }
 
-void leave_out(const Rows& group, Tokens& left_out) {
-  for (const TrainRow& row : group) {
-    const int64_t count =
-        std::count_if(row.decisions.begin(), row.decisions.end(), [](const Decision& decision) {
-          return decision.weight != 0.0f;
-        });
-    left_out.all += count;
-    left_out.sampled += row.origin == Origin::kSampled ? count : 0;
-  }
-}
-
 void add(Denominators& total, const Denominators& more) {
   total.decisions += more.decisions;
   total.sequences += more.sequences;
@@ -108,9 +97,10 @@ Schedule make_schedule(const std::vector<StepPart>& parts,
     const std::vector<Rows> groups = groups_of(parts[p].rows);
     for (size_t g = 0; g < groups.size(); ++g) {
       Share& share = schedule.shares[g * static_cast<size_t>(minibatches) / groups.size()][p];
-      add(share.denominators, count_rows(groups[g]));
+      const Denominators counts = count_rows(groups[g]);
+      add(share.denominators, counts);
       if (!takes_all && !has_advantage(groups[g])) {
-        leave_out(groups[g], share.left_out);
+        share.left_out += counts.decisions;
         continue;
       }
       schedule.has_signal = true;

@@ -7,16 +7,11 @@
 
 namespace sgrpo::learner {
 
-/// Decisions that count in a loss, and those of them that were sampled.
-struct Tokens {
-  int64_t all = 0, sampled = 0;
-};
-
 /// The rows of one part in one optimizer step.
 struct Share {
   std::vector<TrainRow> rows;  // to be packed
   Denominators denominators;   // over all ranks, rows that are left out included
-  Tokens left_out;             // of this rank
+  int64_t left_out = 0;        // decisions of this rank that count in the loss
 };
 
 /// The parts' shares in every optimizer step of an epoch: shares[minibatch][part].

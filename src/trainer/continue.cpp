@@ -140,6 +140,12 @@ void check_output_folder(const fs::path& folder) {
   }
 }
 
+std::string how_to_continue(const RunConfig& config) {
+  return read_resume(config.trainer.resume) == Resume::kAuto
+             ? "the same command continues"
+             : "the same command with trainer.resume=auto continues";
+}
+
 void open_folder(State& state) {
   const fs::path folder = state.config.output_dir;
   const Resume resume = read_resume(state.config.trainer.resume);

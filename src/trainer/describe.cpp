@@ -171,7 +171,7 @@ StepReport describe_injection(const State& state, const std::vector<RolloutGroup
     dead += !algorithm::has_spread(own, state.config.algorithm.min_spread);
   }
   sums.mean_if_any("reward_with_injected", rewards, judged);
-  if (!state.config.algorithm.shaping.empty() || state.config.algorithm.has_kl_reward())
+  if (!state.config.algorithm.shaping.empty() || pays_kl(state.config.algorithm))
     sums.mean_if_any("reward_shaped", shaped, sampled);
   sums.mean_if_any("cgi/injected_frac", injected, classed);
   sums.mean("cgi/missing_gt_frac", missing, static_cast<double>(groups.size()));

@@ -89,9 +89,6 @@ std::vector<RolloutGroup> judge_again(State& state,
   }
   const Failures failures = count_failures(groups);
   if (!failures.are_many()) return groups;
-  // No update of this step was made yet: what is saved is the step before it.
-  if (state.progress.finished_steps > 0 && state.saved_step != state.progress.finished_steps)
-    save_checkpoint(state);
   throw core::RunError(core::str(failures.failed,
                                  " of ",
                                  failures.total,
@@ -99,8 +96,9 @@ std::vector<RolloutGroup> judge_again(State& state,
                                  state.progress.finished_steps + 1,
                                  " have no verdict after ",
                                  pauses.size() + 1,
-                                 " tries (timeout or error, reasons above): mend the verifier; the "
-                                 "same command continues after step ",
+                                 " tries (timeout or error, reasons above): mend the verifier; ",
+                                 how_to_continue(state.config),
+                                 " after step ",
                                  state.progress.finished_steps));
 }
 

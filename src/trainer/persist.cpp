@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
@@ -21,6 +23,22 @@ void restore_stream(State& state, const core::Json& saved, const std::string& wh
   state.feed->stream().resume(state.progress.finished_steps + 1,
                               core::get_int(saved, "position", where, 0),
                               is_same ? *rejected : core::Json::array());
+}
+
+/// A best step counts as long as it is the best of the same metric and its checkpoint is here.
+void restore_best(State& state, const core::Json& saved, const std::string& where) {
+  Progress& progress = state.progress;
+  const char* key = "trainer.keep_best";
+  const core::Json& before = core::get_object(saved, "identity", where);
+  const core::Json* metric = core::find(before, key);
+  const bool is_same = metric != nullptr && *metric == state.identity.at(key);
+  if (!is_same) progress.best_at_start.reset();
+  const std::vector<int64_t> steps = state.folder->steps();
+  const bool is_here = std::find(steps.begin(), steps.end(), progress.best_step) != steps.end();
+  if (is_same && (progress.best_step == 0 || is_here)) return;
+  progress.best.reset();
+  progress.best_step = 0;
+  progress.evaluations_without_best = 0;
 }
 
 }  // namespace
@@ -77,6 +95,7 @@ void restore(State& state, const std::filesystem::path& folder, const core::Json
   std::error_code error;
   const bool is_own = std::filesystem::equivalent(folder, state.folder->folder_of(step), error);
   state.saved_step = is_own ? step : -1;
+  restore_best(state, saved, where);
   restore_stream(state, saved, where);
 }
 

@@ -155,6 +155,10 @@ std::vector<RolloutGroup> score_members(State& state,
   return groups;
 }
 
+bool pays_kl(const algorithm::AlgorithmOptions& options) {
+  return options.has_kl_reward() && !algorithm::make_estimator(options)->takes_token_kl();
+}
+
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,
                                         int64_t step) {
@@ -167,8 +171,8 @@ std::vector<RolloutGroup> assign_credit(State& state,
   algorithm::Needs needs = estimator->needs();
   for (const auto& shaper : shapers) needs = needs | shaper->needs();
   for (const auto& modifier : modifiers) needs = needs | modifier->needs();
-  const bool pays_kl = options.has_kl_reward() && !estimator->takes_token_kl();
-  if (pays_kl) needs = needs | algorithm::Needs{.old_logprobs = true, .ref_logprobs = true};
+  const bool is_kl_paid = pays_kl(options);
+  if (is_kl_paid) needs = needs | algorithm::Needs{.old_logprobs = true, .ref_logprobs = true};
 
   groups = algorithm::inject_ground_truth(std::move(groups),
                                           config.injection,
@@ -179,7 +183,7 @@ std::vector<RolloutGroup> assign_credit(State& state,
                                            }});
   groups = score_members(state, std::move(groups), needs);
   groups = algorithm::shape_rewards(std::move(groups), shapers, config.injection);
-  if (pays_kl) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);
+  if (is_kl_paid) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);
   groups = algorithm::compute_advantages(
       std::move(groups), options, config.injection, [&](std::vector<double> sums) {
         return state.communicator->reduce(std::move(sums));

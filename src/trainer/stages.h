@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "sgrpo/algorithm/advantage.h"
@@ -25,6 +26,9 @@ std::vector<RolloutGroup> score_members(State& state,
                                         std::vector<RolloutGroup> groups,
                                         const algorithm::Needs& needs);
 
+/// Whether KL is taken off a member's reward; an estimator may take it token by token instead.
+bool pays_kl(const algorithm::AlgorithmOptions& options);
+
 /// Injection, scores, shaping, advantages and modifiers, as the configuration says.
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,
@@ -45,8 +49,7 @@ StepReport describe_injection(const State& state, const std::vector<RolloutGroup
 void record_completions(const State& state, const std::vector<RolloutGroup>& groups, int64_t step);
 
 /// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
-/// of the step's (and at least 4). Throws core::RunError if they are at last, the newest finished
-/// step saved.
+/// of the step's (and at least 4). Throws core::RunError if they are at last.
 std::vector<RolloutGroup> judge_again(State& state,
                                       std::vector<RolloutGroup> groups,
                                       const std::vector<std::chrono::milliseconds>& pauses);
@@ -79,6 +82,9 @@ void restore(State& state, const std::filesystem::path& folder, const core::Json
 
 /// Refuses an output_dir that is a model folder. Throws core::UserError.
 void check_output_folder(const std::filesystem::path& folder);
+
+/// "the same command continues", or what to change in it so that it does.
+std::string how_to_continue(const RunConfig& config);
 
 /// Opens the run's folder once model and data are open: continues the run found there or named by
 /// trainer.resume, cuts metrics and completions back to its step, writes config.yaml. A folder that

@@ -32,7 +32,8 @@ struct State {
   std::unique_ptr<telemetry::MetricsWriter> metrics;
   telemetry::PhaseTimer timer;
   Progress progress;
-  int64_t saved_step = -1;  // of the newest checkpoint
+  int64_t saved_step = -1;   // of the newest checkpoint
+  bool is_updating = false;  // parameters may be those of an unfinished step
 
   bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
   policy::ScoringOptions scoring(bool is_sft) const {

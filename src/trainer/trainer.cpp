@@ -135,12 +135,12 @@ void close_step(State& state, int64_t tokens_before) {
   }
   if (needs_validation(state)) {
     progress.row.merge(validate(state));
-    if (step > 0 && progress.best_step == step) {
-      state.timer.begin("save");
-      keep_best(state);
-    }
   }
   progress.is_validated = true;
+  if (step > 0 && progress.best_step == step && state.folder->best() != step) {
+    state.timer.begin("save");
+    keep_best(state);
+  }
   if (step > 0 && is_patience_over(state) && state.saved_step != step) {
     state.timer.begin("save");
     save_checkpoint(state);
@@ -148,7 +148,7 @@ void close_step(State& state, int64_t tokens_before) {
   state.timer.end();
   StepReport report = progress.row;
   report_times(state, report);
-  if (step > 0) {
+  if (progress.num_tokens > tokens_before) {
     report.set("perf/tokens_per_s",
                static_cast<double>(progress.num_tokens - tokens_before) / state.timer.total());
   }
@@ -169,7 +169,37 @@ void close_step(State& state, int64_t tokens_before) {
                                     state.config.trainer.steps,
                                     " is saved in ",
                                     state.config.output_dir,
-                                    "; the same command continues from there"));
+                                    "; ",
+                                    how_to_continue(state.config),
+                                    " from there"));
+}
+
+/// An error of another kind costs no finished step: the newest one is saved, unless parameters of
+/// an unfinished step changed already. Call from a handler of that error, which it throws again.
+[[noreturn]] void save_after_error(State& state) {
+  const int64_t finished = state.progress.finished_steps;
+  if (state.is_updating) {
+    try {
+      throw;
+    } catch (const std::exception& error) {
+      throw core::RunError(core::str(error.what(),
+                                     ": nothing could be saved behind step ",
+                                     std::max<int64_t>(state.saved_step, 0),
+                                     "; lost are steps ",
+                                     std::max<int64_t>(state.saved_step, 0) + 1,
+                                     " to ",
+                                     finished + 1));
+    }
+  }
+  if (finished > 0 && state.saved_step != finished) {
+    try {
+      save_checkpoint(state);
+      core::warn("step ", finished, " is saved in ", state.config.output_dir);
+    } catch (const std::exception& error) {
+      core::warn("step ", finished, " could not be saved: ", error.what());
+    }
+  }
+  throw;
 }
 
 /// Whether a stop was asked for on any rank.
@@ -238,6 +268,7 @@ void Trainer::run() {
       for (const std::string& warning : alarms.watch(step, progress.row)) core::warn(warning);
       progress.finished_steps = step;
       progress.is_validated = false;
+      state.is_updating = false;
       close_step(state, tokens_before);
       bar.advance(1, note_of(progress.row));
       if (stop_is_agreed(state)) throw core::Interrupted("stopped by a signal");
@@ -245,6 +276,9 @@ void Trainer::run() {
   } catch (const core::Interrupted& stop) {
     bar.finish();
     save_interrupted(state, stop.what());
+  } catch (...) {
+    bar.finish();
+    save_after_error(state);
   }
   bar.finish();
   if (is_patience_over(state)) {

@@ -32,9 +32,10 @@ StepReport describe_policy(const learner::PartReport& part, const learner::Sampl
   report.set("cgi/injected_ratio_clipped_frac",
              part.share(Stats::kInjectedClipped, Stats::kInjectedTokens));
   report.set("cgi/injected_entropy", part.share(Stats::kInjectedEntropy, Stats::kInjectedTokens));
-  const double known = static_cast<double>(std::max<int64_t>(gap.count, 1));
-  report.set("sampling/sampling_logp_difference/mean", gap.sum / known);
-  report.set("sampling/sampling_logp_difference/max", gap.largest);
+  if (gap.count > 0) {
+    report.set("sampling/sampling_logp_difference/mean", gap.sum / static_cast<double>(gap.count));
+    report.set("sampling/sampling_logp_difference/max", gap.largest);
+  }
   return report;
 }
 
@@ -59,6 +60,7 @@ StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t
   const learner::Passes passes{
       .epochs = is_sft ? 1 : config.algorithm.epochs_per_rollout,
       .minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout};
+  state.is_updating = true;
   learner::UpdateReport done = state.learner->update(
       {part},
       passes,
@@ -78,7 +80,7 @@ StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t
   StepReport report;
   report.set("loss", sums.at(Stats::kLoss) / at_least_one(done.updates));
   report.set("grad_norm", done.grad_norm_sum / at_least_one(done.updates - done.skipped));
-  if (state.learner->has_reference())
+  if (state.learner->has_reference() && done.had_signal)
     report.set("kl", sums.share(Stats::kKl, Stats::kSampledTokens));
   report.merge(is_sft ? describe_supervised(sums) : describe_policy(sums, done.gap));
   return report;

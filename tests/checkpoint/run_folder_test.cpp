@@ -126,6 +126,15 @@ TEST_F(RunFolderTest, save_an_existing_step_replaces_it_and_drops_later_ones) {
   EXPECT_EQ(fs::read_symlink(checkpoints_ / "latest"), "step-000002");
 }
 
+TEST_F(RunFolderTest, best_step_of_an_abandoned_branch_goes_with_it) {
+  for (int64_t step = 1; step <= 3; ++step) save(step, 0);
+  RunFolder(run_).mark_best(3);
+  save(2, 0);
+  EXPECT_EQ(RunFolder(run_).steps(), (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(RunFolder(run_).best(), std::nullopt);
+  EXPECT_FALSE(fs::is_symlink(checkpoints_ / "best"));
+}
+
 TEST_F(RunFolderTest, verify_names_every_kind_of_damage) {
   save(1);
   const RunFolder run(run_);

@@ -94,6 +94,8 @@ TEST(Learner, groups_left_out_count_in_every_denominator) {
   EXPECT_NEAR(report.grad_norm_sum, std::sqrt(0.125),
               1e-6);  // four decisions, not two
   EXPECT_EQ(report.parts[0].at(algorithm::LossStats::kLossTokens), 4) << "shares are of all tokens";
+  EXPECT_EQ(report.parts[0].at(algorithm::LossStats::kSampledTokens), 2)
+      << "the mean KL is of what was scored";
 }
 
 TEST(Learner, a_step_without_signal_changes_and_counts_nothing) {

@@ -291,6 +291,54 @@ TEST_F(Resume, damaged_checkpoint_is_passed_over_and_only_damaged_ones_end_with_
   EXPECT_EQ(metrics_of(folder).size(), 2U);
 }
 
+TEST_F(Resume, best_step_saved_for_its_sake_is_not_counted_against_patience) {
+  const Overrides options = {"optim.lr=0",
+                             "eval.every=1",
+                             "eval.max_new_tokens=4",
+                             "trainer.keep_best=val/val/pass@1",
+                             "trainer.early_stopping_patience=2",
+                             "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"};
+  const auto whole = run("whole", both(options, {"trainer.steps=9"}));
+  ASSERT_EQ(std::filesystem::read_symlink(whole / "checkpoints" / "best"), "step-000001");
+  const Json saved =
+      core::parse_json(core::read_file(folder_of(whole, 1) / "state.json"), "state.json");
+  EXPECT_EQ(saved.at("is_validated"), true);
+  EXPECT_EQ(saved.at("evaluations_without_best"), 0);
+}
+
+TEST_F(Resume, another_metric_or_folder_starts_its_own_best) {
+  const Overrides options = {"optim.lr=0",
+                             "eval.every=1",
+                             "eval.max_new_tokens=4",
+                             "trainer.save_every=1",
+                             "trainer.keep_last=0",
+                             "data.eval={val: " + (scratch_ / "val.jsonl").string() + "}"};
+  const Overrides by_pass = both(options, {"trainer.keep_best=val/val/pass@1"});
+  const auto whole = run("whole", both(by_pass, {"trainer.steps=2"}));
+  ASSERT_EQ(std::filesystem::read_symlink(whole / "checkpoints" / "best"), "step-000001");
+  const auto fork = run(
+      "fork", both(by_pass, {"trainer.steps=3", "trainer.resume=" + folder_of(whole, 2).string()}));
+  EXPECT_EQ(std::filesystem::read_symlink(fork / "checkpoints" / "best"), "step-000002");
+  run("whole", both(options, {"trainer.steps=3", "trainer.keep_best=val/val/macro"}));
+  EXPECT_EQ(std::filesystem::read_symlink(whole / "checkpoints" / "best"), "step-000002");
+}
+
+TEST_F(Resume, error_of_any_kind_saves_the_newest_finished_step) {
+  const Overrides options = both(coin(), {"trainer.steps=4", "trainer.save_every=0"});
+  const auto whole = run("whole", options);
+  const auto completions = scratch_ / "cut" / "completions";
+  {
+    // What stands where step 2 would write its completions ends the step.
+    const testing::LogCapture quiet;
+    Trainer trainer(config("cut", options), Task::kPolicyGradient);
+    std::filesystem::create_directories(completions / "step-000002.jsonl" / "in the way");
+    EXPECT_ANY_THROW(trainer.run());
+  }
+  std::filesystem::remove_all(completions / "step-000002.jsonl");
+  EXPECT_TRUE(std::filesystem::exists(weights_of(scratch_ / "cut", 1)));
+  expect_same_run(whole, run("cut", options));
+}
+
 TEST_F(Resume, evaluations_without_a_new_best_end_the_run_and_stay_counted) {
   const Overrides options = {"optim.lr=0",
                              "eval.every=1",

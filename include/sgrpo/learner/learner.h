@@ -53,7 +53,7 @@ struct PartReport {
   }
 };
 
-/// |policy - sampler| over sampled tokens of the rollout policy.
+/// |policy - sampler| over sampled tokens of the rollout policy, of the groups that were packed.
 struct SamplerGap {
   double sum = 0.0, largest = 0.0;
   int64_t count = 0;
