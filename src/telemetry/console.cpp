@@ -60,6 +60,17 @@ size_t Console::width() {
 
 void Console::print(const std::string& text) {
   const std::lock_guard lock(mutex_);
+  print_locked(text);
+}
+
+bool Console::print_if_innermost(const void* owner, const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  if (owners_.empty() || owners_.back() != owner) return false;
+  print_locked(text);
+  return true;
+}
+
+void Console::print_locked(const std::string& text) {
   if (status_.empty()) {
     write_stderr(text + "\n");
   } else {
@@ -84,11 +95,6 @@ void Console::show(const void* owner, const std::string& text) {
   if (owners_.empty() || owners_.back() != owner) return;
   status_ = text;
   write_stderr(std::string(kEraseLine) + text);
-}
-
-bool Console::is_innermost(const void* owner) {
-  const std::lock_guard lock(mutex_);
-  return !owners_.empty() && owners_.back() == owner;
 }
 
 }  // namespace sgrpo::telemetry

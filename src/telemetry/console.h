@@ -24,6 +24,9 @@ class Console {
 
   /// Writes `text` and a newline above the status line.
   void print(const std::string& text);
+  /// Prints `text` if `owner` is the innermost; whether it did. One step: nobody becomes the
+  /// innermost between the question and the line.
+  bool print_if_innermost(const void* owner, const std::string& text);
 
   /// Makes `owner` the innermost owner of the status line.
   void push(const void* owner);
@@ -31,10 +34,10 @@ class Console {
   void pop(const void* owner, const std::string& last);
   /// Shows `text` as the status line on a terminal, if `owner` is the innermost.
   void show(const void* owner, const std::string& text);
-  /// Whether `owner` is the innermost one.
-  bool is_innermost(const void* owner);
 
  private:
+  void print_locked(const std::string& text);
+
   std::mutex mutex_;
   std::vector<const void*> owners_;
   std::string status_;  // what stands on the last line, "" if nothing

@@ -75,11 +75,9 @@ struct Progress::Impl {
       const auto due = spoken + std::chrono::duration_cast<Clock::duration>(heartbeat);
       if (wake.wait_until(lock, due, [this] { return finished; })) return;
       if (Clock::now() < spoken + heartbeat) continue;  // advance() spoke meanwhile
-      if (Console::instance().is_innermost(this)) {
-        print_line();
-      } else {
-        spoken = Clock::now();  // the inner phase speaks for this one
-      }
+      update_elapsed();
+      Console::instance().print_if_innermost(this, progress_line(state));
+      spoken = Clock::now();  // if this one was silent, the inner phase spoke for it
     }
   }
 

@@ -68,14 +68,21 @@ TEST(Progress, silent_phase_gets_a_heartbeat) {
 TEST(Progress, outer_display_is_silent_while_an_inner_one_speaks) {
   ::testing::internal::CaptureStderr();
   {
-    Progress outer("train", 4, 0, 0.02);
-    Progress inner("eval", 4, 0, 30.0);
-    std::this_thread::sleep_for(100ms);
+    Progress outer("train", 4, 0, 0.001);
+    for (int phase = 0; phase < 20; ++phase) {
+      Progress inner("eval", 4, 0, 30.0);
+      std::this_thread::sleep_for(5ms);
+    }
   }
   const std::string text = ::testing::internal::GetCapturedStderr();
-  const size_t eval = text.find("eval  0%");
-  ASSERT_NE(eval, std::string::npos) << text;
-  EXPECT_EQ(text.find("train  0%", eval), std::string::npos) << text;
+  size_t phases = 0;
+  for (size_t end = 0, begin = 0; (begin = text.find("eval  0%", end)) != std::string::npos;) {
+    end = text.find("eval: stopped", begin);
+    ASSERT_NE(end, std::string::npos) << text;
+    EXPECT_EQ(text.substr(begin, end - begin).find("train"), std::string::npos) << text;
+    ++phases;
+  }
+  EXPECT_EQ(phases, 20u) << text;
 }
 
 /// stderr on a pseudo terminal of 60 columns while it lives.
