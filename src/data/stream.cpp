@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <exception>
 #include <future>
+#include <iterator>
+#include <map>
 #include <thread>
 #include <unordered_map>
 
@@ -95,21 +98,25 @@ struct PromptStream::Impl {
   }
 
   SlotResult encode_slot(const StreamSlot& slot) const;
-  std::vector<SlotResult> encode_step(int64_t step);
-  void prefetch(int64_t step);
-  std::vector<SlotResult> take(int64_t step);
+  std::vector<SlotResult> encode(int64_t first, int64_t count);
+  void collect();
+  void prefetch(int64_t first, int64_t count);
+  std::vector<SlotResult> take(int64_t first, int64_t count);
+  PromptBatch settle_all(std::vector<SlotResult> results, int64_t first);
   void settle(const SlotResult& result);
   void use(size_t list, int64_t row);
   void use_positions(int64_t count);
+  /// Behind the last known beginning every step takes as many positions.
   int64_t position(int64_t step) const {
-    return first_position + (step - first_step) * prompts_per_step;
+    const auto known = std::prev(begins.upper_bound(step));
+    return known->second + (step - known->first) * prompts_per_step;
   }
 
   std::shared_ptr<const PromptEncoder> encoder;
   bool is_long_fatal;
   double max_bad_fraction;
   int64_t prompts_per_step;
-  int64_t first_step = 1, first_position = 0;  // from there on every step takes as many
+  std::map<int64_t, int64_t> begins{{1, 0}};  // step -> position: the first, and behind draws
   std::vector<TrainFile> files;
   int64_t num_rows;
   std::unordered_map<std::string, std::vector<std::shared_ptr<const PromptRecord>>> by_id;
@@ -123,8 +130,9 @@ struct PromptStream::Impl {
   ImageCost batch_cost;
 
   std::atomic<bool> stop{false};
-  int64_t pending_step = 0;
-  std::future<std::vector<SlotResult>> pending;
+  std::deque<SlotResult> ready;  // of the positions from `ready_first` on
+  int64_t ready_first = 0;
+  std::future<std::vector<SlotResult>> pending;  // of those behind them
 };
 
 /// The slot's row, else the next usable row of the same order.
@@ -157,8 +165,8 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
   return result;
 }
 
-std::vector<SlotResult> PromptStream::Impl::encode_step(int64_t step) {
-  const auto slots = order.slots(position(step), prompts_per_step);
+std::vector<SlotResult> PromptStream::Impl::encode(int64_t first, int64_t count) {
+  const auto slots = order.slots(first, count);
   std::vector<SlotResult> results(slots.size());
   run_parallel(slots.size(), loader_threads(), 1, [&](size_t i) {
     if (stop) return;
@@ -171,15 +179,33 @@ std::vector<SlotResult> PromptStream::Impl::encode_step(int64_t step) {
   return results;
 }
 
-void PromptStream::Impl::prefetch(int64_t step) {
-  pending_step = step;
-  pending = std::async(std::launch::async, [this, step] { return encode_step(step); });
+/// Waits for the background task.
+void PromptStream::Impl::collect() {
+  if (!pending.valid()) return;
+  for (SlotResult& result : pending.get()) ready.push_back(std::move(result));
 }
 
-std::vector<SlotResult> PromptStream::Impl::take(int64_t step) {
-  if (pending.valid() && pending_step != step) pending.wait();  // a step nobody asks for any more
-  if (!pending.valid() || pending_step != step) prefetch(step);
-  return pending.get();
+/// Encodes in the background what of the positions is not ready.
+void PromptStream::Impl::prefetch(int64_t first, int64_t count) {
+  if (first != ready_first) ready.clear();  // positions that nobody asks for any more
+  ready_first = first;
+  const auto done = static_cast<int64_t>(ready.size());
+  if (done >= count) return;
+  pending = std::async(std::launch::async, [this, first = first + done, left = count - done] {
+    return encode(first, left);
+  });
+}
+
+std::vector<SlotResult> PromptStream::Impl::take(int64_t first, int64_t count) {
+  collect();
+  prefetch(first, count);
+  collect();
+  const auto end = ready.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<SlotResult> results(std::make_move_iterator(ready.begin()),
+                                  std::make_move_iterator(end));
+  ready.erase(ready.begin(), end);
+  ready_first += count;
+  return results;
 }
 
 /// Notes that a batch has looked at a row.
@@ -242,21 +268,35 @@ PromptStream::PromptStream(const DataOptions& options,
 
 PromptStream::~PromptStream() = default;
 
-PromptBatch PromptStream::batch(int64_t step) {
-  SGRPO_CHECK(step >= impl_->first_step, "step is ", step, ", expected >= ", impl_->first_step);
-  std::vector<SlotResult> results = impl_->take(step);
+PromptBatch PromptStream::Impl::settle_all(std::vector<SlotResult> results, int64_t first) {
   PromptBatch batch;
-  impl_->batch_cost = {};
   for (SlotResult& result : results) {
-    impl_->settle(result);
-    impl_->batch_cost.add(result.cost);
-    batch.prompt_index.push_back(impl_->position(step) +
-                                 static_cast<int64_t>(batch.prompts.size()));
+    settle(result);
+    batch_cost.add(result.cost);
+    batch.prompt_index.push_back(first++);
     batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
-  batch.epoch =
-      static_cast<double>(impl_->position(step + 1)) / static_cast<double>(impl_->num_rows);
-  impl_->prefetch(step + 1);
+  batch.epoch = static_cast<double>(first) / static_cast<double>(num_rows);
+  return batch;
+}
+
+PromptBatch PromptStream::batch(int64_t step) {
+  const int64_t first_step = impl_->begins.begin()->first;
+  SGRPO_CHECK(step >= first_step, "step is ", step, ", expected >= ", first_step);
+  impl_->begins.erase(impl_->begins.upper_bound(step), impl_->begins.end());  // a step once more
+  const int64_t first = impl_->position(step);
+  impl_->batch_cost = {};
+  PromptBatch batch = impl_->settle_all(impl_->take(first, impl_->prompts_per_step), first);
+  impl_->prefetch(impl_->position(step + 1), impl_->prompts_per_step);
+  return batch;
+}
+
+PromptBatch PromptStream::more(int64_t step, int64_t count) {
+  SGRPO_CHECK(count >= 1, "count is ", count, ", expected >= 1");
+  const int64_t first = impl_->position(step + 1);
+  PromptBatch batch = impl_->settle_all(impl_->take(first, count), first);
+  impl_->begins[step + 1] = first + count;
+  impl_->prefetch(first + count, impl_->prompts_per_step);
   return batch;
 }
 
@@ -275,8 +315,7 @@ int64_t PromptStream::position(int64_t step) const { return impl_->position(step
 void PromptStream::resume(int64_t step, int64_t position, const core::Json& rejected_rows) {
   SGRPO_CHECK(!impl_->pending.valid(), "resume after the first batch");
   SGRPO_CHECK(step >= 1 && position >= 0, "step ", step, ", position ", position);
-  impl_->first_step = step;
-  impl_->first_position = position;
+  impl_->begins = {{step, position}};
   for (const core::Json& entry : rejected_rows) {
     const auto list = entry.at(0).get<size_t>(), row = entry.at(1).get<size_t>();
     impl_->is_bad.at(list).at(row) = true;

@@ -1,6 +1,10 @@
 // The training stream: order, mixtures, replacement, limits, prefetch.
 #include "sgrpo/data/stream.h"
 
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <set>
 #include <thread>
@@ -47,6 +51,34 @@ class Stream : public DataFiles {
 };
 
 using Ids = std::vector<std::string>;
+
+/// Tells when files of a folder were read to their end.
+class Reads {
+ public:
+  Reads(const std::filesystem::path& folder, std::set<std::string> names)
+      : names_(std::move(names)), events_(::inotify_init1(IN_CLOEXEC)) {
+    EXPECT_GE(::inotify_add_watch(events_, folder.c_str(), IN_CLOSE_NOWRITE), 0);
+  }
+  ~Reads() { ::close(events_); }
+  /// Until all of them were, or a minute has passed.
+  void wait() {
+    alignas(inotify_event) char buffer[4096];
+    pollfd waited{.fd = events_, .events = POLLIN, .revents = 0};
+    while (!names_.empty() && ::poll(&waited, 1, 60'000) == 1) {
+      const ssize_t size = ::read(events_, buffer, sizeof(buffer));
+      for (ssize_t at = 0; at < size;) {
+        const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+        if (event->len > 0) names_.erase(event->name);
+        at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      }
+    }
+    EXPECT_TRUE(names_.empty());
+  }
+
+ private:
+  std::set<std::string> names_;
+  int events_;
+};
 
 TEST_F(Stream, batch_without_shuffle_follows_the_file_and_wraps) {
   PromptStream stream = open(options(rows("a", 3)), 0, 2);
@@ -223,6 +255,38 @@ TEST_F(Stream, no_usable_row_at_all_is_an_error) {
             "`sgrpo lint` tells why");
 }
 
+TEST_F(Stream, positions_drawn_besides_a_batch_move_the_steps_behind_it) {
+  PromptStream stream = open(options(rows("a", 9)), 0, 3);
+  EXPECT_EQ(ids(stream, 1, 1), (Ids{"a0", "a1", "a2"}));
+  const PromptBatch more = stream.more(1, 2);
+  EXPECT_EQ(more.prompts.at(0)->record->id, "a3");
+  EXPECT_EQ(more.prompts.at(1)->record->id, "a4");
+  EXPECT_EQ(more.prompt_index, (std::vector<int64_t>{3, 4}));
+  EXPECT_EQ(more.epoch, 5.0 / 9.0);
+  EXPECT_EQ(stream.more(1, 1).prompts.at(0)->record->id, "a5");
+  EXPECT_EQ(stream.position(1), 0);
+  EXPECT_EQ(stream.position(2), 6);
+  EXPECT_EQ(ids(stream, 2, 2), (Ids{"a6", "a7", "a8"}));
+  // A step that did not end takes its place in the stream again: what it drew moves nothing.
+  EXPECT_EQ(stream.more(2, 1).prompts.at(0)->record->id, "a0");
+  EXPECT_EQ(stream.position(2), 6);
+  EXPECT_EQ(stream.position(3), 10);
+}
+
+TEST_F(Stream, more_than_a_step_can_be_drawn_at_once) {
+  PromptStream stream = open(options(rows("a", 9)), 0, 2),
+               plain = open(options(rows("a", 9)), 0, 7);
+  stream.batch(1);
+  Ids drawn;
+  for (const auto& prompt : stream.more(1, 5).prompts) drawn.push_back(prompt->record->id);
+  EXPECT_EQ(drawn, (Ids{"a2", "a3", "a4", "a5", "a6"}));
+  ids(plain, 1, 1);
+  EXPECT_EQ(stream.num_used(), plain.num_used());
+  PromptStream resumed = open(options(rows("a", 9)), 0, 2);
+  resumed.resume(2, stream.position(2), core::Json::array());
+  EXPECT_EQ(ids(resumed, 2, 3), ids(stream, 2, 3));
+}
+
 TEST_F(Stream, exactly_one_step_is_encoded_ahead) {
   std::string lines;
   for (int64_t i = 0; i < 8; ++i) {
@@ -247,9 +311,10 @@ TEST_F(Stream, step_ahead_is_ready_before_it_is_asked_for) {
     copy_image("rgb_56x56.png", core::str("i", i, ".png"));
     lines += row(core::str("a", i), core::str("i", i, ".png"));
   }
+  Reads reads(folder_, {"i2.png", "i3.png"});
   PromptStream stream = open(options(write("t.jsonl", lines)), 0, 2);
   stream.batch(1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  reads.wait();
   for (int64_t i = 2; i < 4; ++i) std::filesystem::remove(folder_ / core::str("i", i, ".png"));
   EXPECT_EQ(ids(stream, 2, 2), (Ids{"a2", "a3"}));
   EXPECT_EQ(stream.image_cost().images, 2);

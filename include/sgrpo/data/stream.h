@@ -1,4 +1,4 @@
-// The training stream: which prompts a step takes; a pure function of (seed, files, step).
+// The training stream: which prompts a step takes; a pure function of seed, files and position.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,11 @@ class PromptStream {
   /// read so far (at least 1 row of 100) is bad.
   PromptBatch batch(int64_t step);
 
-  /// What reading the images of the last batch cost.
+  /// The next `count` prompts for step `step` besides its batch, which it has taken: the steps
+  /// behind it begin behind them. Throws as `batch` does.
+  PromptBatch more(int64_t step, int64_t count);
+
+  /// What reading the images of the last batch, and of what was taken besides, cost.
   ImageCost image_cost() const;
 
   int64_t num_rows() const;
@@ -53,7 +57,7 @@ class PromptStream {
   /// The rows found unusable so far, for a checkpoint.
   core::Json rejected_rows() const;
   /// The position that the batch of `step` begins at: what a checkpoint keeps, so that another
-  /// prompts_per_step neither repeats nor skips rows.
+  /// prompts_per_step, and what steps drew besides, neither repeat nor skip rows.
   int64_t position(int64_t step) const;
   /// Goes on with `step` at `position`, and counts the rejected rows of before although they may
   /// not be met again. Comes before the first batch; the data must be the same.
