@@ -67,6 +67,11 @@ std::vector<size_t> cap_candidates(std::vector<size_t> candidates,
   return candidates;
 }
 
+/// Whether injection has begun.
+bool is_on(const InjectionOptions& options, const InjectionContext& context) {
+  return options.when != InjectWhen::kNever && context.step > options.warmup_steps;
+}
+
 /// "Generation probability" of the paper's second-hand summary: favours the longest failure.
 size_t lowest_logprob(const RolloutGroup& group, const std::vector<size_t>& pool) {
   size_t lowest = pool.front();
@@ -155,7 +160,7 @@ void inject(RolloutGroup& group, const InjectionOptions& options, const Injectio
 std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context) {
-  if (options.when == InjectWhen::kNever || context.step <= options.warmup_steps) return groups;
+  if (!is_on(options, context)) return groups;
   std::vector<size_t> candidates;
   for (size_t i = 0; i < groups.size(); ++i) {
     groups[i].validate();
@@ -169,6 +174,20 @@ std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
     inject(groups[i], options, context);
   }
   return groups;
+}
+
+std::vector<double> rewards_after_injection(const RolloutGroup& group,
+                                            const InjectionOptions& options,
+                                            const InjectionContext& context) {
+  RolloutGroup repaired = group;
+  if (is_on(options, context) && trigger_holds(group, options.when) &&
+      !group.prompt->ground_truth_ids.empty())
+    inject(repaired, options, context);
+  std::vector<double> rewards;
+  for (const GroupMember& member : repaired.members) {
+    if (member.verdict.is_valid()) rewards.push_back(member.verdict.reward);
+  }
+  return rewards;
 }
 
 void validate(const InjectionOptions& options, int64_t group_size) {

@@ -114,21 +114,24 @@ StepReport describe_breakdown(const Members& members, distributed::Communicator&
 
 }  // namespace
 
-StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>& groups) {
+StepReport describe_rollout(const State& state, const algorithm::FollowedGroups& sampled) {
+  std::vector<const RolloutGroup*> groups;
+  for (const RolloutGroup& group : sampled.groups) groups.push_back(&group);
+  for (const RolloutGroup& group : sampled.dropped) groups.push_back(&group);
   MetricSums sums;
   Members all;
   double rewards = 0.0, judged = 0.0, deviations = 0.0, flat = 0.0, classed = 0.0;
   std::map<GroupKind, double> kinds;
-  for (const RolloutGroup& group : groups) {
-    const Members members = members_of(group);
+  for (const RolloutGroup* group : groups) {
+    const Members members = members_of(*group);
     all.insert(all.end(), members.begin(), members.end());
-    if (!group.has_valid_members) continue;
+    if (!group->has_valid_members) continue;
     const auto own = rewards_of(members);
     rewards += sum_of(own);
     judged += static_cast<double>(own.size());
     deviations += deviation_of(own);
     flat += !algorithm::has_spread(own, state.config.algorithm.min_spread);
-    kinds[group.kind] += 1.0;
+    kinds[group->kind] += 1.0;
     classed += 1.0;
   }
   sums.mean_if_any("reward", rewards, judged);

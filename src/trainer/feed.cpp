@@ -60,6 +60,10 @@ FedBatch Feed::next(int64_t step) {
   return batch;
 }
 
+FedBatch Feed::more(int64_t step, int64_t count) {
+  return {.prompts = stream_->more(step, count), .recordings = {}};
+}
+
 /// The recordings of one prompt that a step may take: the step's own where the file tells steps
 /// apart, else all.
 std::vector<const data::RecordedGroup*> Feed::candidates(const PromptRecord& record,

@@ -31,6 +31,9 @@ class Feed {
 
   /// The prompts of step `step`. Throws core::UserError where a prompt has no recording.
   FedBatch next(int64_t step);
+  /// The stream's next `count` prompts for `step` besides those that next() gave: the steps behind
+  /// it begin behind them.
+  FedBatch more(int64_t step, int64_t count);
   data::PromptStream& stream() { return *stream_; }
   const data::PromptStream& stream() const { return *stream_; }
   bool is_replay() const { return !replay_.empty(); }

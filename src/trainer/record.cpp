@@ -50,16 +50,20 @@ bool shows_table(const State& state, int64_t step) {
 
 }  // namespace
 
-void record_completions(const State& state, const std::vector<RolloutGroup>& groups, int64_t step) {
+void record_completions(const State& state,
+                        const algorithm::FollowedGroups& sampled,
+                        int64_t step) {
   std::vector<Json> rows, shown;
-  for (const RolloutGroup& group : groups) {
-    for (const GroupMember& member : group.members)
-      rows.push_back(row_of(group, member, step, false));
-    if (shown.size() < kShownGroups) {
-      shown.push_back(row_of(group, member_to_show(group), step, false));
-      shown.back()["prompt"] = last_text(*group.prompt->record);
+  for (const auto* groups : {&sampled.groups, &sampled.dropped}) {
+    for (const RolloutGroup& group : *groups) {
+      for (const GroupMember& member : group.members)
+        rows.push_back(row_of(group, member, step, false));
+      if (shown.size() < kShownGroups) {
+        shown.push_back(row_of(group, member_to_show(group), step, false));
+        shown.back()["prompt"] = last_text(*group.prompt->record);
+      }
+      if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
     }
-    if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
   }
   telemetry::write_completions(state.config.output_dir, step, rows);
   if (shows_table(state, step))

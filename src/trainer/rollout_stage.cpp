@@ -114,18 +114,21 @@ Verdict recorded_verdict(const data::RecordedCompletion& recorded) {
 }  // namespace
 
 std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step) {
+  state.timer.begin("generate");
   return state.feed->is_replay() ? replayed(state, batch) : sample(state, batch.prompts, step);
 }
 
 std::vector<RolloutGroup> judge(State& state,
                                 std::vector<RolloutGroup> groups,
                                 const FedBatch& batch) {
+  state.timer.begin("verify");
   for (const RolloutGroup& group : groups) {
     const PromptRecord& record = *group.prompt->record;
     state.verifiers->check_name(record.verifier, record.source.str());
   }
   groups = eval::judge_groups(std::move(groups), *state.verifiers);
-  if (batch.recordings.empty()) return judge_again(state, std::move(groups), kPauses);
+  if (batch.recordings.empty())
+    return algorithm::classify(judge_again(state, std::move(groups), kPauses));
   for (size_t i = 0; i < batch.recordings.size(); ++i) {
     const auto& recorded = batch.recordings[i]->completions;
     for (size_t member = 0; member < recorded.size(); ++member) {
@@ -133,7 +136,15 @@ std::vector<RolloutGroup> judge(State& state,
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);
     }
   }
-  return groups;
+  return algorithm::classify(std::move(groups));
+}
+
+algorithm::InjectionContext injection_context(State& state, int64_t step) {
+  return {.seed = static_cast<uint64_t>(state.config.seed),
+          .step = step,
+          .exchange = [&state](const std::string& bytes) {
+            return state.communicator->all_gather_bytes(bytes);
+          }};
 }
 
 std::vector<RolloutGroup> score_members(State& state,
@@ -174,13 +185,8 @@ std::vector<RolloutGroup> assign_credit(State& state,
   const bool is_kl_paid = pays_kl(options);
   if (is_kl_paid) needs = needs | algorithm::Needs{.old_logprobs = true, .ref_logprobs = true};
 
-  groups = algorithm::inject_ground_truth(std::move(groups),
-                                          config.injection,
-                                          {.seed = static_cast<uint64_t>(config.seed),
-                                           .step = step,
-                                           .exchange = [&](const std::string& bytes) {
-                                             return state.communicator->all_gather_bytes(bytes);
-                                           }});
+  groups = algorithm::inject_ground_truth(
+      std::move(groups), config.injection, injection_context(state, step));
   groups = score_members(state, std::move(groups), needs);
   groups = algorithm::shape_rewards(std::move(groups), shapers, config.injection);
   if (is_kl_paid) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);

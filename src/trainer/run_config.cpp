@@ -142,6 +142,16 @@ void check_verifiers(const RunConfig& config) {
   }
 }
 
+/// A replay gives each prompt of the stream its recording: none may leave.
+void check_filter(const RunConfig& config) {
+  const rollout::RolloutOptions& options = config.rollout;
+  if (options.filter_groups == rollout::FilterGroups::kOff || !options.replay) return;
+  refuse(str("rollout.filter_groups is ",
+             core::name_of(options.filter_groups),
+             " and rollout.replay is set: recorded groups are taken as they are; expected "
+             "filter_groups: off, or no replay"));
+}
+
 /// A group's mean and deviation need two members.
 void check_group(const RunConfig& config) {
   const algorithm::AlgorithmOptions& algorithm = config.algorithm;
@@ -247,6 +257,7 @@ void RunConfig::validate() const {
   check_verifiers(*this);
   algorithm::validate(injection, rollout.group_size);
   check_group(*this);
+  check_filter(*this);
   check_methods(*this);
   check_optim(*this);
   check_eval(eval);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/algorithm/follow_up.h"
 #include "trainer/state.h"
 
 namespace sgrpo::trainer {
@@ -16,10 +17,26 @@ namespace sgrpo::trainer {
 /// and entropies of the sampler scored).
 std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step);
 
-/// Verdicts: recorded rewards where a replay has them, else the verifiers'.
+/// Verdicts: recorded rewards where a replay has them, else the verifiers'; and each group's kind.
 std::vector<RolloutGroup> judge(State& state,
                                 std::vector<RolloutGroup> groups,
                                 const FedBatch& batch);
+
+/// A step's groups once nothing more is asked for, and rollout/* where something could be.
+struct FollowedStep {
+  algorithm::FollowedGroups all;
+  StepReport report;
+};
+
+/// Bounded dynamic sampling (rollout.filter_groups): the same exchanges on every rank. `batch` gets
+/// the epoch of the last prompt that was drawn.
+FollowedStep follow_up(State& state,
+                       std::vector<RolloutGroup> groups,
+                       FedBatch& mutable_batch,
+                       int64_t step);
+
+/// What injection needs to know of a step.
+algorithm::InjectionContext injection_context(State& state, int64_t step);
 
 /// Log-probs that a method asked for before advantages, over the injected groups.
 std::vector<RolloutGroup> score_members(State& state,
@@ -41,12 +58,13 @@ std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& pro
 /// sampling/*, and of supervised steps the entropy.
 StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t step);
 
-/// Metrics of the sampled groups before injection, and of injection after it.
-StepReport describe_rollout(const State& state, const std::vector<RolloutGroup>& groups);
+/// Metrics of all sampled groups before injection, and of injection after it.
+StepReport describe_rollout(const State& state, const algorithm::FollowedGroups& sampled);
 StepReport describe_injection(const State& state, const std::vector<RolloutGroup>& groups);
 
-/// Writes completions/step-N.jsonl; every few steps also the console table.
-void record_completions(const State& state, const std::vector<RolloutGroup>& groups, int64_t step);
+/// Writes completions/step-N.jsonl, groups that left the step at its end; every few steps also the
+/// console table.
+void record_completions(const State& state, const algorithm::FollowedGroups& sampled, int64_t step);
 
 /// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
 /// of the step's (and at least 4). Throws core::RunError if they are at last.

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
-#include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/rows.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
@@ -227,21 +226,21 @@ StepReport Trainer::sft_step(int64_t step) {
 StepReport Trainer::train_step(int64_t step) {
   State& state = *state_;
   state.timer.begin("load");
-  const FedBatch batch = state.feed->next(step);
-  state.timer.begin("generate");
+  FedBatch batch = state.feed->next(step);
   auto groups = roll_out(state, batch, step);
-  const int64_t sampled_tokens = tokens_of(groups);
-  state.timer.begin("verify");
   groups = judge(state, std::move(groups), batch);
-  groups = algorithm::classify(std::move(groups));
-  StepReport report = describe_rollout(state, groups);
-  groups = assign_credit(state, std::move(groups), step);
-  report.merge(describe_injection(state, groups));
+  FollowedStep followed = follow_up(state, std::move(groups), batch, step);
+  algorithm::FollowedGroups& sampled = followed.all;
+  const int64_t sampled_tokens = tokens_of(sampled.groups) + tokens_of(sampled.dropped);
+  StepReport report = describe_rollout(state, sampled);
+  report.merge(followed.report);
+  sampled.groups = assign_credit(state, std::move(sampled.groups), step);
+  report.merge(describe_injection(state, sampled.groups));
   // Before the first update: from there to the end of the step nothing fails for an outside reason.
   state.timer.begin("save");
-  record_completions(state, groups, step);
+  record_completions(state, sampled, step);
   state.timer.begin("update");
-  report.merge(update(state, algorithm::rows_of(groups), /*is_sft=*/false, step));
+  report.merge(update(state, algorithm::rows_of(sampled.groups), /*is_sft=*/false, step));
   finish_report(state, report, step, sampled_tokens, batch.prompts);
   return report;
 }

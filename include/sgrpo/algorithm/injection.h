@@ -35,6 +35,12 @@ std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context);
 
+/// Rewards of the valid members as they would be with the ground truth in place, where injection's
+/// trigger holds and the row has one; the cap, which looks at all groups, aside.
+std::vector<double> rewards_after_injection(const RolloutGroup& group,
+                                            const InjectionOptions& options,
+                                            const InjectionContext& context);
+
 /// Throws core::UserError for combinations that have no meaning (gt_shape with another
 /// gt_old_logprob than current_detached; replace with group_size 1).
 void validate(const InjectionOptions& options, int64_t group_size);

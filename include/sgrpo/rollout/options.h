@@ -1,6 +1,7 @@
 // Section `rollout` of the configuration.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,10 @@
 
 namespace sgrpo::rollout {
 
+/// Which judged groups leave a step for prompts that the stream gives next.
+enum class FilterGroups { kOff, kZeroSpread };
+constexpr auto names_of(FilterGroups) { return std::array{"off", "zero_spread"}; }
+
 struct RolloutOptions {
   int64_t group_size = 8;
   int64_t max_new_tokens = 256;
@@ -18,6 +23,8 @@ struct RolloutOptions {
   int64_t top_k = 0;
   bool sampling_mask = true;
   std::optional<std::string> replay;
+  FilterGroups filter_groups = FilterGroups::kOff;
+  int64_t max_generation_rounds = 3;
 
   template <class V>
   void visit_fields(V& visit) {
@@ -48,6 +55,19 @@ struct RolloutOptions {
           replay,
           FieldInfo{.help = "train on recorded completions: a JSONL file or a completions/ folder",
                     .is_path = true});
+    visit(
+        "filter_groups",
+        filter_groups,
+        FieldInfo{.help = "zero_spread: groups whose rewards are all the same, and that injection "
+                          "does not repair, leave the step and the next prompts are sampled in "
+                          "their place"});
+    visit("max_generation_rounds",
+          max_generation_rounds,
+          FieldInfo{.help = "of sampling in one step, the first one included, under filter_groups; "
+                            "then the step trains on the groups it has",
+                    .unit = "rounds",
+                    .low = 1,
+                    .high = 1000});
   }
 };
 
