@@ -50,6 +50,8 @@ rollout:
   top_k: 0
   sampling_mask: true
   replay: null
+  filter_groups: "off"
+  max_generation_rounds: 3
 verifier:
   name: exact
   params: {}
