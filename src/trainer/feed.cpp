@@ -39,6 +39,7 @@ Feed::Feed(const RunConfig& config,
                                                  std::make_shared<data::PromptEncoder>(spec),
                                                  static_cast<uint64_t>(config.seed),
                                                  config.trainer.prompts_per_step);
+  if (config.retention.data) retention_ = std::make_unique<Retention>(config, task, encoder);
   if (!config.rollout.replay) return;
   replay_path_ = *config.rollout.replay;
   replay_ = data::load_replay(replay_path_,
@@ -55,13 +56,14 @@ Feed::Feed(const RunConfig& config,
 }
 
 FedBatch Feed::next(int64_t step) {
-  FedBatch batch{.prompts = stream_->batch(step), .recordings = {}};
+  FedBatch batch{.prompts = stream_->batch(step), .recordings = {}, .retention = {}};
+  if (retention_) batch.retention = retention_->next(step);
   if (is_replay()) batch.recordings = recordings_of(batch.prompts, step);
   return batch;
 }
 
 FedBatch Feed::more(int64_t step, int64_t count) {
-  return {.prompts = stream_->more(step, count), .recordings = {}};
+  return {.prompts = stream_->more(step, count), .recordings = {}, .retention = {}};
 }
 
 /// The recordings of one prompt that a step may take: the step's own where the file tells steps

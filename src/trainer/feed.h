@@ -11,6 +11,7 @@
 #include "sgrpo/trainer/trainer.h"
 #include "sgrpo/types/rollout_group.h"
 #include "sgrpo/verifier/verifier.h"
+#include "trainer/retention.h"
 
 namespace sgrpo::trainer {
 
@@ -18,6 +19,7 @@ namespace sgrpo::trainer {
 struct FedBatch {
   PromptBatch prompts;
   std::vector<const data::RecordedGroup*> recordings;  // one a prompt, or none at all
+  PromptBatch retention;                               // of the retention stream, if there is one
 };
 
 /// The stream and the recordings of a run.
@@ -36,6 +38,9 @@ class Feed {
   FedBatch more(int64_t step, int64_t count);
   data::PromptStream& stream() { return *stream_; }
   const data::PromptStream& stream() const { return *stream_; }
+  /// The retention stream; null where retention.data is not set. It must be opened before next().
+  Retention* retention() { return retention_.get(); }
+  const Retention* retention() const { return retention_.get(); }
   bool is_replay() const { return !replay_.empty(); }
 
  private:
@@ -45,6 +50,7 @@ class Feed {
                                                         int64_t step) const;
 
   std::unique_ptr<data::PromptStream> stream_;
+  std::unique_ptr<Retention> retention_;
   std::vector<data::RecordedGroup> replay_;
   std::string replay_path_;
 };

@@ -20,7 +20,7 @@ std::vector<FollowUpAnswer> answer(State& state,
   state.timer.begin("load");
   const FedBatch more = state.feed->more(step, static_cast<int64_t>(requests.size()));
   mutable_batch.prompts.epoch = more.prompts.epoch;
-  std::vector<RolloutGroup> groups = roll_out(state, more, step);
+  std::vector<RolloutGroup> groups = roll_out(state, more, step).groups;
   groups = judge(state, std::move(groups), more);
   for (size_t i = 0; i < requests.size(); ++i)
     answers.push_back({.request = requests[i], .group = std::move(groups[i])});

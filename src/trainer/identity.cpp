@@ -31,6 +31,7 @@ constexpr std::array kRules = {
     ChangeRule{"data.image_root", ChangeClass::kHarmless},
     ChangeRule{"data.max_bad_fraction", ChangeClass::kHarmless},
     ChangeRule{"algorithm.kl_ref", ChangeClass::kRefused, kReference},
+    ChangeRule{"retention.data", ChangeClass::kRefused, kRows},
     ChangeRule{"optim.betas", ChangeClass::kRefused, kMoments},
     ChangeRule{"trainer.steps", ChangeClass::kHarmless},
     ChangeRule{"trainer.micro_batch_tokens", ChangeClass::kHarmless},

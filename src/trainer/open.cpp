@@ -8,6 +8,7 @@
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/evaluation.h"
+#include "trainer/retention.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -23,7 +24,7 @@ std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
   limits.takes_last_turn = task == Task::kSft;  // of validation rows, too
   auto policy = policy::open_trainable(config.model.path, options, limits);
   std::unique_ptr<policy::Policy> reference;
-  if (config.algorithm.kl_coef > 0.0) {
+  if (config.needs_reference()) {
     reference = config.algorithm.refers_to_start()
                     ? policy->frozen_copy()
                     : policy::open_reference(
@@ -104,20 +105,23 @@ std::string batch_equation(const RunConfig& config, Task task) {
   const int64_t minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout;
   const int64_t updates = is_sft ? 1 : config.algorithm.epochs_per_rollout * minibatches;
   const int64_t completions = config.trainer.prompts_per_step * group_size;
-  return core::str("batch: ",
-                   config.trainer.prompts_per_step,
-                   " prompts x ",
-                   group_size,
-                   group_size == 1 ? " completion = " : " completions = ",
-                   completions,
-                   " completions a step, ",
-                   completions,
-                   " per rank (1 rank), ",
-                   completions / minibatches,
-                   " per optimizer step (",
-                   updates,
-                   updates == 1 ? " update" : " updates",
-                   is_sft ? " a step)" : " a rollout)");
+  const int64_t retained = retention_rows(config);
+  return core::str(
+      "batch: ",
+      config.trainer.prompts_per_step,
+      " prompts x ",
+      group_size,
+      group_size == 1 ? " completion = " : " completions = ",
+      completions,
+      " completions a step, ",
+      completions,
+      " per rank (1 rank), ",
+      completions / minibatches,
+      " per optimizer step (",
+      updates,
+      updates == 1 ? " update" : " updates",
+      is_sft ? " a step)" : " a rollout)",
+      retained == 0 ? "" : core::str("; beside them ", retained, " retention rows a step"));
 }
 
 Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)

@@ -50,6 +50,8 @@ void save_checkpoint(State& state) {
   saved.state["identity"] = state.identity;
   saved.state["position"] = state.feed->stream().position(saved.step + 1);
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
+  if (const Retention* retention = state.feed->retention(); retention != nullptr)
+    saved.state["retention"] = retention->state(saved.step);
   saved.optimizer = state.learner->state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
   state.saved_step = saved.step;

@@ -14,6 +14,7 @@
 #include "sgrpo/image/processor.h"
 #include "sgrpo/model/model.h"
 #include "sgrpo/policy/policy.h"
+#include "trainer/retention.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -127,7 +128,7 @@ class Planner {
     add_values("gradients", plan_.num_trainable, kF32);
     add_values("AdamW moments", plan_.num_trainable, 2 * kF32);
     if (width < kF32) add_values("AdamW f32 weights", plan_.num_trainable, kF32);
-    if (config_.algorithm.kl_coef > 0.0) add_reference();
+    if (config_.needs_reference()) add_reference();
   }
 
   /// Under an adapter, the start of the run shares the frozen weights.
@@ -146,14 +147,17 @@ class Planner {
         str(count, " values x ", bytes_each, " bytes"));
   }
 
+  /// Of a step, retention rows included.
+  int64_t num_prompts() const { return config_.trainer.prompts_per_step + retention_rows(config_); }
+
   /// Pixels of the step's prompts and of the next step's, which are encoded ahead.
   void add_prompts() {
     const int64_t values = image_tokens_ * patches_per_token_ * patch_dim_;
     add("prompt images",
         Phase::kAlways,
-        to_unsigned(2 * config_.trainer.prompts_per_step) * to_unsigned(values) * kF32,
+        to_unsigned(2 * num_prompts()) * to_unsigned(values) * kF32,
         str("2 steps x ",
-            config_.trainer.prompts_per_step,
+            num_prompts(),
             " prompts x ",
             image_tokens_ * patches_per_token_,
             " patches x ",
@@ -164,8 +168,7 @@ class Planner {
   void add_rollout() {
     const int64_t group = config_.rollout.group_size, longest = config_.rollout.max_new_tokens;
     const int64_t limit = policy::kMaxBatchRows;
-    const int64_t prompts =
-        std::min(config_.trainer.prompts_per_step, std::max<int64_t>(1, limit / group));
+    const int64_t prompts = std::min(num_prompts(), std::max<int64_t>(1, limit / group));
     const int64_t slots = prompts * (prompt_tokens_ + group * longest);
     const int64_t per_slot = 2 * spec_.num_layers * spec_.num_kv_heads * spec_.head_dim;
     add("KV cache",

@@ -19,17 +19,25 @@ SamplingOptions sampling_options(const State& state) {
   return sampling;
 }
 
-std::vector<RolloutGroup> sample(State& state, const PromptBatch& prompts, int64_t step) {
-  const policy::Policy& policy = state.learner->policy();
-  std::vector<SamplingRequest> requests;
+void request(const State& state,
+             const PromptBatch& prompts,
+             int64_t num_samples,
+             int64_t step,
+             std::vector<SamplingRequest>& mutable_requests) {
+  if (num_samples == 0) return;
   for (size_t i = 0; i < prompts.prompts.size(); ++i) {
-    requests.push_back({.prompt = prompts.prompts[i],
-                        .num_samples = state.config.rollout.group_size,
-                        .key = {.seed = static_cast<uint64_t>(state.config.seed),
-                                .step = static_cast<uint64_t>(step),
-                                .prompt_index = static_cast<uint64_t>(prompts.prompt_index[i])},
-                        .options = sampling_options(state)});
+    mutable_requests.push_back(
+        {.prompt = prompts.prompts[i],
+         .num_samples = num_samples,
+         .key = {.seed = static_cast<uint64_t>(state.config.seed),
+                 .step = static_cast<uint64_t>(step),
+                 .prompt_index = static_cast<uint64_t>(prompts.prompt_index[i])},
+         .options = sampling_options(state)});
   }
+}
+
+std::vector<RolloutGroup> sample(State& state, const std::vector<SamplingRequest>& requests) {
+  const policy::Policy& policy = state.learner->policy();
   const double seen = policy.vision_seconds();
   std::vector<RolloutGroup> groups(requests.size());
   policy.sample(requests,
@@ -113,9 +121,46 @@ Verdict recorded_verdict(const data::RecordedCompletion& recorded) {
 
 }  // namespace
 
-std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step) {
+int64_t tokens_of(const std::vector<RolloutGroup>& groups) {
+  int64_t total = 0;
+  for (const RolloutGroup& group : groups) {
+    for (const GroupMember& member : group.members) {
+      total +=
+          group.prompt->num_tokens() + static_cast<int64_t>(member.completion.token_ids.size());
+    }
+  }
+  return total;
+}
+
+int64_t tokens_of(const std::vector<TrainRow>& rows) {
+  int64_t total = 0;
+  for (const TrainRow& row : rows)
+    total += row.prompt->num_tokens() + static_cast<int64_t>(row.decisions.size());
+  return total;
+}
+
+std::vector<RolloutGroup> sample_retention(State& state, const PromptBatch& prompts, int64_t step) {
   state.timer.begin("generate");
-  return state.feed->is_replay() ? replayed(state, batch) : sample(state, batch.prompts, step);
+  std::vector<SamplingRequest> requests;
+  request(state, prompts, retention_samples(state.config, state.is_sft(step)), step, requests);
+  return sample(state, requests);
+}
+
+Rollout roll_out(State& state, const FedBatch& batch, int64_t step) {
+  if (state.feed->is_replay()) {
+    std::vector<RolloutGroup> retained = sample_retention(state, batch.retention, step);
+    return {.groups = replayed(state, batch), .retained = std::move(retained)};
+  }
+  state.timer.begin("generate");
+  std::vector<SamplingRequest> requests;
+  request(state, batch.prompts, state.config.rollout.group_size, step, requests);
+  const auto num_prompts = static_cast<std::ptrdiff_t>(requests.size());
+  request(state, batch.retention, retention_samples(state.config, false), step, requests);
+  Rollout rollout{.groups = sample(state, requests), .retained = {}};
+  rollout.retained.assign(std::make_move_iterator(rollout.groups.begin() + num_prompts),
+                          std::make_move_iterator(rollout.groups.end()));
+  rollout.groups.resize(static_cast<size_t>(num_prompts));
+  return rollout;
 }
 
 std::vector<RolloutGroup> judge(State& state,
@@ -172,9 +217,9 @@ bool pays_kl(const algorithm::AlgorithmOptions& options) {
 
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,
+                                        const algorithm::AlgorithmOptions& options,
                                         int64_t step) {
   const RunConfig& config = state.config;
-  const algorithm::AlgorithmOptions& options = config.algorithm;
   const auto shapers =
       algorithm::make_shapers(options, {.max_new_tokens = config.rollout.max_new_tokens});
   const auto modifiers = algorithm::make_modifiers(options);

@@ -13,9 +13,23 @@
 
 namespace sgrpo::trainer {
 
-/// The groups of a step: sampled, or, under rollout.replay, as recorded (texts decoded, log-probs
-/// and entropies of the sampler scored).
-std::vector<RolloutGroup> roll_out(State& state, const FedBatch& batch, int64_t step);
+/// The groups of a step: of its prompts, and of its retention rows where those are sampled.
+struct Rollout {
+  std::vector<RolloutGroup> groups;
+  std::vector<RolloutGroup> retained;
+};
+
+/// Samples; under rollout.replay the prompts' groups are as recorded (texts decoded, log-probs and
+/// entropies of the sampler scored).
+Rollout roll_out(State& state, const FedBatch& batch, int64_t step);
+
+/// Prompt and completion tokens.
+int64_t tokens_of(const std::vector<RolloutGroup>& groups);
+int64_t tokens_of(const std::vector<TrainRow>& rows);
+
+/// Completions sampled for a retention row.
+int64_t retention_samples(const RunConfig& config, bool is_sft);
+std::vector<RolloutGroup> sample_retention(State& state, const PromptBatch& prompts, int64_t step);
 
 /// Verdicts: recorded rewards where a replay has them, else the verifiers'; and each group's kind.
 std::vector<RolloutGroup> judge(State& state,
@@ -46,17 +60,44 @@ std::vector<RolloutGroup> score_members(State& state,
 /// Whether KL is taken off a member's reward; an estimator may take it token by token instead.
 bool pays_kl(const algorithm::AlgorithmOptions& options);
 
-/// Injection, scores, shaping, advantages and modifiers, as the configuration says.
+/// Injection as the configuration says; scores, shaping, advantages and modifiers as `options` say.
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,
+                                        const algorithm::AlgorithmOptions& options,
                                         int64_t step);
+
+/// What retention adds to a step: groups or supervised rows of the arm, or a part of its own.
+struct Retained {
+  std::vector<RolloutGroup> groups;
+  std::vector<TrainRow> rows;
+  std::vector<learner::StepPart> parts;
+  double arm_weight = 1.0;
+  int64_t tokens = 0;  // of its prompts and completions, injected ones aside
+  StepReport report;   // retention/*
+};
+
+/// `samples`: what was sampled for `prompts`. Judged, injected and weighed as groups of the arm
+/// are, but by `exact`, without shapers and modifiers. Nothing where retention.data is not set.
+Retained retain(State& state,
+                const PromptBatch& prompts,
+                std::vector<RolloutGroup> samples,
+                bool is_sft,
+                int64_t step);
+
+/// `more` spread evenly among `groups`: each of a step's minibatches gets its share.
+std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
+                                       std::vector<RolloutGroup> more);
 
 /// Rows of the prompts' own completions, for the SFT loss.
 std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& prompts);
 
-/// All optimizer steps of one step. Returns loss, grad_norm, kl, clip_ratio/*, cgi/injected_* and
-/// sampling/*, and of supervised steps the entropy.
-StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t step);
+algorithm::LossSettings loss_settings(const RunConfig& config);
+
+/// All optimizer steps of one step, on the arm's rows and on what retention puts beside them.
+/// Returns loss, grad_norm, kl, clip_ratio/*, cgi/injected_*, sampling/* and retention/loss, and of
+/// supervised steps the entropy.
+StepReport update(
+    State& state, std::vector<TrainRow> rows, const Retained& retained, bool is_sft, int64_t step);
 
 /// Metrics of all sampled groups before injection, and of injection after it.
 StepReport describe_rollout(const State& state, const algorithm::FollowedGroups& sampled);

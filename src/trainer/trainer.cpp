@@ -14,24 +14,6 @@
 namespace sgrpo::trainer {
 namespace {
 
-int64_t tokens_of(const std::vector<RolloutGroup>& groups) {
-  int64_t total = 0;
-  for (const RolloutGroup& group : groups) {
-    for (const GroupMember& member : group.members) {
-      total +=
-          group.prompt->num_tokens() + static_cast<int64_t>(member.completion.token_ids.size());
-    }
-  }
-  return total;
-}
-
-int64_t tokens_of(const std::vector<TrainRow>& rows) {
-  int64_t total = 0;
-  for (const TrainRow& row : rows)
-    total += row.prompt->num_tokens() + static_cast<int64_t>(row.decisions.size());
-  return total;
-}
-
 /// Phase times, throughput, memory and counters: what every kind of step ends with.
 void finish_report(State& state,
                    StepReport& report,
@@ -215,10 +197,15 @@ StepReport Trainer::sft_step(int64_t step) {
   State& state = *state_;
   state.timer.begin("load");
   const FedBatch batch = state.feed->next(step);
+  std::vector<RolloutGroup> samples = sample_retention(state, batch.retention, step);
+  const Retained retained =
+      retain(state, batch.retention, std::move(samples), /*is_sft=*/true, step);
   std::vector<TrainRow> rows = supervised_rows(state, batch.prompts);
-  const int64_t tokens = tokens_of(rows);
+  const int64_t tokens = tokens_of(rows) + retained.tokens;
+  rows.insert(rows.end(), retained.rows.begin(), retained.rows.end());
   state.timer.begin("update");
-  StepReport report = update(state, std::move(rows), /*is_sft=*/true, step);
+  StepReport report = update(state, std::move(rows), retained, /*is_sft=*/true, step);
+  report.merge(retained.report);
   finish_report(state, report, step, tokens, batch.prompts);
   return report;
 }
@@ -227,21 +214,25 @@ StepReport Trainer::train_step(int64_t step) {
   State& state = *state_;
   state.timer.begin("load");
   FedBatch batch = state.feed->next(step);
-  auto groups = roll_out(state, batch, step);
-  groups = judge(state, std::move(groups), batch);
+  Rollout rollout = roll_out(state, batch, step);
+  auto groups = judge(state, std::move(rollout.groups), batch);
   FollowedStep followed = follow_up(state, std::move(groups), batch, step);
   algorithm::FollowedGroups& sampled = followed.all;
   const int64_t sampled_tokens = tokens_of(sampled.groups) + tokens_of(sampled.dropped);
   StepReport report = describe_rollout(state, sampled);
   report.merge(followed.report);
-  sampled.groups = assign_credit(state, std::move(sampled.groups), step);
+  sampled.groups = assign_credit(state, std::move(sampled.groups), state.config.algorithm, step);
   report.merge(describe_injection(state, sampled.groups));
+  Retained retained =
+      retain(state, batch.retention, std::move(rollout.retained), /*is_sft=*/false, step);
+  report.merge(retained.report);
   // Before the first update: from there to the end of the step nothing fails for an outside reason.
   state.timer.begin("save");
   record_completions(state, sampled, step);
   state.timer.begin("update");
-  report.merge(update(state, algorithm::rows_of(sampled.groups), /*is_sft=*/false, step));
-  finish_report(state, report, step, sampled_tokens, batch.prompts);
+  groups = spread_among(std::move(sampled.groups), std::move(retained.groups));
+  report.merge(update(state, algorithm::rows_of(groups), retained, /*is_sft=*/false, step));
+  finish_report(state, report, step, sampled_tokens + retained.tokens, batch.prompts);
   return report;
 }
 

@@ -7,13 +7,6 @@ namespace {
 
 using Stats = algorithm::LossStats;
 
-algorithm::LossSettings loss_settings(const RunConfig& config) {
-  return {.algorithm = config.algorithm,
-          .injection = config.injection,
-          .aggregation_constant = config.algorithm.aggregation_constant.value_or(
-              static_cast<double>(config.rollout.max_new_tokens))};
-}
-
 /// A share of one part's sums over all ranks' tokens.
 StepReport describe_supervised(const learner::PartReport& part) {
   StepReport report;
@@ -51,18 +44,29 @@ void agree(distributed::Communicator& communicator, learner::UpdateReport& repor
 
 }  // namespace
 
-StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t step) {
+algorithm::LossSettings loss_settings(const RunConfig& config) {
+  return {.algorithm = config.algorithm,
+          .injection = config.injection,
+          .aggregation_constant = config.algorithm.aggregation_constant.value_or(
+              static_cast<double>(config.rollout.max_new_tokens))};
+}
+
+StepReport update(
+    State& state, std::vector<TrainRow> rows, const Retained& retained, bool is_sft, int64_t step) {
   const RunConfig& config = state.config;
   const algorithm::LossSettings settings = loss_settings(config);
-  const learner::StepPart part{.rows = std::move(rows),
-                               .loss = is_sft ? algorithm::sft_settings(settings) : settings,
-                               .scoring = state.scoring(is_sft)};
+  std::vector<learner::StepPart> parts = {
+      {.rows = std::move(rows),
+       .loss = is_sft ? algorithm::sft_settings(settings) : settings,
+       .weight = retained.arm_weight,
+       .scoring = state.scoring(is_sft)}};
+  parts.insert(parts.end(), retained.parts.begin(), retained.parts.end());
   const learner::Passes passes{
       .epochs = is_sft ? 1 : config.algorithm.epochs_per_rollout,
       .minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout};
   state.is_updating = true;
   learner::UpdateReport done = state.learner->update(
-      {part},
+      parts,
       passes,
       {.step = step,
        .steps = config.trainer.steps,
@@ -77,10 +81,15 @@ StepReport update(State& state, std::vector<TrainRow> rows, bool is_sft, int64_t
   const auto at_least_one = [](int64_t count) {
     return static_cast<double>(std::max<int64_t>(count, 1));
   };
+  double loss = 0.0;
+  for (size_t p = 0; p < parts.size(); ++p)
+    loss += parts[p].weight * done.parts[p].at(Stats::kLoss);
   StepReport report;
-  report.set("loss", sums.at(Stats::kLoss) / at_least_one(done.updates));
+  report.set("loss", loss / at_least_one(done.updates));
+  if (parts.size() > 1)
+    report.set("retention/loss", done.parts[1].at(Stats::kLoss) / at_least_one(done.updates));
   report.set("grad_norm", done.grad_norm_sum / at_least_one(done.updates - done.skipped));
-  if (state.learner->has_reference() && done.had_signal)
+  if (config.algorithm.kl_coef > 0.0 && done.had_signal)
     report.set("kl", sums.share(Stats::kKl, Stats::kSampledTokens));
   report.merge(is_sft ? describe_supervised(sums) : describe_policy(sums, done.gap));
   return report;

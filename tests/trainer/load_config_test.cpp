@@ -96,6 +96,11 @@ algorithm:
   shaping: []
   modifiers: []
   params: {}
+retention:
+  data: null
+  weight: 0.2
+  kind: self
+  loss: arm
 optim:
   lr: 1.0e-6
   betas: [0.9, 0.999]

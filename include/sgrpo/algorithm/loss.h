@@ -135,6 +135,10 @@ at::Tensor loss_statistics(const Scores& scores,
 /// optimizer step whatever `aggregation` says, no entropy term; its KL term stays.
 LossSettings sft_settings(LossSettings settings);
 
+/// Settings of a part that is held to the reference: loss `kl` and weight 1 on the configured
+/// estimator, over all tokens of the part.
+LossSettings kl_settings(LossSettings settings);
+
 /// k1 = -d, k2 = d^2/2, k3 = e^d - d - 1 with d = ref - policy (clamped to +-20). Shapes: [M], [M]
 /// -> [M].
 at::Tensor kl_estimate(KlEstimator estimator,

@@ -93,6 +93,43 @@ struct TrainerOptions {
   }
 };
 
+/// What a retention row is to be answered with: the start model's own greedy answer, the row's, or
+/// nothing (the policy's own samples are held to the reference).
+enum class RetentionKind { kSelf, kRows, kKl };
+constexpr auto names_of(RetentionKind) { return std::array{"self", "rows", "kl"}; }
+/// Whether retention rows are prompts of the arm, or an NLL part beside it.
+enum class RetentionLoss { kArm, kNll };
+constexpr auto names_of(RetentionLoss) { return std::array{"arm", "nll"}; }
+
+struct RetentionOptions {
+  std::optional<std::string> data;
+  double weight = 0.2;
+  RetentionKind kind = RetentionKind::kSelf;
+  RetentionLoss loss = RetentionLoss::kArm;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("data",
+          data,
+          FieldInfo{.help = "rows that keep what the start model knew, beside each step's prompts",
+                    .is_path = true});
+    visit("weight",
+          weight,
+          FieldInfo{.help = "their share w: w / (1 - w) * trainer.prompts_per_step rows a step",
+                    .low = 1e-6,
+                    .high = 0.99});
+    visit("kind",
+          kind,
+          FieldInfo{.help = "answered as the start model does, as the rows say, or held to "
+                            "algorithm.kl_ref"});
+    visit("loss",
+          loss,
+          FieldInfo{.help = "arm: prompts like the others, judged by exact; nll: (1 - w) arm + w "
+                            "NLL"});
+  }
+};
+
 enum class Backend { kAuto, kLocal, kGloo, kNccl };
 constexpr auto names_of(Backend) { return std::array{"auto", "local", "gloo", "nccl"}; }
 
@@ -127,6 +164,7 @@ struct RunConfig {
   core::Json rewards = core::Json::array();  // [{verifier: name, weight: 1.0}, ...]
   algorithm::InjectionOptions injection;
   algorithm::AlgorithmOptions algorithm;
+  RetentionOptions retention;
   optim::OptimOptions optim;
   TrainerOptions trainer;
   eval::EvalOptions eval;
@@ -151,10 +189,16 @@ struct RunConfig {
           FieldInfo{.help = "several rewards: [{verifier, weight}]; empty = the row's verifier"});
     visit.section("injection", injection);
     visit.section("algorithm", algorithm);
+    visit.section("retention", retention);
     visit.section("optim", optim);
     visit.section("trainer", trainer);
     visit.section("eval", eval);
     visit.section("distributed", distributed);
+  }
+
+  /// Whether a reference policy is kept: for a KL term, or for retention rows.
+  bool needs_reference() const {
+    return algorithm.kl_coef > 0.0 || (retention.data && retention.kind == RetentionKind::kKl);
   }
 
   /// Checks across sections. Throws config::ConfigError naming the key path, what was found and

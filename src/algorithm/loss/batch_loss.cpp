@@ -88,4 +88,11 @@ LossSettings sft_settings(LossSettings settings) {
   return settings;
 }
 
+LossSettings kl_settings(LossSettings settings) {
+  settings = sft_settings(std::move(settings));
+  settings.algorithm.loss = "kl";
+  settings.algorithm.kl_coef = 1.0;
+  return settings;
+}
+
 }  // namespace sgrpo::algorithm

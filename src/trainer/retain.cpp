@@ -1,0 +1,107 @@
+// The retention rows' share of a step: groups of the arm, or a part beside it.
+#include <algorithm>
+
+#include "sgrpo/algorithm/rows.h"
+#include "trainer/metric_sums.h"
+#include "trainer/stages.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+/// One reward, `exact`: what the configuration makes of rewards and columns passes such rows over.
+algorithm::AlgorithmOptions without_shaping(algorithm::AlgorithmOptions options) {
+  options.shaping = core::Json::array();
+  options.modifiers = core::Json::array();
+  return options;
+}
+
+/// Mean reward of what was sampled, over all ranks.
+StepReport describe_rewards(const State& state, const std::vector<RolloutGroup>& groups) {
+  double reward = 0.0, judged = 0.0;
+  for (const RolloutGroup& group : groups) {
+    for (const GroupMember& member : group.members) {
+      if (!member.verdict.is_valid()) continue;
+      reward += member.verdict.reward;
+      judged += 1.0;
+    }
+  }
+  MetricSums sums;
+  sums.mean_if_any("retention/reward", reward, judged);
+  return sums.reduce(*state.communicator);
+}
+
+void report_size(const State& state, Retained& retained, double rows) {
+  const auto sums = state.communicator->reduce({rows, static_cast<double>(retained.tokens)});
+  retained.report.set("retention/rows", sums[0]);
+  retained.report.set("retention/tokens", sums[1]);
+}
+
+/// The policy's own samples, held to the reference: no verdict, and all of them count.
+learner::StepPart kl_part(const State& state, std::vector<RolloutGroup> samples) {
+  for (RolloutGroup& group : samples)
+    group.members.front().verdict.status = VerdictStatus::kIncorrect;
+  return {.rows = algorithm::rows_of(samples),
+          .loss = algorithm::kl_settings(loss_settings(state.config)),
+          .weight = state.config.retention.weight,
+          .scoring = state.scoring(/*is_sft=*/false)};
+}
+
+learner::StepPart nll_part(const State& state, const PromptBatch& prompts) {
+  return {.rows = supervised_rows(state, prompts),
+          .loss = algorithm::sft_settings(loss_settings(state.config)),
+          .weight = state.config.retention.weight,
+          .scoring = state.scoring(/*is_sft=*/true)};
+}
+
+}  // namespace
+
+int64_t retention_samples(const RunConfig& config, bool is_sft) {
+  const RetentionOptions& options = config.retention;
+  if (!options.data) return 0;
+  if (options.kind == RetentionKind::kKl) return 1;
+  return is_sft || options.loss == RetentionLoss::kNll ? 0 : config.rollout.group_size;
+}
+
+Retained retain(State& state,
+                const PromptBatch& prompts,
+                std::vector<RolloutGroup> samples,
+                bool is_sft,
+                int64_t step) {
+  Retained retained;
+  if (state.feed->retention() == nullptr) return retained;
+  const RetentionOptions& options = state.config.retention;
+  if (options.kind == RetentionKind::kKl) {
+    retained.parts.push_back(kl_part(state, std::move(samples)));
+    retained.tokens = tokens_of(retained.parts.back().rows);
+  } else if (options.loss == RetentionLoss::kNll) {
+    retained.parts.push_back(nll_part(state, prompts));
+    retained.arm_weight = 1.0 - options.weight;
+    retained.tokens = tokens_of(retained.parts.back().rows);
+  } else if (is_sft) {
+    retained.rows = supervised_rows(state, prompts);
+    retained.tokens = tokens_of(retained.rows);
+  } else {
+    state.timer.begin("verify");
+    samples = state.feed->retention()->judge(std::move(samples));
+    retained.report.merge(describe_rewards(state, samples));
+    retained.tokens = tokens_of(samples);
+    retained.groups =
+        assign_credit(state, std::move(samples), without_shaping(state.config.algorithm), step);
+  }
+  report_size(state, retained, static_cast<double>(prompts.prompts.size()));
+  return retained;
+}
+
+std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
+                                       std::vector<RolloutGroup> more) {
+  std::vector<RolloutGroup> all;
+  const size_t total = groups.size() + more.size();
+  size_t next = 0, next_more = 0;
+  for (size_t i = 0; i < total; ++i) {
+    const bool takes_more = (i + 1) * more.size() / total > next_more || next == groups.size();
+    all.push_back(takes_more ? std::move(more[next_more++]) : std::move(groups[next++]));
+  }
+  return all;
+}
+
+}  // namespace sgrpo::trainer

@@ -1,0 +1,233 @@
+#include "trainer/retention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+
+#include "sgrpo/algorithm/injection.h"
+#include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
+#include "sgrpo/core/rng.h"
+#include "sgrpo/core/sha256.h"
+#include "sgrpo/core/text.h"
+#include "sgrpo/data/encoder.h"
+#include "sgrpo/eval/evaluate.h"
+#include "sgrpo/telemetry/telemetry.h"
+
+namespace sgrpo::trainer {
+namespace {
+
+/// Keys of retention rows lie behind all positions of the training stream: no random number is
+/// shared.
+constexpr int64_t kFirstIndex = int64_t{1} << 40;
+
+/// Rows answered at a time: images of a large file never live in memory together.
+constexpr int64_t kRowsAtOnce = 64;
+
+/// What a given answer is: the completion, else what injection would take.
+const std::optional<std::string>& given_answer(const PromptRecord& record) {
+  return record.completion ? record.completion : record.injected_text();
+}
+
+data::EncoderSpec retention_spec(data::EncoderSpec spec, const RunConfig& config, Task task) {
+  spec = with_stream_limits(std::move(spec), config, task);
+  spec.takes_last_turn = true;  // an answer, like `completion`
+  if (config.retention.kind != RetentionKind::kRows) {
+    spec.max_ground_truth_tokens = 0;  // nobody learns it
+    return spec;
+  }
+  spec.check_record = [](const PromptRecord& record) {
+    if (given_answer(record)) return;
+    throw core::UserError(
+        "no completion, ground_truth_completion or ground_truth to retain, which retention.kind: "
+        "rows needs");
+  };
+  return spec;
+}
+
+/// Whatever `rewards` and the rows say: an answer is retained or it is not.
+verifier::VerifierSet exact_verifier(const RunConfig& config) {
+  verifier::VerifierOptions options = config.verifier;
+  options.name = "exact";
+  options.params = core::Json::object();
+  return {options, core::Json::object(), core::Json::array()};
+}
+
+std::filesystem::path answer_file(const RunConfig& config) {
+  return std::filesystem::path(config.output_dir) / "retention.jsonl";
+}
+
+}  // namespace
+
+int64_t retention_rows(const RunConfig& config) {
+  if (!config.retention.data) return 0;
+  const double share = config.retention.weight / (1.0 - config.retention.weight);
+  return std::max<int64_t>(
+      1, std::llround(share * static_cast<double>(config.trainer.prompts_per_step)));
+}
+
+Retention::Retention(const RunConfig& config, Task task, const data::PromptEncoder& encoder)
+    : config_(config),
+      encoder_(std::make_shared<data::PromptEncoder>(retention_spec(encoder.spec(), config, task))),
+      exact_(exact_verifier(config)) {}
+
+std::unique_ptr<data::PromptStream> Retention::open_stream(int64_t prompts_per_step) const {
+  data::DataOptions options = config_.data;
+  options.train = *config_.retention.data;
+  const core::RandomKey key{.seed = static_cast<uint64_t>(config_.seed),
+                            .prompt_index = static_cast<uint64_t>(kFirstIndex),
+                            .purpose = core::Purpose::kShuffle};
+  return std::make_unique<data::PromptStream>(options, encoder_, key.bits(), prompts_per_step);
+}
+
+void Retention::open(const policy::Policy& start, int64_t finished_steps, const core::Json* saved) {
+  const std::string where = "state.json: retention";
+  const int64_t position = saved == nullptr ? 0 : core::get_int(*saved, "position", where, 0);
+  core::Json rejected = saved == nullptr ? core::Json::array() : saved->at("rejected_rows");
+  const int64_t per_step = retention_rows(config_);
+  if (config_.retention.kind == RetentionKind::kSelf) {
+    if (saved != nullptr && answers_.empty()) load_answers(*saved);
+    const int64_t until =
+        position + std::max<int64_t>(0, config_.trainer.steps - finished_steps) * per_step;
+    if (until > covered_) rejected = answer_rows(start, until, rejected);
+  }
+  stream_ = open_stream(per_step);
+  stream_->resume(finished_steps + 1, position, rejected);
+}
+
+/// The answers of the checkpoint's run: the first lines of the file, unchanged.
+void Retention::load_answers(const core::Json& saved) {
+  const std::string where = answer_file(config_).string();
+  const core::Json* rows = core::find(saved, "rows");
+  if (rows == nullptr) return;  // another kind of retention until now
+  std::error_code error;
+  const std::string text =
+      std::filesystem::exists(where, error) ? core::read_file(where) : std::string();
+  size_t end = 0;
+  for (int64_t line = 1; line <= rows->get<int64_t>(); ++line) {
+    const size_t newline = text.find('\n', end);
+    if (newline == std::string::npos) break;
+    const core::Json row = core::parse_json(std::string_view(text).substr(end, newline - end),
+                                            core::str(where, ":", line));
+    Answer answer;
+    answer.id = row.at("id").get<std::string>();
+    answer.text = row.at("completion").get<std::string>();
+    answer.token_ids = row.at("completion_ids").get<std::vector<int64_t>>();
+    if (row.at("finish_reason") == "length") answer.finish_reason = FinishReason::kLength;
+    const auto row_line = row.at("line").get<int64_t>();
+    answer_order_.push_back(row_line);
+    answers_[row_line] = std::move(answer);
+    end = newline + 1;
+  }
+  if (core::sha256_hex(text.substr(0, end)) != saved.at("sha256").get<std::string>()) {
+    throw core::UserError(core::str(where,
+                                    " is not what the checkpoint was trained with (",
+                                    rows->get<int64_t>(),
+                                    " answers of the start model): put the file back, or choose "
+                                    "another output_dir"));
+  }
+  covered_ = core::get_int(saved, "covered", where, 0);
+}
+
+/// Answers the rows of the positions from `covered_` to `until`; the rows found unusable.
+core::Json Retention::answer_rows(const policy::Policy& start,
+                                  int64_t until,
+                                  const core::Json& rejected) {
+  const auto stream = open_stream(kRowsAtOnce);
+  stream->resume(1, covered_, rejected);
+  const auto is_all_answered = [&] {
+    return static_cast<int64_t>(answers_.size()) + stream->num_rejected() >= stream->num_rows();
+  };
+  core::info("retention: the start model answers the rows of ", *config_.retention.data);
+  telemetry::Progress bar("retention", until - covered_);
+  for (int64_t step = 1; covered_ < until && !is_all_answered(); ++step) {
+    answer(start, stream->batch(step));
+    const int64_t done = std::min(kRowsAtOnce, until - covered_);
+    covered_ += kRowsAtOnce;
+    bar.advance(done);
+  }
+  bar.finish();
+  if (is_all_answered()) covered_ = std::max(covered_, until);
+  core::write_file_atomic(answer_file(config_), answer_lines());
+  return stream->rejected_rows();
+}
+
+void Retention::answer(const policy::Policy& start, const PromptBatch& prompts) {
+  SamplingOptions sampling = rollout::sampling_options(config_.rollout);
+  sampling.end_token_ids = start.end_token_ids();
+  sampling.greedy = true;
+  sampling.temperature = 1.0;
+  std::vector<SamplingRequest> requests;
+  for (const auto& prompt : prompts.prompts) {
+    const int64_t line = prompt->record->source.line;
+    if (!answers_.try_emplace(line).second) continue;
+    answer_order_.push_back(line);
+    requests.push_back({.prompt = prompt, .num_samples = 1, .options = sampling});
+  }
+  start.sample(requests, [&](size_t request, RolloutGroup&& group) {
+    Completion& completion = group.members.front().completion;
+    const PromptRecord& record = *requests[request].prompt->record;
+    answers_[record.source.line] = {.id = record.id,
+                                    .text = std::move(completion.text),
+                                    .token_ids = std::move(completion.token_ids),
+                                    .finish_reason = completion.finish_reason};
+  });
+}
+
+std::string Retention::answer_lines() const {
+  std::string lines;
+  for (const int64_t line : answer_order_) {
+    const Answer& answer = answers_.at(line);
+    lines += core::dump_ascii(core::Json{{"id", answer.id},
+                                         {"line", line},
+                                         {"completion", answer.text},
+                                         {"completion_ids", answer.token_ids},
+                                         {"finish_reason", to_string(answer.finish_reason)}}) +
+             "\n";
+  }
+  return lines;
+}
+
+/// The prompt with what it is to be answered with as its ground truth, and no verifier of its own.
+std::shared_ptr<const EncodedPrompt> Retention::answered(const EncodedPrompt& prompt) const {
+  auto result = std::make_shared<EncodedPrompt>(prompt);
+  auto record = std::make_shared<PromptRecord>(*prompt.record);
+  if (config_.retention.kind == RetentionKind::kSelf) {
+    const Answer& answer = answers_.at(record->source.line);
+    record->ground_truth = answer.text;
+    result->ground_truth_ids = answer.token_ids;
+  } else {
+    record->ground_truth = given_answer(*prompt.record);
+    result->ground_truth_ids = encoder_->completion_ids(*record->ground_truth);
+  }
+  record->ground_truth_completion.reset();
+  record->completion.reset();
+  record->completion_was_last_turn = false;
+  record->verifier.clear();
+  result->record = std::move(record);
+  return result;
+}
+
+PromptBatch Retention::next(int64_t step) {
+  PromptBatch batch = stream_->batch(step);
+  for (int64_t& index : batch.prompt_index) index += kFirstIndex;
+  if (config_.retention.kind == RetentionKind::kKl) return batch;
+  for (auto& prompt : batch.prompts) prompt = answered(*prompt);
+  return batch;
+}
+
+std::vector<RolloutGroup> Retention::judge(std::vector<RolloutGroup> groups) const {
+  return algorithm::classify(eval::judge_groups(std::move(groups), exact_));
+}
+
+core::Json Retention::state(int64_t finished_steps) const {
+  core::Json state = {{"position", stream_->position(finished_steps + 1)},
+                      {"rejected_rows", stream_->rejected_rows()}};
+  if (config_.retention.kind != RetentionKind::kSelf) return state;
+  state["rows"] = answer_order_.size();
+  state["sha256"] = core::sha256_hex(answer_lines());
+  state["covered"] = covered_;
+  return state;
+}
+
+}  // namespace sgrpo::trainer
