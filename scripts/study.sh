@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/stages.sh
 
-task=caption seeds="0 1 2" arms="grpo sft sgrpo sgrpo_kl visurf sft_grpo" lrs=recipe
+task=caption seeds="0 1 2" arms="grpo sft sgrpo sgrpo_kl sgrpo_self visurf sft_grpo" lrs=recipe
 while [ $# -gt 1 ]; do
   case $1 in
     --task) task=$2 ;;
