@@ -35,6 +35,8 @@ ctest --preset dev -L torch_free --no-tests=error -j "$(nproc)"
 if has_nvcc; then
   step "CUDA kernels compile ($(nvcc --version | sed -n 's/.*\(release [0-9.]*\).*/\1/p'), no GPU needed)"
   cmake --build --preset release --target check_cuda_kernels
+  step "registers and spills of the CUDA kernels"
+  scripts/kernel_resources.sh
   step "CUDA preset: the rooms that differ from the build above (linking needs scripts/setup.sh --cuda)"
   cmake --preset cuda >build/configure-cuda.log 2>&1 || { cat build/configure-cuda.log && exit 1; }
   cmake --build --preset cuda --target sgrpo_kernels sgrpo_ops

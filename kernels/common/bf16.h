@@ -37,12 +37,7 @@ SGRPO_INLINE void store(Bf16* p, Vec v) {
 SGRPO_INLINE float get(const float* p) { return *p; }
 SGRPO_INLINE void put(float* p, float x) { *p = x; }
 SGRPO_INLINE float get(const Bf16* p) { return static_cast<float>(*p); }
-SGRPO_INLINE void put(Bf16* p, float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  bits = x == x ? bits + 0x7FFFu + ((bits >> 16) & 1u) : 0x7FC00000u;
-  p->bits = static_cast<uint16_t>(bits >> 16);
-}
+SGRPO_INLINE void put(Bf16* p, float x) { *p = Bf16::nearest(x); }
 
 /// A value as storage of type T would give it back.
 template <class T>

@@ -18,6 +18,13 @@ struct Bf16 {
     memcpy(&x, &wide, sizeof(x));
     return x;
   }
+  /// Rounds to the nearest, ties to even; NaN stays NaN.
+  SGRPO_HOST_DEVICE static Bf16 nearest(float x) {
+    uint32_t wide;
+    memcpy(&wide, &x, sizeof(wide));
+    wide = x == x ? wide + 0x7FFFu + ((wide >> 16) & 1u) : 0x7FC00000u;
+    return {static_cast<uint16_t>(wide >> 16)};
+  }
 };
 
 }  // namespace sgrpo::kernels

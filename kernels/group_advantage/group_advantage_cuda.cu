@@ -1,4 +1,5 @@
 // One thread a group: 17 bytes and about 10 flops a member, bound by launch latency.
+#include "kernels/common/launch.h"
 #include "kernels/group_advantage/group_advantage_body.h"
 #include "kernels/group_advantage/group_advantage_cuda.h"
 
@@ -16,10 +17,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 cudaError_t group_advantage_cuda(const GroupAdvantageParams& params, cudaStream_t stream) {
-  if (params.num_groups == 0 || params.group_size == 0) return cudaSuccess;
-  const int64_t blocks = (params.num_groups + kBlockThreads - 1) / kBlockThreads;
-  group_advantage_kernel<<<static_cast<unsigned>(blocks), kBlockThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  const int64_t blocks = blocks_of(params.num_groups, kBlockThreads);
+  return launch(group_advantage_kernel, blocks, kBlockThreads, stream, params);
 }
 
 }  // namespace sgrpo::kernels

@@ -4,9 +4,10 @@
 
 #include <cstdint>
 
-namespace sgrpo::kernels {
+#include "kernels/common/bf16_number.h"
+#include "kernels/common/host_device.h"
 
-struct Bf16;  // common/bf16.h
+namespace sgrpo::kernels {
 
 /// Rows of `width` contiguous numbers, `stride` numbers apart.
 template <class T>
@@ -14,7 +15,7 @@ struct Rows {
   const T* data = nullptr;
   int64_t stride = 0;
 
-  const T* at(int64_t row) const { return data + row * stride; }
+  SGRPO_HOST_DEVICE const T* at(int64_t row) const { return data + row * stride; }
 };
 
 template <class T>

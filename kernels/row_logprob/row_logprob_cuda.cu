@@ -1,5 +1,6 @@
 // One warp a row: the logits are read twice forward (8 bytes an entry) and once backward, which is
 // what bounds it.
+#include "kernels/common/launch.h"
 #include "kernels/row_logprob/row_logprob_body.h"
 #include "kernels/row_logprob/row_logprob_cuda.h"
 
@@ -29,16 +30,11 @@ __global__ void __launch_bounds__(kBlockThreads) backward_kernel(const RowLogpro
       params, grad_logprobs, grad_entropy, grad_logits, DeviceWarp<float>(), row);
 }
 
-unsigned blocks_for(int64_t warps) {
-  return static_cast<unsigned>((warps + kBlockWarps - 1) / kBlockWarps);
-}
-
 }  // namespace
 
 cudaError_t row_logprob_forward_cuda(const RowLogprobParams& params, cudaStream_t stream) {
-  if (params.num_rows == 0) return cudaSuccess;
-  forward_kernel<<<blocks_for(params.num_rows), kBlockThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  const int64_t blocks = blocks_of(params.num_rows, kBlockWarps);
+  return launch(forward_kernel, blocks, kBlockThreads, stream, params);
 }
 
 cudaError_t row_logprob_backward_cuda(const RowLogprobParams& params,
@@ -46,10 +42,15 @@ cudaError_t row_logprob_backward_cuda(const RowLogprobParams& params,
                                       const float* grad_entropy,
                                       float* grad_logits,
                                       cudaStream_t stream) {
-  if (params.num_rows == 0) return cudaSuccess;
-  backward_kernel<<<blocks_for(params.num_rows), kBlockThreads, 0, stream>>>(
-      params, grad_logprobs, grad_entropy, grad_logits);
-  return cudaGetLastError();
+  const int64_t blocks = blocks_of(params.num_rows, kBlockWarps);
+  return launch(backward_kernel,
+                blocks,
+                kBlockThreads,
+                stream,
+                params,
+                grad_logprobs,
+                grad_entropy,
+                grad_logits);
 }
 
 }  // namespace sgrpo::kernels

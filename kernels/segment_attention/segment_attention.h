@@ -38,6 +38,14 @@ struct SegmentAttentionParams {
   int64_t head_dim = 0;
   T scale = 1;
   bool causal = true;
+
+  /// In 32 bits: on a GPU a division of 64 is a call.
+  SGRPO_HOST_DEVICE int32_t heads_per_kv() const {
+    return static_cast<int32_t>(num_heads) / static_cast<int32_t>(num_kv_heads);
+  }
+  SGRPO_HOST_DEVICE int64_t kv_head_of(int64_t head) const {
+    return static_cast<int32_t>(head) / heads_per_kv();
+  }
 };
 
 template <class T, class Stored = T>

@@ -82,7 +82,7 @@ SGRPO_HOST_DEVICE void attention_forward_body(const SegmentAttentionForward<T, S
                                               int64_t head) {
   const auto& p = work.params;
   const Segment segment = segment_of_row(p, row);
-  const int64_t kv_head = head / (p.num_heads / p.num_kv_heads);
+  const int64_t kv_head = p.kv_head_of(head);
   const int64_t visible = segment.num_visible(row - segment.q_begin, p.causal);
   const auto q = load_row<kParts>(warp, p.q.at(row, head), p.head_dim);
   LaneRow<Warp, kParts> out{};
@@ -113,7 +113,7 @@ SGRPO_HOST_DEVICE void attention_backward_query_body(const SegmentAttentionBackw
                                                      int64_t head) {
   const auto& p = work.params;
   const Segment segment = segment_of_row(p, row);
-  const int64_t kv_head = head / (p.num_heads / p.num_kv_heads);
+  const int64_t kv_head = p.kv_head_of(head);
   const int64_t visible = segment.num_visible(row - segment.q_begin, p.causal);
   const auto q = load_row<kParts>(warp, p.q.at(row, head), p.head_dim);
   const auto grad = load_row<kParts>(warp, work.grad_out.at(row, head), p.head_dim);
@@ -149,7 +149,7 @@ SGRPO_HOST_DEVICE void add_segment_to_key(const SegmentAttentionBackward<T>& wor
                                           int64_t j,
                                           KeyState<Warp, kParts>& state) {
   const auto& p = work.params;
-  const int64_t per_kv = p.num_heads / p.num_kv_heads, first_head = state.kv_head * per_kv;
+  const int64_t per_kv = p.heads_per_kv(), first_head = state.kv_head * per_kv;
   const int64_t hidden = p.causal ? j - (segment.num_keys() - segment.num_queries()) : 0;
   for (int64_t query = hidden > 0 ? hidden : 0; query < segment.num_queries(); ++query) {
     const int64_t row = segment.q_begin + query;

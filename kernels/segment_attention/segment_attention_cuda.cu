@@ -1,5 +1,7 @@
 // One warp a (query row, head), and in the keys' pass one warp a (key row, kv head). Every warp
-// reads its keys from L2: bound by that traffic, 8 E bytes a visible pair.
+// reads its keys from L2: bound by that traffic, 8 E bytes a visible pair. A block's warps have
+// neighbouring rows of one head, which see nearly the same keys.
+#include "kernels/common/launch.h"
 #include "kernels/segment_attention/segment_attention_body.h"
 #include "kernels/segment_attention/segment_attention_cuda.h"
 
@@ -17,9 +19,8 @@ __device__ int64_t warp_index() {
 template <int kParts, class T, class Stored>
 __global__ void __launch_bounds__(kBlockThreads)
     forward_kernel(const SegmentAttentionForward<T, Stored> work, const int64_t num_queries) {
-  const int64_t item = warp_index(), heads = work.params.num_heads;
-  if (item < num_queries * heads)
-    attention_forward_body<kParts>(work, DeviceWarp<T>(), item / heads, item % heads);
+  const int64_t row = warp_index();
+  if (row < num_queries) attention_forward_body<kParts>(work, DeviceWarp<T>(), row, blockIdx.y);
 }
 
 template <int kParts, class T>
@@ -27,9 +28,9 @@ __global__ void __launch_bounds__(kBlockThreads)
     backward_query_kernel(const SegmentAttentionBackward<T> work,
                           T* __restrict__ delta,
                           const int64_t num_queries) {
-  const int64_t item = warp_index(), heads = work.params.num_heads;
-  if (item < num_queries * heads)
-    attention_backward_query_body<kParts>(work, delta, DeviceWarp<T>(), item / heads, item % heads);
+  const int64_t row = warp_index();
+  if (row < num_queries)
+    attention_backward_query_body<kParts>(work, delta, DeviceWarp<T>(), row, blockIdx.y);
 }
 
 template <int kParts, class T>
@@ -37,13 +38,9 @@ __global__ void __launch_bounds__(kBlockThreads)
     backward_key_kernel(const SegmentAttentionBackward<T> work,
                         const T* __restrict__ delta,
                         const int64_t num_keys) {
-  const int64_t item = warp_index(), heads = work.params.num_kv_heads;
-  if (item < num_keys * heads)
-    attention_backward_key_body<kParts>(work, delta, DeviceWarp<T>(), item / heads, item % heads);
-}
-
-unsigned blocks_for(int64_t warps) {
-  return static_cast<unsigned>((warps + kBlockWarps - 1) / kBlockWarps);
+  const int64_t row = warp_index();
+  if (row < num_keys)
+    attention_backward_key_body<kParts>(work, delta, DeviceWarp<T>(), row, blockIdx.y);
 }
 
 }  // namespace
@@ -52,12 +49,10 @@ template <class T, class Stored>
 cudaError_t segment_attention_forward_cuda(const SegmentAttentionForward<T, Stored>& work,
                                            int64_t num_queries,
                                            cudaStream_t stream) {
-  if (num_queries == 0) return cudaSuccess;
-  const unsigned blocks = blocks_for(num_queries * work.params.num_heads);
+  const Blocks blocks{blocks_of(num_queries, kBlockWarps), work.params.num_heads};
   return with_parts(work.params.head_dim, [&](auto parts) {
-    forward_kernel<decltype(parts)::value, T, Stored>
-        <<<blocks, kBlockThreads, 0, stream>>>(work, num_queries);
-    return cudaGetLastError();
+    const auto kernel = forward_kernel<decltype(parts)::value, T, Stored>;
+    return launch(kernel, blocks, kBlockThreads, stream, work, num_queries);
   });
 }
 
@@ -69,16 +64,21 @@ cudaError_t segment_attention_backward_cuda(const SegmentAttentionBackward<T>& w
                                             cudaStream_t stream) {
   return with_parts(work.params.head_dim, [&](auto parts) {
     constexpr int kParts = decltype(parts)::value;
-    if (num_queries > 0) {
-      const unsigned blocks = blocks_for(num_queries * work.params.num_heads);
-      backward_query_kernel<kParts, T>
-          <<<blocks, kBlockThreads, 0, stream>>>(work, delta, num_queries);
-    }
-    if (num_keys > 0) {
-      const unsigned blocks = blocks_for(num_keys * work.params.num_kv_heads);
-      backward_key_kernel<kParts, T><<<blocks, kBlockThreads, 0, stream>>>(work, delta, num_keys);
-    }
-    return cudaGetLastError();
+    const cudaError_t error = launch(backward_query_kernel<kParts, T>,
+                                     {blocks_of(num_queries, kBlockWarps), work.params.num_heads},
+                                     kBlockThreads,
+                                     stream,
+                                     work,
+                                     delta,
+                                     num_queries);
+    if (error != cudaSuccess) return error;
+    return launch(backward_key_kernel<kParts, T>,
+                  {blocks_of(num_keys, kBlockWarps), work.params.num_kv_heads},
+                  kBlockThreads,
+                  stream,
+                  work,
+                  delta,
+                  num_keys);
   });
 }
 

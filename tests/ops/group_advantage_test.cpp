@@ -1,7 +1,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "kernels/group_advantage/group_advantage_body.h"
 #include "reference/grpo.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
@@ -79,28 +78,6 @@ TEST(GroupAdvantage, rounding_is_no_spread) {
   EXPECT_FALSE(has_spread(1000.0, 1000.0 + 5e-10, 0.0));  // relative to the highest
   EXPECT_TRUE(has_spread(-1000.0, -999.0, 0.999));
   EXPECT_FALSE(has_spread(-1000.0, -999.0, 1.0));
-}
-
-// The CUDA kernel is this body behind a grid of blocks: walk that grid, surplus threads included.
-TEST(GroupAdvantage, the_launch_grid_gives_the_cpu_bits) {
-  constexpr int64_t kGroups = 300, kSize = 6, kBlockThreads = 128;
-  const at::Tensor rewards = random_rewards(kGroups, kSize);
-  const at::Tensor valid = rewards > -1.5;
-  at::Tensor emulated = at::full({kGroups, kSize}, -99.0, at::kDouble);
-  const kernels::GroupAdvantageParams params{.rewards = rewards.const_data_ptr<double>(),
-                                             .valid = valid.const_data_ptr<bool>(),
-                                             .advantages = emulated.mutable_data_ptr<double>(),
-                                             .num_groups = kGroups,
-                                             .group_size = kSize,
-                                             .std = kernels::GroupStd::kSample,
-                                             .eps = 1e-4};
-  for (int64_t block = (kGroups + kBlockThreads - 1) / kBlockThreads - 1; block >= 0; --block) {
-    for (int64_t thread = 0; thread < kBlockThreads; ++thread) {
-      const int64_t group = block * kBlockThreads + thread;
-      if (group < kGroups) kernels::group_advantage_body(params, group);
-    }
-  }
-  EXPECT_TRUE(group_advantage(rewards, valid, Deviation::kSample, 1e-4).equal(emulated));
 }
 
 TEST(GroupAdvantage, empty_input_gives_empty_output) {

@@ -1,66 +1,20 @@
 // Checks and parameters for the CPU kernels of norm, rotary and SwiGLU, in float and bfloat16.
-#include "kernels/layers/layers.h"
-
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
 #include "ops/composite_layers.h"
+#include "ops/layer_rows.h"
 
 namespace sgrpo::ops {
 namespace {
-
-using kernels::Bf16;
 
 /// Elements below which a thread is not worth waking.
 constexpr int64_t kGrain = 16384;
 
 int64_t grain_rows(int64_t width) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(width, 1));
-}
-
-/// Whether the kernels read both as they are; the compositions take everything else.
-bool has_kernel(const at::Tensor& x, const at::Tensor& other) {
-  return x.scalar_type() == other.scalar_type() &&
-         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-}
-
-/// Runs `kernel` with a null pointer to the type in which `x` is stored.
-template <class Kernel>
-void with_storage(const at::Tensor& x, const Kernel& kernel) {
-  x.scalar_type() == at::kFloat ? kernel(static_cast<float*>(nullptr))
-                                : kernel(static_cast<Bf16*>(nullptr));
-}
-
-template <class T>
-const T* data_of(const at::Tensor& x) {
-  return static_cast<const T*>(x.const_data_ptr());
-}
-template <class T>
-T* mutable_data_of(const at::Tensor& x) {
-  return static_cast<T*>(x.mutable_data_ptr());
-}
-
-/// Rows of the last dimension without a copy where the strides allow it.
-at::Tensor as_rows(const at::Tensor& x) {
-  const at::Tensor rows = x.reshape({-1, x.size(-1)});
-  return rows.stride(1) == 1 ? rows : rows.contiguous();
-}
-
-template <class T>
-kernels::Rows<T> rows_of(const at::Tensor& rows) {
-  return {data_of<T>(rows), rows.stride(0)};
-}
-
-template <class T>
-kernels::RmsNormParams<T> norm_params(const at::Tensor& rows,
-                                      const at::Tensor& weight,
-                                      double eps) {
-  return {.x = rows_of<T>(rows),
-          .weight = data_of<T>(weight),
-          .width = rows.size(1),
-          .eps = static_cast<float>(eps)};
 }
 
 std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x,
@@ -121,26 +75,12 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad,
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool inverse) {
-  TORCH_CHECK_VALUE(x.dim() == 3 && x.size(2) % 2 == 0,
-                    "x has shape ",
-                    x.sizes(),
-                    ", expected [T, heads, even E]");
-  TORCH_CHECK_VALUE(cos.size(0) == x.size(0) && cos.size(1) == x.size(2) / 2 &&
-                        cos.is_contiguous() && sin.is_contiguous() && sin.sizes() == cos.sizes(),
-                    "cos and sin must be contiguous [T, E/2] with T = ",
-                    x.size(0));
+  check_rotate(x, cos, sin);
   if (!has_kernel(x, x)) return composite::rotate(x, cos, sin, inverse);
   const at::Tensor source = x.stride(2) == 1 ? x : x.contiguous();
   at::Tensor out = at::empty(x.sizes(), x.options());
   with_storage(x, [&]<class T>(T*) {
-    const kernels::RotateParams<T> params{.x = data_of<T>(source),
-                                          .row_stride = source.stride(0),
-                                          .head_stride = source.stride(1),
-                                          .cos = cos.const_data_ptr<float>(),
-                                          .sin = sin.const_data_ptr<float>(),
-                                          .num_heads = x.size(1),
-                                          .head_dim = x.size(2),
-                                          .inverse = inverse};
+    const auto params = rotate_params<T>(source, cos, sin, inverse);
     const int64_t grain = grain_rows(x.size(1) * x.size(2));
     at::parallel_for(0, x.size(0), grain, [&](int64_t begin, int64_t end) {
       kernels::rotate_cpu(params, mutable_data_of<T>(out), begin, end);
@@ -150,16 +90,12 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
 }
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  TORCH_CHECK_VALUE(gate.dim() == 2 && gate.sizes() == up.sizes(),
-                    "gate has shape ",
-                    gate.sizes(),
-                    ", up ",
-                    up.sizes());
+  check_swiglu(gate, up);
   if (!has_kernel(gate, up)) return composite::swiglu(gate, up);
   const at::Tensor g = as_rows(gate), u = as_rows(up);
   at::Tensor out = at::empty(gate.sizes(), gate.options());
   with_storage(gate, [&]<class T>(T*) {
-    const kernels::SwigluParams<T> params{rows_of<T>(g), rows_of<T>(u), g.size(1)};
+    const auto params = swiglu_params<T>(g, u);
     at::parallel_for(0, g.size(0), grain_rows(g.size(1)), [&](int64_t begin, int64_t end) {
       kernels::swiglu_forward_cpu(params, mutable_data_of<T>(out), begin, end);
     });
@@ -175,7 +111,7 @@ std::tuple<at::Tensor, at::Tensor> swiglu_backward(const at::Tensor& grad,
   at::Tensor grad_gate = at::empty(gate.sizes(), gate.options()),
              grad_up = at::empty(gate.sizes(), gate.options());
   with_storage(gate, [&]<class T>(T*) {
-    const kernels::SwigluParams<T> params{rows_of<T>(g), rows_of<T>(u), g.size(1)};
+    const auto params = swiglu_params<T>(g, u);
     const kernels::SwigluGradients<T> gradients{.grad = data_of<T>(grads),
                                                 .grad_gate = mutable_data_of<T>(grad_gate),
                                                 .grad_up = mutable_data_of<T>(grad_up)};
