@@ -46,7 +46,13 @@ class ReportTest : public ::testing::Test {
       row.set("timing_s/generate", 0.75);
       row.set("timing_s/update", 0.2);
       row.set("step_time", 1.0);
-      if (step % 5 == 0) row.set("val/target/pass@1", step == 10 ? 0.9 : 0.4);
+      row.set("retention/reward", step * 0.01);
+      if (step % 5 == 0) {
+        row.set("val/target/pass@1", step == 10 ? 0.9 : 0.4);
+        row.set("val/target/n", 500.0);
+        row.set("val/target/error", step == 10 ? 3.0 : 0.0);
+        row.set("val/target/timeout", 0.0);
+      }
       writer.write(step, row);
     }
     return {name, path};
@@ -120,6 +126,17 @@ TEST_F(ReportTest, charts_tables_and_bars_are_there) {
   EXPECT_EQ(count(page, "<div"), count(page, "</div>"));
   EXPECT_EQ(count(page, "<td"), count(page, "</td>"));
   EXPECT_EQ(count(page, "nan"), 0u);
+}
+
+TEST_F(ReportTest, failures_of_verifiers_have_a_row_only_where_there_were_some) {
+  const std::string page = html({make_run("a", 20)}, {});
+  const std::string table = page.substr(page.find("class=\"summary\""));
+  const std::string rows = table.substr(0, table.find("</table>"));
+  EXPECT_NE(rows.find("val/target/n"), std::string::npos);
+  EXPECT_NE(rows.find("val/target/error"), std::string::npos);
+  EXPECT_EQ(rows.find("val/target/timeout"), std::string::npos);
+  EXPECT_NE(page.find("<code>val/target/timeout</code> = 0"), std::string::npos)
+      << "told once, without a chart";
 }
 
 TEST_F(ReportTest, missing_image_is_told_not_fatal) {
@@ -229,6 +246,8 @@ TEST(ReportCatalog, counts_of_rows_are_no_scores) {
   EXPECT_FALSE(report::is_row_count("verifier/error"));
   EXPECT_EQ(report::section_of("val/v/pass@1/n"), report::Section::kHidden);
   EXPECT_EQ(report::section_of("val/v/error"), report::Section::kData);
+  EXPECT_EQ(report::section_of("retention/reward"), report::Section::kReward);
+  EXPECT_EQ(report::section_of("rollout/dropped"), report::Section::kGroups);
 }
 
 TEST(ReportPicture, tells_type_and_size_by_the_first_bytes) {

@@ -56,7 +56,7 @@ std::string charts(const std::vector<RunData>& runs, Section section) {
   for (const std::string& name : metric_names(runs)) {
     if (section_of(name) != section) continue;
     double value = 0.0;
-    if (is_constant(runs, name, value) && !is_validation(name)) {
+    if (is_constant(runs, name, value) && (!is_validation(name) || is_row_count(name))) {
       constants += core::str(
           constants.empty() ? "" : ", ", "<code>", escape(name), "</code> = ", number(value));
       continue;

@@ -71,6 +71,15 @@ bool is_per_task(const std::string& metric) {
   return std::count(metric.begin(), metric.end(), '/') > 2;
 }
 
+/// Whether a count of failures has nothing to tell: 0 in every validation of every run.
+bool never_happened(const std::vector<RunData>& runs, const std::string& metric) {
+  if (!is_row_count(metric)) return false;
+  return std::all_of(runs.begin(), runs.end(), [&](const RunData& run) {
+    const std::vector<double>& values = run.get(metric).values;
+    return std::all_of(values.begin(), values.end(), [](double value) { return value == 0.0; });
+  });
+}
+
 }  // namespace
 
 std::string summary_table(const std::vector<RunData>& runs) {
@@ -83,6 +92,7 @@ std::string summary_table(const std::vector<RunData>& runs) {
   std::string validation, tasks, training;
   for (const std::string& name : names) {
     if (!is_validation(name) || (is_row_count(name) && is_per_task(name))) continue;
+    if (never_happened(runs, name)) continue;
     (is_per_task(name) ? tasks : validation) += metric_row(runs, name);
   }
   for (const std::string& name : summary_metrics()) {
