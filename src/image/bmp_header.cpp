@@ -1,6 +1,7 @@
 // Windows bitmap: the file header, then one of the info headers (12 bytes: OS/2; 40 to 124:
 // Windows), bit masks, palette.
 #include <algorithm>
+#include <cmath>
 
 #include "image/bmp.h"
 #include "image/header.h"

@@ -205,10 +205,4 @@ RgbImage decode_checked(std::string_view bytes,
   return orientation == 1 ? image : orient(image, orientation);
 }
 
-RgbImage decode_image(std::string_view bytes,
-                      const std::string& where,
-                      int64_t max_decoded_pixels) {
-  return decode_checked(bytes, read_checked_header(bytes, where, max_decoded_pixels), where);
-}
-
 }  // namespace sgrpo::image

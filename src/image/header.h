@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "image/bytes.h"
-#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/image_size.h"
 
 namespace sgrpo::image {
 

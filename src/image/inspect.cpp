@@ -1,6 +1,4 @@
 // Everything that a header can tell before a decoder is started.
-#include "sgrpo/image/inspect.h"
-
 #include "image/header.h"
 #include "sgrpo/core/error.h"
 
@@ -37,12 +35,6 @@ ImageSize upright_size(const ImageHeader& header) {
   const bool is_turned = header.orientation >= 5;
   return is_turned ? ImageSize{header.height, header.width}
                    : ImageSize{header.width, header.height};
-}
-
-ImageSize inspect_image(std::string_view bytes,
-                        const std::string& where,
-                        int64_t max_decoded_pixels) {
-  return upright_size(read_checked_header(bytes, where, max_decoded_pixels));
 }
 
 }  // namespace sgrpo::image

@@ -84,16 +84,6 @@ int64_t num_tokens_of(const ImageSize& size, const ProcessorConfig& config) {
       1, height / config.patch_size, width / config.patch_size, config.merge_size);
 }
 
-at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config) {
-  const RgbImage resized = resize_for(image, config);
-  at::Tensor planes = at::empty({3, resized.height, resized.width}, at::kByte);
-  const int64_t area = resized.height * resized.width;
-  auto* target = planes.mutable_data_ptr<uint8_t>();
-  for (int64_t i = 0; i < 3 * area; ++i)
-    target[i % 3 * area + i / 3] = resized.rgb[static_cast<size_t>(i)];
-  return planes;
-}
-
 PixelPatches preprocess(const RgbImage& image, const ProcessorConfig& config) {
   const RgbImage resized = resize_for(image, config);
   const int64_t patch = config.patch_size, merge = config.merge_size;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "image/decode.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/json.h"
 #include "testing/scratch.h"
@@ -23,6 +24,13 @@ inline std::string golden_bytes(const std::string& file) {
 /// The rows of a JSONL file beside the images.
 inline std::vector<core::Json> golden_rows(const std::string& file) {
   return testing::read_jsonl(kGolden / file);
+}
+
+/// What ImageFile does with bytes, under another limit and another name.
+inline RgbImage decode_image(const std::string& bytes,
+                             const std::string& where,
+                             int64_t max_decoded_pixels = int64_t{1} << 28) {
+  return decode_checked(bytes, read_checked_header(bytes, where, max_decoded_pixels), where);
 }
 
 }  // namespace sgrpo::image

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "image/resize.h"
 #include "image_files.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/image/processor.h"
@@ -58,6 +59,16 @@ TEST(SmartResize, sizes_of_620_cases_equal_transformers) {
 TEST(SmartResize, aspect_above_200_is_named) {
   EXPECT_EQ(testing::message_of([] { smart_resize(3, 603, 28, 3136, 1000000); }),
             "image of 603x3 pixels has an aspect ratio above 200; crop it or remove the row");
+}
+
+/// Resized as for patches, [3, H, W] u8.
+at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config) {
+  const auto [height, width] = target_size({.width = image.width, .height = image.height}, config);
+  const RgbImage resized = resize_bicubic(image, height, width);
+  return at::tensor(resized.rgb, at::kByte)
+      .view({height, width, 3})
+      .permute({2, 0, 1})
+      .contiguous();
 }
 
 class Preprocess : public ::testing::TestWithParam<const char*> {

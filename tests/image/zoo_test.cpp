@@ -5,7 +5,7 @@
 #include "image_files.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
-#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/image_file.h"
 #include "sgrpo/image/processor.h"
 
 namespace sgrpo::image {
@@ -20,7 +20,8 @@ TEST(ImageZoo, decode_every_mode_container_and_orientation_gives_pillows_bytes) 
     SCOPED_TRACE(file);
     try {
       const RgbImage image = decode_image(bytes, file);
-      const ImageSize size = inspect_image(bytes, file);
+      const ImageSize size =
+          ImageFile({.bytes = std::make_shared<const std::string>(bytes)}).size();
       EXPECT_EQ(image.height, core::get_int(row, "height", file));
       EXPECT_EQ(image.width, core::get_int(row, "width", file));
       EXPECT_EQ(size.height, image.height);

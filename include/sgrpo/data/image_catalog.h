@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/image_size.h"
 #include "sgrpo/image/processor.h"
 
 namespace sgrpo::data {

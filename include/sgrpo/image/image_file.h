@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/image_size.h"
 #include "sgrpo/image/processor.h"
 
 namespace sgrpo::image {
@@ -15,8 +15,10 @@ namespace sgrpo::image {
 /// many large images are decoded one after the other.
 class ImageFile {
  public:
-  /// Reads the file, or takes the bytes that the row holds. Throws core::UserError "<name>: ..." as
-  /// inspect_image does.
+  /// Reads the file, or takes the bytes that the row holds: JPEG, PNG, WebP or BMP by their magic
+  /// bytes. Container, completeness, dimensions and orientation are checked, damage inside the
+  /// compressed data is not seen. Throws core::UserError "<name>: ..." for what is empty,
+  /// truncated, unknown or oversized.
   explicit ImageFile(const ImageSource& source);
   ~ImageFile();
   ImageFile(ImageFile&&) noexcept;
@@ -27,7 +29,8 @@ class ImageFile {
   /// Image tokens after the resize. Throws core::UserError "<path>: ..." for an aspect ratio above
   /// 200.
   int64_t num_tokens(const ProcessorConfig& config) const;
-  /// Upright, opaque, RGB. Throws core::UserError "<path>: ..." for damage behind the header.
+  /// Upright, on white where it was transparent, RGB as Pillow makes it of gray, palettes, 16 bits
+  /// and CMYK. Throws core::UserError "<path>: ..." for damage behind the header.
   RgbImage decode() const;
   /// Decoded, resized, normalised, cut into patches.
   PixelPatches patches(const ProcessorConfig& config) const;

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sgrpo/image/inspect.h"
+#include "sgrpo/image/image_size.h"
 #include "sgrpo/types/encoded_prompt.h"
 
 namespace sgrpo::image {
@@ -21,14 +21,6 @@ struct RgbImage {
   int64_t height = 0;
   std::vector<uint8_t> rgb;  // height * width * 3
 };
-
-/// Decodes JPEG, PNG, WebP or BMP, chosen by magic bytes after the header's dimensions were
-/// checked; applies the EXIF orientation; composites transparency onto white; converts gray,
-/// palette, 16-bit and CMYK to RGB as Pillow does. Throws core::UserError "<where>: ..." for empty,
-/// truncated, unknown or oversized input.
-RgbImage decode_image(std::string_view bytes,
-                      const std::string& where,
-                      int64_t max_decoded_pixels = int64_t{1} << 28);
 
 /// The settings of a folder's image processor.
 struct ProcessorConfig {
@@ -75,9 +67,6 @@ std::array<int64_t, 2> target_size(const ImageSize& size, const ProcessorConfig&
 
 /// Image tokens of a picture of this size. Throws as smart_resize.
 int64_t num_tokens_of(const ImageSize& size, const ProcessorConfig& config);
-
-/// Antialiased bicubic resize on uint8 -> [3, H, W] u8.
-at::Tensor resize_image(const RgbImage& image, const ProcessorConfig& config);
 
 /// Resize, rescale, normalise, cut into patches in the model's order. grid_thw is [1, 3]; a single
 /// frame is repeated temporal_patch_size times.
