@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "sgrpo/config/config.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/model/lora.h"

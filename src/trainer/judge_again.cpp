@@ -1,4 +1,5 @@
 // What a step does when verifiers fail on many of its completions.
+#include <algorithm>
 #include <thread>
 
 #include "sgrpo/core/interrupt.h"

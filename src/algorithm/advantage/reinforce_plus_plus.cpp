@@ -3,6 +3,7 @@
 // with s by divisor N - 1 over the N tokens of valid members. k1 = old - ref of sampled members'
 // tokens (kl_place: reward); the injected member pays none. With `baseline` the group's mean reward
 // is subtracted first. Source: arXiv 2501.03262 (KL 0.001 there).
+#include <algorithm>
 #include <cmath>
 
 #include "sgrpo/algorithm/advantage.h"

@@ -3,6 +3,7 @@
 #include <ATen/ops/embedding_dense_backward.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/autograd/dispatch.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::ops {
@@ -24,9 +25,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
     return at::embedding(weight, ids);
   }
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        !at::GradMode::is_enabled(),
-        "embedding has no second derivative: backward with create_graph is refused");
+    refuse_second_derivative("embedding");
     const bool is_wide = grads[0].scalar_type() == at::kDouble;
     return {at::embedding_dense_backward(is_wide ? grads[0] : grads[0].to(at::kFloat),
                                          context->get_saved_variables()[0],

@@ -1,8 +1,8 @@
 // Autograd of norm, rotary and SwiGLU: each backward is one op.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/dispatch.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::ops {
@@ -11,17 +11,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Pair = std::tuple<at::Tensor, at::Tensor>;
-
-template <class Schema>
-auto find_op(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Schema>();
-}
-
-void refuse_second_derivative(const char* op) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(),
-                              op,
-                              " has no second derivative: backward with create_graph is refused");
-}
 
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:

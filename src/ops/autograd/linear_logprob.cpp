@@ -1,9 +1,9 @@
 // Autograd of the output layer: logits are kept when they are small, recomputed chunk by chunk
 // otherwise.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/dispatch.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::ops {
@@ -38,9 +38,7 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
                                const at::Tensor& labels,
                                const at::Tensor& masked_ids,
                                double temperature) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("sgrpo::linear_logprob_forward", "")
-                               .typed<ForwardSchema>();
+    static const auto op = find_op<ForwardSchema>("sgrpo::linear_logprob_forward");
     const at::AutoDispatchBelowADInplaceOrView guard;
     const bool keep = hidden.size(0) * weight.size(0) * 4 <= kKeepBytes;
     auto [logprobs, entropy, lse, logits] =
@@ -52,12 +50,8 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("sgrpo::linear_logprob_backward", "")
-                               .typed<BackwardSchema>();
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        !at::GradMode::is_enabled(),
-        "linear_logprob has no second derivative: backward with create_graph is refused");
+    static const auto op = find_op<BackwardSchema>("sgrpo::linear_logprob_backward");
+    refuse_second_derivative("linear_logprob");
     const variable_list saved = context->get_saved_variables();
     const auto given = [](const at::Tensor& t) {
       return t.defined() ? std::make_optional(t) : std::nullopt;
@@ -99,8 +93,7 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob(const at::Tensor& hidden,
                                                   double temperature) {
   using Schema = std::tuple<at::Tensor, at::Tensor>(
       const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, double);
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("sgrpo::linear_logprob", "").typed<Schema>();
+  static const auto op = find_op<Schema>("sgrpo::linear_logprob");
   return op.call(hidden, weight, labels, masked_ids, temperature);
 }
 

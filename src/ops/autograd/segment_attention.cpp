@@ -1,8 +1,8 @@
 // Autograd of segment attention: forward keeps the log-sum-exp, backward is an op of its own.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/dispatch.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::ops {
@@ -44,9 +44,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
                             const at::Tensor& cluster_members,
                             double scale,
                             bool causal) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("sgrpo::segment_attention_forward", "")
-                               .typed<AttentionForward>();
+    static const auto op = find_op<AttentionForward>("sgrpo::segment_attention_forward");
     const at::AutoDispatchBelowADInplaceOrView guard;
     auto [out, lse] = op.call(q, k, v, table, scale, causal);
     context->save_for_backward({q, k, v, out, lse, table, cluster_begin, cluster_members});
@@ -56,12 +54,8 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("sgrpo::segment_attention_backward", "")
-                               .typed<AttentionBackward>();
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        !at::GradMode::is_enabled(),
-        "segment_attention has no second derivative: backward with create_graph is refused");
+    static const auto op = find_op<AttentionBackward>("sgrpo::segment_attention_backward");
+    refuse_second_derivative("segment_attention");
     const variable_list saved = context->get_saved_variables();
     TORCH_CHECK_NOT_IMPLEMENTED(saved[6].numel() > 0,
                                 "attention by a plan of decode steps has no derivative");
@@ -142,7 +136,7 @@ void check_plan(const at::Tensor& q, const at::Tensor& k, const AttentionPlan& p
                     k.size(0),
                     " rows, the attention plan reads ",
                     plan.num_keys());
-  TORCH_CHECK_VALUE(q.is_meta() || plan.table().device() == q.device(),
+  TORCH_CHECK_VALUE(plan.table().device() == q.device(),
                     "the attention plan lies on ",
                     plan.table().device(),
                     ", q on ",
@@ -158,9 +152,7 @@ at::Tensor segment_attention(const at::Tensor& q,
                              const at::Tensor& v,
                              const AttentionPlan& plan,
                              double scale) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("sgrpo::segment_attention", "")
-                             .typed<Attention>();
+  static const auto op = find_op<Attention>("sgrpo::segment_attention");
   check_arguments(q, k, v);
   check_plan(q, k, plan);
   return op.call(
