@@ -135,6 +135,51 @@ TEST_F(RunFolderTest, best_step_of_an_abandoned_branch_goes_with_it) {
   EXPECT_FALSE(fs::is_symlink(checkpoints_ / "best"));
 }
 
+TEST_F(RunFolderTest, keep_last_counts_intact_steps_and_clears_the_others) {
+  for (int64_t step = 1; step <= 3; ++step) save(step, 0);
+  damage(2, "state.json");
+  fs::remove(checkpoints_ / "step-000003" / "manifest.json");
+  save(4, 2);
+  EXPECT_EQ(RunFolder(run_).steps(), (std::vector<int64_t>{1, 4})) << "two intact ones stay two";
+  EXPECT_FALSE(fs::exists(checkpoints_ / "step-000003"));
+}
+
+TEST_F(RunFolderTest, going_back_removes_later_steps_of_any_kind_at_once) {
+  for (int64_t step = 1; step <= 4; ++step) save(step, 0);
+  RunFolder(run_).mark_best(4);
+  damage(3, "state.json");
+  fs::create_directories(checkpoints_ / "step-000009" / "model");  // never finished
+  RunFolder(run_).go_back(2);
+  EXPECT_EQ(RunFolder(run_).steps(), (std::vector<int64_t>{1, 2}));
+  EXPECT_FALSE(fs::exists(checkpoints_ / "step-000009"));
+  EXPECT_EQ(fs::read_symlink(checkpoints_ / "latest"), "step-000002");
+  EXPECT_FALSE(fs::is_symlink(checkpoints_ / "best"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(checkpoints_), {}), 3);
+}
+
+TEST_F(RunFolderTest, going_back_that_was_interrupted_is_ended_by_the_next_start) {
+  for (int64_t step = 1; step <= 4; ++step) save(step, 0);
+  write_text(checkpoints_ / "going-back", "step-000002\n");
+  EXPECT_EQ(RunFolder(run_).newest(), 2);
+  EXPECT_FALSE(fs::exists(checkpoints_ / "going-back"));
+  damage(1, "state.json");
+  write_text(checkpoints_ / "going-back", "step-000001\n");
+  EXPECT_EQ(RunFolder(run_).newest(), 2) << "never for the sake of a damaged step";
+}
+
+TEST_F(RunFolderTest, going_back_behind_a_step_of_a_newer_version_is_refused) {
+  for (int64_t step = 1; step <= 2; ++step) save(step, 0);
+  RunFolder run(run_);
+  const fs::path file = run.folder_of(2) / "manifest.json";
+  std::string text = read_text(file);
+  write_text(file, text.replace(text.find("\"version\": 1"), 12, "\"version\": 2"));
+  EXPECT_MESSAGE(core::NoCheckpointError,
+                 "step-000002: a newer version of sgrpo wrote it (manifest version 2, this one "
+                 "reads 1); choose another output_dir",
+                 run.go_back(1));
+  EXPECT_TRUE(fs::exists(file));
+}
+
 TEST_F(RunFolderTest, verify_names_every_kind_of_damage) {
   save(1);
   const RunFolder run(run_);
@@ -255,6 +300,17 @@ TEST_F(RunFolderTest, save_without_space_says_how_much_is_needed) {
   EXPECT_MESSAGE(
       core::RunError, "161061274 MiB are needed", run.save(state, input.writer(same), 1));
   EXPECT_TRUE(run.steps().empty());
+}
+
+TEST_F(RunFolderTest, space_is_known_before_the_first_save) {
+  const RunFolder run(run_);
+  constexpr uint64_t kHuge = uint64_t{1} << 60;
+  EXPECT_MESSAGE(core::RunError, "not enough space to save in", run.check_space(kHuge, 1));
+  run.check_space(1, 2);
+  EXPECT_EQ(log_, "");
+  const fs::space_info disk = fs::space(checkpoints_);
+  run.check_space(disk.available / 4, 9);
+  EXPECT_NE(log_.find("with trainer.keep_last 9 up to "), std::string::npos) << log_;
 }
 
 TEST_F(RunFolderTest, save_from_a_checkpoint_that_retention_removes_still_works) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,16 +33,26 @@ std::string find_damage(const std::filesystem::path& step_folder, const std::str
 /// latest, best. One process at a time may write to it: RunLock.
 class RunFolder {
  public:
-  /// Creates `<run>/checkpoints` if missing and removes leftovers of interrupted saves.
+  /// Creates `<run>/checkpoints` if missing, removes leftovers of interrupted saves and ends a
+  /// go_back that was interrupted.
   explicit RunFolder(const std::filesystem::path& run);
 
-  /// Saves under a temporary name, writes the manifest (sizes, SHA-256), fsyncs, renames, updates
-  /// `latest`, and reads the commit back. Only then removes old steps beyond keep_last (0 = all;
-  /// the linked best one always stays), and steps after this one, which a resumed run has left
-  /// behind: the newest step must be the truth. Checks free space first (1.2 x what is needed). A
-  /// step that exists already is replaced. `state.state` must be an object; its "step" is set.
-  /// Throws core::RunError; the previous checkpoint stays untouched.
+  /// Saves under a temporary name, writes the manifest (sizes, SHA-256), fsyncs, reads it back,
+  /// renames and updates `latest`. Only then removes old steps: the newest keep_last that verify
+  /// stay (0 = all), and the linked best one; and steps after this one, which a resumed run has
+  /// left behind: the newest step must be the truth. Checks free space first (1.2 x what is
+  /// needed). A step that exists already is replaced. `state.state` must be an object; its "step"
+  /// is set. Throws core::RunError; the previous checkpoint stays untouched.
   void save(const RunState& state, const ModelWriter& model, int64_t keep_last);
+
+  /// Makes the intact `step`, which a run goes on from, the newest one: later step folders, damaged
+  /// and unfinished ones too, go for good, whenever the process dies from here on. Throws
+  /// core::NoCheckpointError if a newer version of the program wrote one of them.
+  void go_back(int64_t step);
+
+  /// Throws core::RunError if not even one checkpoint of this size fits on the disk, warns if not
+  /// as many as there will be during a save. Before the first step, so that none is lost.
+  void check_space(uint64_t bytes, int64_t keep_last) const;
 
   /// Points `best` at a committed step.
   void mark_best(int64_t step);
@@ -64,13 +75,17 @@ class RunFolder {
   RunState load(int64_t step) const;
 
  private:
-  void check_free_space(uint64_t bytes) const;
+  void remove_leftovers(const std::filesystem::path& run) const;
   void commit(const std::filesystem::path& temporary, int64_t step);
   void point(const std::string& link, int64_t step) const;
-  void retain(int64_t saved, int64_t keep_last) const;
-  void remove_step(int64_t step) const;
+  void point_latest(int64_t step) const;
+  bool is_intact(int64_t step) const;
+  void remove_later(int64_t step);
+  void retain(int64_t saved, int64_t keep_last);
+  void remove_step(int64_t step);
 
   std::filesystem::path folder_;
+  mutable std::set<int64_t> intact_;  // verified by this process
 };
 
 }  // namespace sgrpo::checkpoint
