@@ -14,6 +14,7 @@
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/telemetry/telemetry.h"
+#include "sgrpo/trainer/crash_loop.h"
 
 namespace sgrpo::cli {
 namespace {
@@ -23,6 +24,7 @@ enum ExitCode {
   kRunFailed = 1,
   kWrongInput = 2,
   kNoCheckpoint = 3,
+  kCrashLoop = 70,
   kOutOfMemory = 71,
   kInterrupted = 75,
 };
@@ -97,6 +99,8 @@ int run_program(const std::vector<std::string>& arguments) noexcept try {
   return fail(kNoCheckpoint, error.what());
 } catch (const core::Interrupted& error) {
   return fail(kInterrupted, error.what());
+} catch (const trainer::CrashLoopError& error) {
+  return fail(kCrashLoop, error.what());
 } catch (const c10::Error& error) {
   if (is_out_of_memory(error)) {
     return fail(kOutOfMemory, core::str("out of memory: ", error.what_without_backtrace()));

@@ -49,4 +49,10 @@ void AppendFile::append(std::string_view bytes) {
   }
 }
 
+void AppendFile::sync() {
+  // A pipe has nothing to keep.
+  if (::fsync(fd_) == 0 || errno == EINVAL || errno == EROFS) return;
+  throw RunError(str("cannot sync ", path_.string(), ": ", write_reason(errno)));
+}
+
 }  // namespace sgrpo::core

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include <atomic>
+#include <chrono>
 
 namespace sgrpo::core {
 namespace {
@@ -12,6 +13,7 @@ constexpr int kSecondInterrupt = 130;  // 128 + SIGINT, as a shell reports it
 
 std::atomic<bool> stop{false};
 std::atomic<int> num_interrupts{0};
+std::atomic<double> deadline{0.0};  // not for the handler
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
               "the handler may touch lock-free atomics only");
 
@@ -40,7 +42,18 @@ void install_stop_signals() {
   for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
 }
 
-bool stop_requested() noexcept { return stop.load(std::memory_order_relaxed); }
+bool stop_requested() noexcept {
+  return stop.load(std::memory_order_relaxed) || deadline_is_over();
+}
+
+void set_deadline(double seconds) noexcept { deadline.store(seconds, std::memory_order_relaxed); }
+
+bool deadline_is_over() noexcept {
+  const double end = deadline.load(std::memory_order_relaxed);
+  if (end <= 0.0) return false;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count() >= end;
+}
 
 void request_stop(bool value) noexcept {
   stop.store(value, std::memory_order_relaxed);

@@ -99,6 +99,22 @@ uint64_t fingerprint(const float* values, int64_t count) {
   return hash;
 }
 
+void hash_values(const at::Tensor& tensor, core::Sha256& sha) {
+  const int64_t count = tensor.numel();  // lengths keep the parts apart
+  sha.update(&count, sizeof(count));
+  sha.update(tensor.const_data_ptr(), tensor.nbytes());
+}
+
+void hash_pictures(const PixelPatches& patches, core::Sha256& sha) {
+  hash_values(patches.grid_thw, sha);
+  const int64_t rows = patches.pixel_values.size(0), width = patches.pixel_values.size(1);
+  const auto* values = patches.pixel_values.const_data_ptr<float>();
+  for (int64_t i = 0; i < rows; ++i) {
+    const uint64_t hash = fingerprint(values + i * width, width);
+    sha.update(&hash, sizeof(hash));
+  }
+}
+
 size_t count_id(const std::vector<int64_t>& ids, int64_t id) {
   return id < 0 ? 0 : static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
 }
@@ -345,20 +361,17 @@ at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,
 
 std::string stream_hash(const at::Tensor& token_ids, const PixelPatches& patches) {
   core::Sha256 sha;
-  const auto add = [&](const at::Tensor& tensor) {
-    const int64_t count = tensor.numel();  // lengths keep the parts apart
-    sha.update(&count, sizeof(count));
-    sha.update(tensor.const_data_ptr(), tensor.nbytes());
-  };
-  add(token_ids);
-  add(patches.grid_thw);
-  const int64_t rows = patches.pixel_values.size(0), width = patches.pixel_values.size(1);
-  const auto* values = patches.pixel_values.const_data_ptr<float>();
-  for (int64_t i = 0; i < rows; ++i) {
-    const uint64_t hash = fingerprint(values + i * width, width);
-    sha.update(&hash, sizeof(hash));
-  }
+  hash_values(token_ids, sha);
+  hash_pictures(patches, sha);
   return sha.hex();
+}
+
+std::string pixel_hash(const PixelPatches& patches) {
+  constexpr size_t kDigits = 16;
+  if (patches.grid_thw.numel() == 0) return "";
+  core::Sha256 sha;
+  hash_pictures(patches, sha);
+  return sha.hex().substr(0, kDigits);
 }
 
 }  // namespace sgrpo::data

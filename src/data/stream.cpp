@@ -13,6 +13,8 @@
 #include "data/bad_rows.h"
 #include "data/order.h"
 #include "data/parallel.h"
+#include "data/passed_over.h"
+#include "data/pixel_hashes.h"
 #include "data/train_files.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
@@ -34,6 +36,7 @@ struct SlotResult {
   size_t list = 0;
   int64_t row = -1;  // the row that was taken; -1: none
   bool is_replaced = false;
+  std::string pixel_hash;
   std::vector<Rejection> rejections;  // rows found unusable on the way
   ImageCost cost;                     // of the prompt's own images
   std::exception_ptr failure;         // not a row's fault
@@ -109,7 +112,7 @@ struct PromptStream::Impl {
   /// Behind the last known beginning every step takes as many positions.
   int64_t position(int64_t step) const {
     const auto known = std::prev(begins.upper_bound(step));
-    return known->second + (step - known->first) * prompts_per_step;
+    return passed.behind(known->second, (step - known->first) * prompts_per_step);
   }
 
   std::shared_ptr<const PromptEncoder> encoder;
@@ -117,6 +120,7 @@ struct PromptStream::Impl {
   double max_bad_fraction;
   int64_t prompts_per_step;
   std::map<int64_t, int64_t> begins{{1, 0}};  // step -> position: the first, and behind draws
+  PassedOver passed;
   std::vector<TrainFile> files;
   int64_t num_rows;
   std::unordered_map<std::string, std::vector<std::shared_ptr<const PromptRecord>>> by_id;
@@ -126,6 +130,7 @@ struct PromptStream::Impl {
   std::vector<std::vector<bool>> is_used;  // per list and row: looked at by some batch
   int64_t num_used = 0;
   core::Json rejected = core::Json::array();  // [list, row, is_long] in the order of reporting
+  PixelHashes pixels;                         // changed, as `is_bad`, while no task runs
   BadRowAccount account;
   ImageCost batch_cost;
 
@@ -150,6 +155,14 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
     try {
       ImageCost cost;
       result.prompt = encoder->encode(file.records[static_cast<size_t>(row)], cost);
+      result.pixel_hash = pixel_hash(result.prompt.patches);
+      if (pixels.differs({slot.list, row}, result.pixel_hash)) {
+        const PromptRecord& record = *file.records[static_cast<size_t>(row)];
+        throw RecordError(record.source,
+                          record.id,
+                          "its pictures hold other pixels than when this run first read them: put "
+                          "them back, or start a run of its own");
+      }
       result.cost = cost;
       result.row = row;
       result.is_replaced = i > 0;
@@ -166,7 +179,10 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
 }
 
 std::vector<SlotResult> PromptStream::Impl::encode(int64_t first, int64_t count) {
-  const auto slots = order.slots(first, count);
+  std::vector<StreamSlot> slots;
+  for (const auto& [begin, end] : passed.stretches(first, count)) {
+    for (StreamSlot& slot : order.slots(begin, end - begin)) slots.push_back(std::move(slot));
+  }
   std::vector<SlotResult> results(slots.size());
   run_parallel(slots.size(), loader_threads(), 1, [&](size_t i) {
     if (stop) return;
@@ -191,9 +207,10 @@ void PromptStream::Impl::prefetch(int64_t first, int64_t count) {
   ready_first = first;
   const auto done = static_cast<int64_t>(ready.size());
   if (done >= count) return;
-  pending = std::async(std::launch::async, [this, first = first + done, left = count - done] {
-    return encode(first, left);
-  });
+  pending = std::async(std::launch::async,
+                       [this, first = passed.behind(first, done), left = count - done] {
+                         return encode(first, left);
+                       });
 }
 
 std::vector<SlotResult> PromptStream::Impl::take(int64_t first, int64_t count) {
@@ -204,7 +221,7 @@ std::vector<SlotResult> PromptStream::Impl::take(int64_t first, int64_t count) {
   std::vector<SlotResult> results(std::make_move_iterator(ready.begin()),
                                   std::make_move_iterator(end));
   ready.erase(ready.begin(), end);
-  ready_first += count;
+  ready_first = passed.behind(ready_first, count);
   return results;
 }
 
@@ -246,7 +263,10 @@ void PromptStream::Impl::settle(const SlotResult& result) {
     rejection.is_long ? account.add_dropped(rejection.error)
                       : account.add_unusable(rejection.error);
   }
-  if (result.row >= 0) use(result.list, result.row);
+  if (result.row >= 0) {
+    use(result.list, result.row);
+    pixels.note({result.list, result.row}, result.pixel_hash);
+  }
   account.check(num_used);
   if (result.row < 0) {
     throw core::UserError(core::str(files[result.list].path,
@@ -270,13 +290,17 @@ PromptStream::~PromptStream() = default;
 
 PromptBatch PromptStream::Impl::settle_all(std::vector<SlotResult> results, int64_t first) {
   PromptBatch batch;
+  const auto count = static_cast<int64_t>(results.size());
+  for (const auto& [begin, end] : passed.stretches(first, count)) {
+    for (int64_t position = begin; position < end; ++position)
+      batch.prompt_index.push_back(position);
+  }
   for (SlotResult& result : results) {
     settle(result);
     batch_cost.add(result.cost);
-    batch.prompt_index.push_back(first++);
     batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
-  batch.epoch = static_cast<double>(first) / static_cast<double>(num_rows);
+  batch.epoch = static_cast<double>(passed.behind(first, count)) / static_cast<double>(num_rows);
   return batch;
 }
 
@@ -295,8 +319,9 @@ PromptBatch PromptStream::more(int64_t step, int64_t count) {
   SGRPO_CHECK(count >= 1, "count is ", count, ", expected >= 1");
   const int64_t first = impl_->position(step + 1);
   PromptBatch batch = impl_->settle_all(impl_->take(first, count), first);
-  impl_->begins[step + 1] = first + count;
-  impl_->prefetch(first + count, impl_->prompts_per_step);
+  const int64_t behind = impl_->passed.behind(first, count);
+  impl_->begins[step + 1] = behind;
+  impl_->prefetch(behind, impl_->prompts_per_step);
   return batch;
 }
 
@@ -312,10 +337,23 @@ core::Json PromptStream::rejected_rows() const { return impl_->rejected; }
 
 int64_t PromptStream::position(int64_t step) const { return impl_->position(step); }
 
-void PromptStream::resume(int64_t step, int64_t position, const core::Json& rejected_rows) {
+core::Json PromptStream::pixel_hashes() const { return impl_->pixels.to_json(); }
+
+void PromptStream::expect_pixels(const core::Json& pixel_hashes) {
+  SGRPO_CHECK(!impl_->pending.valid(), "expect_pixels after the first batch");
+  impl_->pixels = PixelHashes::from_json(pixel_hashes);
+}
+
+core::Json PromptStream::passed_over() const { return impl_->passed.to_json(); }
+
+void PromptStream::resume(int64_t step,
+                          int64_t position,
+                          const core::Json& rejected_rows,
+                          const core::Json& passed_over) {
   SGRPO_CHECK(!impl_->pending.valid(), "resume after the first batch");
   SGRPO_CHECK(step >= 1 && position >= 0, "step ", step, ", position ", position);
   impl_->begins = {{step, position}};
+  impl_->passed = PassedOver(passed_over);
   for (const core::Json& entry : rejected_rows) {
     const auto list = entry.at(0).get<size_t>(), row = entry.at(1).get<size_t>();
     impl_->is_bad.at(list).at(row) = true;

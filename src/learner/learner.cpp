@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "learner/schedule.h"
 #include "sgrpo/core/check.h"
@@ -206,8 +207,10 @@ ApplyReport Learner::apply(double lr) {
     core::warn("non-finite loss: this update is left out and counted");
     return {.grad_norm = 0.0, .skipped = true};
   }
+  const bool had_changed = std::exchange(is_mid_step_, true);
   const optim::OptimizerStep step = optimizer_.step(lr);
   if (step.skipped) {
+    is_mid_step_ = had_changed;
     core::warn(
         "non-finite gradient, first in ", step.bad_tensor, ": this update is left out and counted");
   }

@@ -11,6 +11,7 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/model/token_packer.h"
 #include "sgrpo/ops/ops.h"
+#include "sgrpo/types/non_finite.h"
 
 namespace sgrpo::rollout {
 namespace {
@@ -179,7 +180,7 @@ void Decoder::append_drawn(const Draw& draw, const at::Tensor& logits) {
 void Decoder::refuse_logits(const Row& row) const {
   const SamplingRequest& request = requests_[row.request];
   const auto& record = request.prompt->record;
-  throw core::RunError(
+  throw NonFiniteError(
       core::str("sampling token ",
                 row.completion.token_ids.size(),
                 " of prompt ",

@@ -5,6 +5,7 @@
 
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/file.h"
+#include "sgrpo/core/log.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/console.h"
@@ -26,6 +27,7 @@ constexpr std::array<Column, 6> kColumns = {{{"prompt", false},
                                              {"advantage", true}}};
 constexpr size_t kTextColumns = 2;  // prompt and completion share what the others leave
 constexpr size_t kLongestCell = 400;
+constexpr size_t kMostOwed = 8;  // files kept in memory for a disk that fails
 constexpr std::string_view kGap = "  ";
 
 using Cells = std::array<std::string, kColumns.size()>;
@@ -91,14 +93,32 @@ int64_t step_in_name(const std::string& name) {
 
 }  // namespace
 
-void write_completions(const std::filesystem::path& run_folder,
-                       int64_t step,
-                       const std::vector<core::Json>& rows) {
-  const auto folder = run_folder / "completions";
-  std::filesystem::create_directories(folder);
-  std::string text;
+CompletionsWriter::CompletionsWriter(const std::filesystem::path& run_folder)
+    : folder_(run_folder / "completions") {}
+
+void CompletionsWriter::write(int64_t step, const std::vector<core::Json>& rows) {
+  std::string& text = owed_[step];
+  text.clear();
   for (const core::Json& row : rows) text += core::dump_ascii(row) + "\n";
-  core::write_file_atomic(folder / file_name(step), text);
+  std::string reason;
+  for (auto file = owed_.begin(); file != owed_.end();) {
+    try {
+      std::filesystem::create_directories(folder_);
+      core::write_file_atomic(folder_ / file_name(file->first), file->second);
+      file = owed_.erase(file);
+    } catch (const core::RunError& error) {
+      reason = error.what();
+      ++file;
+    } catch (const std::filesystem::filesystem_error& error) {
+      reason = error.what();
+      ++file;
+    }
+  }
+  if (reason.empty()) return;
+  core::warn(reason, " (the run goes on, and tries again with the next step's completions)");
+  if (owed_.size() <= kMostOwed) return;
+  core::warn("the completions of step ", owed_.begin()->first, " are lost");
+  owed_.erase(owed_.begin());
 }
 
 void cut_completions(const std::filesystem::path& run_folder, int64_t committed_step) {
@@ -110,7 +130,7 @@ void cut_completions(const std::filesystem::path& run_folder, int64_t committed_
     if (step_in_name(entry->path().filename().string()) > committed_step)
       later.push_back(entry->path());
   }
-  for (const fs::path& file : later) fs::remove(file, error);
+  for (const fs::path& file : later) fs::remove_all(file, error);
 }
 
 std::string completions_table(const std::vector<core::Json>& rows, size_t max_rows) {

@@ -128,7 +128,7 @@ std::string scalar_event(double wall_time,
 
 EventFile::EventFile(const std::filesystem::path& folder, int64_t resume_step)
     : path_(free_path(folder)),
-      file_(std::make_unique<core::AppendFile>(path_, core::AppendFile::Open::kNew)) {
+      file_(std::make_unique<PatientFile>(path_, core::AppendFile::Open::kNew)) {
   file_->append(tfrecord(version_event()));
   if (resume_step >= 0) file_->append(tfrecord(restart_event(resume_step)));
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "sgrpo/core/file.h"
+#include "telemetry/patient_file.h"
 
 namespace sgrpo::telemetry {
 
@@ -31,7 +31,7 @@ class EventFile {
 
  private:
   std::filesystem::path path_;
-  std::unique_ptr<core::AppendFile> file_;
+  std::unique_ptr<PatientFile> file_;
 };
 
 /// Whether `name` is that of an event file written here.

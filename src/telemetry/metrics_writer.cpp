@@ -11,6 +11,7 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/event_file.h"
+#include "telemetry/patient_file.h"
 
 namespace sgrpo::telemetry {
 namespace {
@@ -107,7 +108,7 @@ struct MetricsWriter::Impl {
   Impl(const fs::path& folder, int64_t committed_step)
       : metrics(folder / "metrics.jsonl"),
         events(folder, committed_step < 0 ? -1 : committed_step + 1) {}
-  core::AppendFile metrics;
+  PatientFile metrics;
   EventFile events;
 };
 
@@ -125,5 +126,7 @@ void MetricsWriter::write(int64_t step, const StepReport& report) {
   impl_->metrics.append(metrics_line(step, report));
   impl_->events.write(step, report.values());
 }
+
+void MetricsWriter::sync() { impl_->metrics.sync(); }
 
 }  // namespace sgrpo::telemetry

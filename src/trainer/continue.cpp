@@ -139,6 +139,36 @@ void keep_configuration(const State& state) {
   core::write_file_atomic(file, text);
 }
 
+/// The state says which step is the best; a kill may have come before it was linked.
+void link_best(const State& state) {
+  const int64_t step = state.progress.best_step;
+  if (step == 0 || state.folder->best() == step) return;
+  state.folder->mark_best(step);
+}
+
+/// Takes up the checkpoint that the run goes on from, if there is one.
+void go_on(State& state, bool is_again) {
+  const Resume resume = read_resume(state.config.trainer.resume);
+  const bool is_empty = state.folder->is_empty();
+  if (resume == Resume::kNever && !is_empty && !is_again) {
+    throw core::UserError(
+        core::str(state.config.output_dir,
+                  " holds checkpoints of another run and trainer.resume is never: "
+                  "choose another output_dir, or trainer.resume: auto to continue it"));
+  }
+  if (resume == Resume::kCheckpoint && (is_empty || (names_own_step(state) && !is_again))) {
+    continue_named(state);
+  } else if (!is_empty) {
+    continue_newest(state);
+  } else {
+    state.feed->stream().resume(1, 0, Json::array(), state.passed_over);
+  }
+  if (is_empty) return;
+  // Only once it is taken up: what was gone back behind is removed, and never the only good one.
+  state.folder->go_back(state.progress.finished_steps);
+  link_best(state);
+}
+
 }  // namespace
 
 void check_output_folder(const fs::path& folder) {
@@ -159,30 +189,19 @@ std::string how_to_continue(const RunConfig& config) {
              : "the same command with trainer.resume=auto continues";
 }
 
-void open_folder(State& state) {
+void open_folder(State& state, bool is_again) {
   const fs::path folder = state.config.output_dir;
-  const Resume resume = read_resume(state.config.trainer.resume);
   state.folder = std::make_unique<checkpoint::RunFolder>(folder);
   state.identity = make_identity(state.config, state.task, contents_of(state));
   parse_allowed(state.allowed_changes, state.identity);  // a misspelt key is told in any case
-  const bool is_empty = state.folder->is_empty();
-  if (resume == Resume::kNever && !is_empty) {
-    throw core::UserError(
-        core::str(folder.string(),
-                  " holds checkpoints of another run and trainer.resume is never: "
-                  "choose another output_dir, or trainer.resume: auto to continue it"));
-  }
-  if (resume == Resume::kCheckpoint && (is_empty || names_own_step(state))) {
-    continue_named(state);
-  } else if (!is_empty) {
-    continue_newest(state);
-  }
+  go_on(state, is_again);
   const bool continues = state.progress.finished_steps > 0;
   if (Retention* retention = state.feed->retention(); retention != nullptr && !continues)
     retention->open(state.learner->policy(), 0, nullptr);
   state.metrics = std::make_unique<telemetry::MetricsWriter>(
       folder, continues ? state.progress.finished_steps : -1);
   telemetry::cut_completions(folder, state.progress.finished_steps);
+  state.completions = std::make_unique<telemetry::CompletionsWriter>(folder);
   keep_configuration(state);
 }
 

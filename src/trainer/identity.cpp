@@ -36,6 +36,8 @@ constexpr std::array kRules = {
     ChangeRule{"trainer.steps", ChangeClass::kHarmless},
     ChangeRule{"trainer.micro_batch_tokens", ChangeClass::kHarmless},
     ChangeRule{"trainer.save_every", ChangeClass::kHarmless},
+    ChangeRule{"trainer.save_every_minutes", ChangeClass::kHarmless},
+    ChangeRule{"trainer.stop_before_end_s", ChangeClass::kHarmless},
     ChangeRule{"trainer.keep_last", ChangeClass::kHarmless},
     ChangeRule{"trainer.early_stopping_patience", ChangeClass::kHarmless},
     ChangeRule{"trainer.resume", ChangeClass::kHarmless},
@@ -56,11 +58,6 @@ Json at_path(const Json& root, const std::string& path) {
 
 bool is_content(const Json& value) { return value.is_object() && value.contains("sha256"); }
 
-bool is_same(const Json& before, const Json& after) {
-  if (is_content(before) && is_content(after)) return before.at("sha256") == after.at("sha256");
-  return before == after;
-}
-
 std::string shown(const Json& value) {
   const Json& text = is_content(value) ? value.at("path") : value;
   return core::printable(text.is_string() ? text.get<std::string>() : core::dump_ascii(text), 200);
@@ -73,6 +70,11 @@ std::string text_of(const std::string& key, const Json& before, const Json& afte
 }
 
 }  // namespace
+
+bool is_same_setting(const Json& before, const Json& after) {
+  if (is_content(before) && is_content(after)) return before.at("sha256") == after.at("sha256");
+  return before == after;
+}
 
 ChangeRule change_rule(std::string_view key) {
   ChangeRule best{.key = key};
@@ -110,7 +112,7 @@ Json make_identity(const RunConfig& config,
 std::vector<Change> changes_between(const Json& before, const Json& after, const Json& defaults) {
   std::vector<Change> changes;
   const auto add = [&](const std::string& key, const Json& old, const Json& now) {
-    if (is_same(old, now) || change_rule(key).treatment == ChangeClass::kHarmless) return;
+    if (is_same_setting(old, now) || change_rule(key).treatment == ChangeClass::kHarmless) return;
     changes.push_back({key, text_of(key, old, now)});
   };
   for (const auto& [key, value] : after.items()) {

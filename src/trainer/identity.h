@@ -44,6 +44,9 @@ core::Json make_identity(const RunConfig& config,
                          Task task,
                          const std::map<std::string, Content>& contents);
 
+/// Whether two values of a key mean the same: a content by its hash, wherever it lies.
+bool is_same_setting(const core::Json& before, const core::Json& after);
+
 /// A key whose value or content differs.
 struct Change {
   std::string key;

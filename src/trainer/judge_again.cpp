@@ -27,36 +27,16 @@ struct Failures {
   }
 };
 
-Failures count_failures(const std::vector<RolloutGroup>& groups) {
+Failures count_failures(const std::vector<RolloutGroup>& groups, const MemberFilter& is_asked) {
   Failures result;
-  for (const RolloutGroup& group : groups) {
-    for (const GroupMember& member : group.members) {
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (size_t m = 0; m < groups[g].members.size(); ++m) {
+      if (is_asked && !is_asked(g, m)) continue;
       ++result.total;
-      result.failed += has_failed(group, member);
+      result.failed += has_failed(groups[g], groups[g].members[m]);
     }
   }
   return result;
-}
-
-/// Asks the verifiers once more about the members that have failed.
-std::vector<RolloutGroup> judge_failed(const State& state, std::vector<RolloutGroup> groups) {
-  std::vector<RolloutGroup> failed;
-  std::vector<GroupMember*> places;
-  for (RolloutGroup& group : groups) {
-    RolloutGroup part;
-    part.prompt = group.prompt;
-    for (GroupMember& member : group.members) {
-      if (!has_failed(group, member)) continue;
-      part.members.push_back(member);
-      places.push_back(&member);
-    }
-    if (!part.members.empty()) failed.push_back(std::move(part));
-  }
-  size_t next = 0;
-  for (RolloutGroup& part : eval::judge_groups(std::move(failed), *state.verifiers)) {
-    for (GroupMember& member : part.members) places[next++]->verdict = std::move(member.verdict);
-  }
-  return groups;
 }
 
 void wait(std::chrono::milliseconds time) {
@@ -71,11 +51,35 @@ void wait(std::chrono::milliseconds time) {
 
 }  // namespace
 
+std::vector<RolloutGroup> judge_members(const State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        const MemberFilter& is_asked) {
+  if (!is_asked) return eval::judge_groups(std::move(groups), *state.verifiers);
+  std::vector<RolloutGroup> parts;
+  std::vector<GroupMember*> places;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    RolloutGroup part;
+    part.prompt = groups[g].prompt;
+    for (size_t m = 0; m < groups[g].members.size(); ++m) {
+      if (!is_asked(g, m)) continue;
+      part.members.push_back(groups[g].members[m]);
+      places.push_back(&groups[g].members[m]);
+    }
+    if (!part.members.empty()) parts.push_back(std::move(part));
+  }
+  size_t next = 0;
+  for (RolloutGroup& part : eval::judge_groups(std::move(parts), *state.verifiers)) {
+    for (GroupMember& member : part.members) places[next++]->verdict = std::move(member.verdict);
+  }
+  return groups;
+}
+
 std::vector<RolloutGroup> judge_again(State& state,
                                       std::vector<RolloutGroup> groups,
-                                      const std::vector<std::chrono::milliseconds>& pauses) {
+                                      const std::vector<std::chrono::milliseconds>& pauses,
+                                      const MemberFilter& is_asked) {
   for (const std::chrono::milliseconds pause : pauses) {
-    const Failures failures = count_failures(groups);
+    const Failures failures = count_failures(groups, is_asked);
     if (!failures.are_many()) return groups;
     core::warn(failures.failed,
                " of ",
@@ -86,9 +90,17 @@ std::vector<RolloutGroup> judge_again(State& state,
                static_cast<double>(pause.count()) / 1000.0,
                " s");
     wait(pause);
-    groups = judge_failed(state, std::move(groups));
+    // Of `groups` as they are: the filter is asked while they are taken apart.
+    std::vector<std::vector<bool>> has_none;
+    for (const RolloutGroup& group : groups) {
+      std::vector<bool>& failed = has_none.emplace_back();
+      for (const GroupMember& member : group.members) failed.push_back(has_failed(group, member));
+    }
+    groups = judge_members(state, std::move(groups), [&](size_t group, size_t member) {
+      return has_none[group][member] && (!is_asked || is_asked(group, member));
+    });
   }
-  const Failures failures = count_failures(groups);
+  const Failures failures = count_failures(groups, is_asked);
   if (!failures.are_many()) return groups;
   throw core::RunError(core::str(failures.failed,
                                  " of ",

@@ -84,6 +84,12 @@ void open_data(State& state) {
   check_best_metric(state);
 }
 
+void open_run(State& state, bool is_again) {
+  state.learner = open_learner(state.config, state.task, *state.communicator);
+  open_data(state);
+  open_folder(state, is_again);
+}
+
 }  // namespace
 
 int64_t ground_truth_limit(const RunConfig& config, Task task) {
@@ -136,16 +142,40 @@ Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)
     algorithm::validate(
         state.config.algorithm, state.config.injection, state.config.rollout.group_size);
   }
+  honour_end_of_job(state.config.trainer.stop_before_end_s);
   state.communicator = distributed::make_local();
   state.verifiers = std::make_unique<verifier::VerifierSet>(
       state.config.verifier, state.config.verifiers, state.config.rewards);
   check_output_folder(state.config.output_dir);
   // Before the minutes that a large model takes: a second start on the folder ends at once.
   state.lock = std::make_unique<checkpoint::RunLock>(state.config.output_dir);
+  state.starts = std::make_unique<Starts>(state.config.output_dir);
   set_deterministic(state.config.trainer.deterministic);
-  state.learner = open_learner(state.config, state.task, *state.communicator);
-  open_data(state);
-  open_folder(state);
+  try {
+    open_run(state, /*is_again=*/false);
+    check_space(state);
+  } catch (const core::UserError&) {
+    state.starts->forget();
+    throw;
+  } catch (const core::NoCheckpointError&) {
+    state.starts->forget();
+    throw;
+  } catch (const core::Interrupted&) {
+    state.starts->forget();
+    throw;
+  }
+}
+
+void open_again(State& state) {
+  state.learner.reset();
+  state.feed.reset();
+  state.eval_sets.clear();
+  state.metrics.reset();
+  state.completions.reset();
+  state.progress = {};
+  state.saved_step = -1;
+  state.is_save_owed = false;
+  open_run(state, /*is_again=*/true);
 }
 
 }  // namespace sgrpo::trainer

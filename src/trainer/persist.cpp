@@ -1,14 +1,25 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
+#include "trainer/identity.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
 namespace {
+
+/// Whether pictures of the same rows become the same patches.
+bool encodes_alike(const core::Json& before, const core::Json& now) {
+  constexpr std::array kKeys = {"data.min_pixels", "data.max_pixels", "model.processor"};
+  return std::all_of(kKeys.begin(), kKeys.end(), [&](const char* key) {
+    return before.contains(key) && now.contains(key) &&
+           is_same_setting(before.at(key), now.at(key));
+  });
+}
 
 /// The stream goes on where the saved one stopped. Rows of other data cannot be known to be bad.
 void restore_stream(State& state, const core::Json& saved, const std::string& where) {
@@ -20,9 +31,18 @@ void restore_stream(State& state, const core::Json& saved, const std::string& wh
   };
   const bool is_same =
       data_of(core::get_object(saved, "identity", where)) == data_of(state.identity);
+  const core::Json* passed_over = core::find(saved, "passed_over");
+  if (is_same && passed_over != nullptr && passed_over->is_array())
+    state.passed_over.insert(state.passed_over.end(), passed_over->begin(), passed_over->end());
   state.feed->stream().resume(state.progress.finished_steps + 1,
                               core::get_int(saved, "position", where, 0),
-                              is_same ? *rejected : core::Json::array());
+                              is_same ? *rejected : core::Json::array(),
+                              state.passed_over);
+  const core::Json* pixels = core::find(saved, "pixel_hashes");
+  if (is_same && pixels != nullptr && pixels->is_array() &&
+      encodes_alike(core::get_object(saved, "identity", where), state.identity))
+    state.feed->stream().expect_pixels(*pixels);
+  state.passed_over = state.feed->stream().passed_over();
 }
 
 /// A best step counts as long as it is the best of the same metric and its checkpoint is here.
@@ -44,6 +64,7 @@ void restore_best(State& state, const core::Json& saved, const std::string& wher
 }  // namespace
 
 void save_checkpoint(State& state) {
+  state.metrics->sync();  // rows of earlier steps; the last one's is in the state
   checkpoint::RunState saved;
   saved.step = state.progress.finished_steps;
   saved.state = state.progress.to_json();
@@ -52,14 +73,20 @@ void save_checkpoint(State& state) {
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
   if (const Retention* retention = state.feed->retention(); retention != nullptr)
     saved.state["retention"] = retention->state(saved.step);
+  saved.state["pixel_hashes"] = state.feed->stream().pixel_hashes();
+  saved.state["passed_over"] = state.passed_over;
   saved.optimizer = state.learner->state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
   state.saved_step = saved.step;
+  state.saved_at = std::chrono::steady_clock::now();
+  state.starts->forget();
 }
 
-void keep_best(State& state) {
-  if (state.saved_step != state.progress.finished_steps) save_checkpoint(state);
-  state.folder->mark_best(state.progress.finished_steps);
+void check_space(const State& state) {
+  if (state.progress.finished_steps >= state.config.trainer.steps) return;
+  uint64_t bytes = state.learner->writer().bytes;
+  for (const auto& [name, tensor] : state.learner->state()) bytes += tensor.nbytes();
+  state.folder->check_space(bytes, state.config.trainer.keep_last);
 }
 
 bool take_row(State& state) {
@@ -81,7 +108,10 @@ bool take_row(State& state) {
   if (validation.values().empty()) return true;
   progress.row.merge(validation);
   note_validation(state, validation);
-  if (progress.best_step == progress.finished_steps) keep_best(state);
+  if (progress.best_step == progress.finished_steps) {
+    if (state.saved_step != progress.finished_steps) save_checkpoint(state);
+    state.folder->mark_best(progress.finished_steps);
+  }
   return true;
 }
 

@@ -65,7 +65,7 @@ void record_completions(const State& state,
       if (group.replaced) rows.push_back(row_of(group, *group.replaced, step, true));
     }
   }
-  telemetry::write_completions(state.config.output_dir, step, rows);
+  state.completions->write(step, rows);
   if (shows_table(state, step))
     core::info("step ", step, ", a few completions:\n", telemetry::completions_table(shown));
 }

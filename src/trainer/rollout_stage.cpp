@@ -40,8 +40,10 @@ std::vector<RolloutGroup> sample(State& state, const std::vector<SamplingRequest
   const policy::Policy& policy = state.learner->policy();
   const double seen = policy.vision_seconds();
   std::vector<RolloutGroup> groups(requests.size());
-  policy.sample(requests,
-                [&](size_t request, RolloutGroup&& group) { groups[request] = std::move(group); });
+  policy.sample(requests, [&](size_t request, RolloutGroup&& group) {
+    groups[request] = std::move(group);
+    state.starts->forget();
+  });
   state.timer.credit("vision", policy.vision_seconds() - seen);
   return groups;
 }
@@ -171,9 +173,12 @@ std::vector<RolloutGroup> judge(State& state,
     const PromptRecord& record = *group.prompt->record;
     state.verifiers->check_name(record.verifier, record.source.str());
   }
-  groups = eval::judge_groups(std::move(groups), *state.verifiers);
-  if (batch.recordings.empty())
-    return algorithm::classify(judge_again(state, std::move(groups), kPauses));
+  MemberFilter is_asked;  // where rewards were recorded, no verifier is
+  if (!batch.recordings.empty()) {
+    is_asked = [&batch](size_t group, size_t member) {
+      return !batch.recordings[group]->completions[member].reward;
+    };
+  }
   for (size_t i = 0; i < batch.recordings.size(); ++i) {
     const auto& recorded = batch.recordings[i]->completions;
     for (size_t member = 0; member < recorded.size(); ++member) {
@@ -181,7 +186,8 @@ std::vector<RolloutGroup> judge(State& state,
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);
     }
   }
-  return algorithm::classify(std::move(groups));
+  groups = judge_members(state, std::move(groups), is_asked);
+  return algorithm::classify(judge_again(state, std::move(groups), kPauses, is_asked));
 }
 
 algorithm::InjectionContext injection_context(State& state, int64_t step) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -107,11 +108,20 @@ StepReport describe_injection(const State& state, const std::vector<RolloutGroup
 /// console table.
 void record_completions(const State& state, const algorithm::FollowedGroups& sampled, int64_t step);
 
+/// Which members verifiers are asked about, by the places of group and member; empty: all.
+using MemberFilter = std::function<bool(size_t, size_t)>;
+
+/// Gives the members that are asked about a verdict; the others keep theirs.
+std::vector<RolloutGroup> judge_members(const State& state,
+                                        std::vector<RolloutGroup> groups,
+                                        const MemberFilter& is_asked);
+
 /// Judges members whose verifier failed again, after each pause, as long as they are more than 5 %
 /// of the step's (and at least 4). Throws core::RunError if they are at last.
 std::vector<RolloutGroup> judge_again(State& state,
                                       std::vector<RolloutGroup> groups,
-                                      const std::vector<std::chrono::milliseconds>& pauses);
+                                      const std::vector<std::chrono::milliseconds>& pauses,
+                                      const MemberFilter& is_asked = {});
 
 /// Mean NLL over the tokens of the completions that a split's rows give, at temperature 1 (TRL's
 /// eval_loss); nothing if no row gives one.
@@ -126,9 +136,6 @@ void note_validation(State& state, const StepReport& report);
 
 /// Saves a checkpoint of the last finished step.
 void save_checkpoint(State& state);
-
-/// Links the last finished step as the best one, saved first if it is not.
-void keep_best(State& state);
 
 /// Takes what metrics.jsonl says of the last finished step, whose checkpoint may have been saved
 /// before its validation; false if its row is missing: a stop may come before it is written.
@@ -148,12 +155,22 @@ std::string how_to_continue(const RunConfig& config);
 /// Opens the run's folder once model and data are open: continues the run found there or named by
 /// trainer.resume, cuts metrics and completions back to its step, writes config.yaml. A folder that
 /// holds another run's steps is not silently overwritten. Throws core::UserError,
-/// core::NoCheckpointError.
-void open_folder(State& state);
+/// core::NoCheckpointError. `is_again`: of a run that is open already, its newest step counts.
+void open_folder(State& state, bool is_again);
+
+/// Opens learner, data and folder of a run that is open once more: it goes on from its newest
+/// checkpoint, or from where it began.
+void open_again(State& state);
+
+/// Before the first step: throws core::RunError if no checkpoint fits on the disk.
+void check_space(const State& state);
 
 /// Refuses to be one of several processes of a launcher (torchrun, srun): each would do the same
 /// run. Throws core::UserError naming the variable.
 void check_alone();
+
+/// Stops the run `seconds` before SLURM_JOB_END_TIME. Throws core::UserError for a malformed one.
+void honour_end_of_job(double seconds);
 
 /// trainer.deterministic, for all of the process. An operation that knows no deterministic way
 /// warns and goes on.

@@ -1,6 +1,7 @@
 // The owners of a run: nothing else of it is mutable.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "sgrpo/verifier/verifier.h"
 #include "trainer/feed.h"
 #include "trainer/progress.h"
+#include "trainer/starts.h"
 
 namespace sgrpo::trainer {
 
@@ -25,15 +27,19 @@ struct State {
   std::unique_ptr<distributed::Communicator> communicator;
   std::unique_ptr<verifier::VerifierSet> verifiers;
   std::unique_ptr<checkpoint::RunLock> lock;  // of output_dir, for as long as this run may write
+  std::unique_ptr<Starts> starts;
   std::unique_ptr<learner::Learner> learner;
   std::unique_ptr<Feed> feed;
   std::vector<data::EvalSet> eval_sets;
   std::unique_ptr<checkpoint::RunFolder> folder;
   std::unique_ptr<telemetry::MetricsWriter> metrics;
+  std::unique_ptr<telemetry::CompletionsWriter> completions;
   telemetry::PhaseTimer timer;
   Progress progress;
-  int64_t saved_step = -1;   // of the newest checkpoint
-  bool is_updating = false;  // parameters may be those of an unfinished step
+  core::Json passed_over = core::Json::array();  // [begin, end) of the stream, for bad numbers
+  int64_t saved_step = -1;                       // of the newest checkpoint
+  std::chrono::steady_clock::time_point saved_at = std::chrono::steady_clock::now();
+  bool is_save_owed = false;  // the last one failed
 
   bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
   policy::ScoringOptions scoring(bool is_sft) const {

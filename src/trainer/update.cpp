@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "trainer/numbers.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -64,7 +65,6 @@ StepReport update(
   const learner::Passes passes{
       .epochs = is_sft ? 1 : config.algorithm.epochs_per_rollout,
       .minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout};
-  state.is_updating = true;
   learner::UpdateReport done = state.learner->update(
       parts,
       passes,
@@ -76,6 +76,7 @@ StepReport update(
   agree(*state.communicator, done);
   state.progress.no_signal_steps += done.had_signal ? 0 : 1;
   state.progress.skipped_steps += done.skipped;
+  note_skips(state, step, done.updates > 0 && done.skipped == done.updates);
 
   const learner::PartReport& sums = done.parts.front();
   const auto at_least_one = [](int64_t count) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "sgrpo/core/check.h"
+#include "sgrpo/types/non_finite.h"
 #include "sgrpo/types/prompt_record.h"
 #include "sgrpo/types/step_report.h"
 #include "sgrpo/types/verdict.h"
@@ -25,7 +26,8 @@ std::optional<VerdictStatus> verdict_status(std::string_view name) {
 }
 
 void Verdict::validate() const {
-  SGRPO_CHECK(std::isfinite(reward), "reward is ", reward, ", expected a finite number");
+  if (!std::isfinite(reward))
+    throw NonFiniteError(core::str("reward is ", reward, ", expected a finite number"));
   const auto check = [](const TextSpan& span, const char* what) {
     SGRPO_CHECK(0 <= span.begin && span.begin <= span.end,
                 what,
@@ -38,7 +40,8 @@ void Verdict::validate() const {
   if (answer_span) check(*answer_span, "answer_span");
   for (const VerdictItem& item : items) {
     check(item.span, "an item's span");
-    SGRPO_CHECK(std::isfinite(item.reward), "an item's reward is ", item.reward);
+    if (!std::isfinite(item.reward))
+      throw NonFiniteError(core::str("an item's reward is ", item.reward));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "sgrpo/core/check.h"
 #include "sgrpo/types/encoded_prompt.h"
 #include "sgrpo/types/loss_batch.h"
+#include "sgrpo/types/non_finite.h"
 #include "sgrpo/types/parameter_arena.h"
 #include "sgrpo/types/rollout_group.h"
 #include "sgrpo/types/train_row.h"
@@ -163,7 +164,8 @@ void RolloutGroup::validate() const {
         completion.token_ids.size(),
         " tokens");
     for (const double advantage : member.advantages) {
-      SGRPO_CHECK(std::isfinite(advantage), "prompt ", prompt_index, ": advantage is not finite");
+      if (!std::isfinite(advantage))
+        throw NonFiniteError(core::str("prompt ", prompt_index, ": advantage is not finite"));
     }
   }
 }

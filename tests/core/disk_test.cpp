@@ -1,10 +1,8 @@
 // Writes that fail, and what must not be overwritten.
-#include <sys/resource.h>
-
 #include <filesystem>
 
 #include "sgrpo/core/error.h"
-#include "sgrpo/core/interrupt.h"
+#include "testing/file_limit.h"
 #include "testing/scratch.h"
 
 namespace sgrpo::core {
@@ -12,22 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// No file of this process may grow beyond so many bytes while it lives.
-class FileLimit {
- public:
-  explicit FileLimit(rlim_t bytes) {
-    install_stop_signals();
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-  FileLimit(const FileLimit&) = delete;
-  FileLimit& operator=(const FileLimit&) = delete;
-
- private:
-  rlimit before_{};
-};
+using testing::FileLimit;
 
 constexpr const char* kTooLarge =
     "File too large; raise the limit on file sizes (ulimit -f), then run the same command again";

@@ -80,6 +80,32 @@ class Reads {
   int events_;
 };
 
+TEST_F(Stream, positions_that_are_passed_over_are_nobodys) {
+  const auto file = rows("a", 10);
+  PromptStream whole = open(options(file, true), 5, 1);
+  const Ids all = ids(whole, 1, 30);
+  PromptStream stream = open(options(file, true), 5, 3);
+  stream.resume(2, 3, core::Json::array(), core::Json::parse("[[12, 14], [4, 6], [5, 8], [0, 1]]"));
+  EXPECT_EQ(stream.passed_over(), core::Json::parse("[[0, 1], [4, 8], [12, 14]]"));
+  Ids expected, got;
+  std::vector<int64_t> places;
+  for (const int64_t place : {3, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21})
+    expected.push_back(all[static_cast<size_t>(place)]);
+  const auto take = [&](const PromptBatch& batch) {
+    for (const auto& prompt : batch.prompts) got.push_back(prompt->record->id);
+    places.insert(places.end(), batch.prompt_index.begin(), batch.prompt_index.end());
+  };
+  take(stream.batch(2));
+  EXPECT_EQ(stream.position(3), 10);
+  take(stream.batch(3));
+  take(stream.more(3, 1));
+  EXPECT_EQ(stream.position(4), 16);
+  take(stream.batch(4));
+  take(stream.batch(5));
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(places, (std::vector<int64_t>{3, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21}));
+}
+
 TEST_F(Stream, batch_without_shuffle_follows_the_file_and_wraps) {
   PromptStream stream = open(options(rows("a", 3)), 0, 2);
   EXPECT_EQ(ids(stream, 1, 3), (Ids{"a0", "a1", "a2", "a0", "a1", "a2"}));

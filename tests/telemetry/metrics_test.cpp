@@ -13,6 +13,7 @@
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/crc32c.h"
 #include "telemetry/event_file.h"
+#include "testing/file_limit.h"
 #include "testing/scratch.h"
 
 namespace sgrpo::telemetry {
@@ -116,6 +117,32 @@ TEST(MetricsWriter, resume_names_rows_that_are_missing) {
   core::set_log_sink(nullptr);
   EXPECT_EQ(warning,
             name.substr(0, name.size() - 2) + " is missing: the rows before step 3 are lost");
+}
+
+TEST(MetricsWriter, lines_that_cannot_be_written_are_told_and_come_later) {
+  const testing::Scratch folder;
+  const testing::LogCapture log;
+  {
+    MetricsWriter writer(folder.path());
+    writer.write(1, report_of(1.0));
+    {
+      const testing::FileLimit full(8);
+      writer.write(2, report_of(0.5));
+      writer.sync();
+      writer.write(3, report_of(0.25));
+    }
+    EXPECT_EQ(testing::read_jsonl(folder / "metrics.jsonl").size(), 1u);
+    writer.write(4, report_of(0.125));
+  }
+  std::vector<int64_t> steps;
+  for (const core::Json& row : testing::read_jsonl(folder / "metrics.jsonl"))
+    steps.push_back(row.at("step").get<int64_t>());
+  EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3, 4}));
+  const std::string text = folder.shorten(log.text());
+  const std::string told = "cannot append to metrics.jsonl: File too large";
+  EXPECT_NE(text.find(told), std::string::npos) << text;
+  EXPECT_EQ(text.find(told, text.find(told) + 1), std::string::npos) << "told once";
+  EXPECT_NE(text.find("metrics.jsonl is complete again"), std::string::npos);
 }
 
 TEST(MetricsWriter, new_start_empties_the_file_and_removes_old_events) {
@@ -232,14 +259,32 @@ TEST(EventFile, resumed_run_gets_its_own_file_with_a_restart_mark) {
 
 TEST(Completions, file_name_has_six_digits_and_rows_are_ascii) {
   const testing::Scratch folder;
-  write_completions(folder.path(), 12, {core::Json{{"completion", "caf\xC3\xA9"}}, {{"step", 12}}});
+  CompletionsWriter(folder.path())
+      .write(12, {core::Json{{"completion", "caf\xC3\xA9"}}, {{"step", 12}}});
   EXPECT_EQ(core::read_file(folder.path() / "completions" / "step-000012.jsonl"),
             "{\"completion\":\"caf\\u00e9\"}\n{\"step\":12}\n");
 }
 
+TEST(Completions, files_that_cannot_be_written_come_with_the_next_ones) {
+  const testing::Scratch folder;
+  const testing::LogCapture log;
+  CompletionsWriter writer(folder.path());
+  {
+    const testing::FileLimit full(1);
+    for (int64_t step = 1; step <= 9; ++step) writer.write(step, {core::Json{{"step", step}}});
+  }
+  EXPECT_NE(log.text().find("the completions of step 1 are lost"), std::string::npos);
+  EXPECT_EQ(log.text().find("the completions of step 2 are lost"), std::string::npos);
+  writer.write(10, {core::Json{{"step", 10}}});
+  EXPECT_FALSE(fs::exists(folder / "completions/step-000001.jsonl"));
+  for (const char* step : {"02", "09", "10"}) {
+    EXPECT_TRUE(fs::exists(folder / core::str("completions/step-0000", step, ".jsonl"))) << step;
+  }
+}
+
 TEST(Completions, files_of_later_steps_are_removed) {
   const testing::Scratch folder;
-  for (const int64_t step : {1, 2, 3, 1000000}) write_completions(folder.path(), step, {});
+  for (const int64_t step : {1, 2, 3, 1000000}) CompletionsWriter(folder.path()).write(step, {});
   core::write_file_atomic(folder.path() / "completions" / "step-5.jsonl", "");  // not ours
   cut_completions(folder.path(), 2);
   std::set<std::string> names;

@@ -118,9 +118,11 @@ trainer:
   micro_batch_tokens: 8192
   sft_steps: 0
   save_every: 0
+  save_every_minutes: 15
   keep_last: 2
   keep_best: null
   early_stopping_patience: null
+  stop_before_end_s: 120
   resume: auto
   deterministic: true
 eval:

@@ -50,6 +50,8 @@ class AppendFile {
 
   /// Throws RunError naming the path and the reason.
   void append(std::string_view bytes);
+  /// fsync: what was appended survives power loss. Throws RunError likewise.
+  void sync();
 
  private:
   std::filesystem::path path_;

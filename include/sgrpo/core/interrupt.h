@@ -9,10 +9,14 @@ namespace sgrpo::core {
 /// says why.
 void install_stop_signals();
 
-/// Whether a stop was asked for.
+/// Whether a stop was asked for, or the deadline is over.
 bool stop_requested() noexcept;
 
-/// Sets or clears the flag (tests, and a deadline).
+/// Sets or clears the flag (tests).
 void request_stop(bool stop = true) noexcept;
+
+/// A stop is asked for from then on, in seconds since 1970; 0: never.
+void set_deadline(double seconds) noexcept;
+bool deadline_is_over() noexcept;
 
 }  // namespace sgrpo::core

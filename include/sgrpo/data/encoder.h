@@ -125,4 +125,7 @@ at::Tensor mrope_positions(const std::vector<int64_t>& token_ids,
 /// patch.
 std::string stream_hash(const at::Tensor& token_ids, const PixelPatches& patches);
 
+/// Of the pictures alone, 16 hexadecimal digits; empty without any.
+std::string pixel_hash(const PixelPatches& patches);
+
 }  // namespace sgrpo::data

@@ -60,8 +60,19 @@ class PromptStream {
   /// prompts_per_step, and what steps drew besides, neither repeat nor skip rows.
   int64_t position(int64_t step) const;
   /// Goes on with `step` at `position`, and counts the rejected rows of before although they may
-  /// not be met again. Comes before the first batch; the data must be the same.
-  void resume(int64_t step, int64_t position, const core::Json& rejected_rows);
+  /// not be met again. No step takes the positions `passed_over`, a list of [begin, end). Comes
+  /// before the first batch; the data must be the same.
+  void resume(int64_t step,
+              int64_t position,
+              const core::Json& rejected_rows,
+              const core::Json& passed_over = core::Json::array());
+  /// A hash of each row's pictures, kept when it is first read, for a checkpoint: a row whose
+  /// pictures hold other pixels later is a bad one.
+  core::Json pixel_hashes() const;
+  /// Goes on with those of before, where pictures are encoded alike. Comes before the first batch.
+  void expect_pixels(const core::Json& pixel_hashes);
+  /// As given to `resume`, in order and merged.
+  core::Json passed_over() const;
   /// SHA-256 over the files' bytes: a changed data set is noticed on resume.
   std::string fingerprint() const;
   /// The record with this id (for replay); null if there is none. Throws core::UserError naming

@@ -118,6 +118,14 @@ class Learner {
   ApplyReport apply(double lr);
   /// Whether a gradient waits for `apply`. Such a learner is never saved.
   bool is_pending() const { return is_pending_; }
+  /// Forgets it: for a step that failed.
+  void drop_gradient() { is_pending_ = false; }
+
+  /// Whether parameters may be those of a step that has not ended. Such a learner is no state to go
+  /// on from.
+  bool is_mid_step() const { return is_mid_step_; }
+  /// All updates of the step are done.
+  void end_step() { is_mid_step_ = false; }
 
   /// Number of optimizer steps done.
   int64_t num_updates() const { return optimizer_.count(); }
@@ -153,6 +161,7 @@ class Learner {
   distributed::Communicator& communicator_;
   bool is_pending_ = false;
   bool is_finite_ = true;  // every loss since the last apply
+  bool is_mid_step_ = false;
 };
 
 }  // namespace sgrpo::learner

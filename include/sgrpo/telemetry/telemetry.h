@@ -45,18 +45,28 @@ class MetricsWriter {
   MetricsWriter(const std::filesystem::path& folder, int64_t committed_step = -1);
   ~MetricsWriter();
   /// Appends {"step": step, ...} as one ASCII line (shortest round-trip floats; NaN and infinities
-  /// as null) and flushes.
+  /// as null). A line that cannot be written is told, kept, and tried again with the next one.
   void write(int64_t step, const StepReport& report);
+  /// fsync of metrics.jsonl: before a checkpoint of the steps that its rows describe.
+  void sync();
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// Writes completions/step-000012.jsonl atomically; rows are ASCII-escaped JSON.
-void write_completions(const std::filesystem::path& run_folder,
-                       int64_t step,
-                       const std::vector<core::Json>& rows);
+/// completions/ of a run: step-000012.jsonl, each written atomically; rows are ASCII-escaped JSON.
+class CompletionsWriter {
+ public:
+  explicit CompletionsWriter(const std::filesystem::path& run_folder);
+  /// A file that cannot be written is told, kept, and tried again with the next step's. Of many the
+  /// oldest are given up.
+  void write(int64_t step, const std::vector<core::Json>& rows);
+
+ private:
+  std::filesystem::path folder_;
+  std::map<int64_t, std::string> owed_;  // step -> the file's text
+};
 
 /// Removes the files of steps after `committed_step`, which a run that goes on does again.
 void cut_completions(const std::filesystem::path& run_folder, int64_t committed_step);

@@ -32,9 +32,11 @@ struct TrainerOptions {
   int64_t micro_batch_tokens = 8192;
   int64_t sft_steps = 0;
   int64_t save_every = 0;
+  double save_every_minutes = 15.0;
   int64_t keep_last = 2;
   std::optional<std::string> keep_best;
   std::optional<int64_t> early_stopping_patience;
+  double stop_before_end_s = 120.0;
   std::string resume = "auto";
   bool deterministic = true;
 
@@ -67,10 +69,18 @@ struct TrainerOptions {
                     .high = 1e12});
     visit("save_every",
           save_every,
-          FieldInfo{.help = "checkpoint after every so many steps; 0 = only the last",
+          FieldInfo{.help = "checkpoint after every so many steps; 0 = by time, and the last",
                     .unit = "steps",
                     .low = 0,
                     .high = 1e12});
+    visit(
+        "save_every_minutes",
+        save_every_minutes,
+        FieldInfo{.help = "checkpoint behind the first step that ends so long after the last one; "
+                          "0 = never",
+                  .unit = "min",
+                  .low = 0,
+                  .high = 1e9});
     visit("keep_last",
           keep_last,
           FieldInfo{.help = "checkpoints kept; 0 = all", .low = 0, .high = 1e6});
@@ -84,6 +94,12 @@ struct TrainerOptions {
                     .unit = "evaluations",
                     .low = 1,
                     .high = 1e9});
+    visit("stop_before_end_s",
+          stop_before_end_s,
+          FieldInfo{.help = "saves and stops so long before SLURM_JOB_END_TIME",
+                    .unit = "s",
+                    .low = 0,
+                    .high = 1e6});
     visit(
         "resume",
         resume,

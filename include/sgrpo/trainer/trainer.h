@@ -10,6 +10,10 @@
 #include "sgrpo/trainer/run_config.h"
 #include "sgrpo/types/step_report.h"
 
+namespace sgrpo::telemetry {
+class Progress;
+}
+
 namespace sgrpo::trainer {
 
 struct State;
@@ -40,6 +44,11 @@ class Trainer {
   StepReport sft_step(int64_t step);
 
  private:
+  /// Either of them. A step that meets a number that is none before its update is left out, and
+  /// counted as one whose updates were.
+  StepReport any_step(int64_t step);
+  void run_steps(telemetry::Progress& bar);
+
   std::unique_ptr<State> state_;
 };
 
