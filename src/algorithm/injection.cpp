@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "algorithm/injection_parts.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
@@ -72,42 +73,32 @@ bool is_on(const InjectionOptions& options, const InjectionContext& context) {
   return options.when != InjectWhen::kNever && context.step > options.warmup_steps;
 }
 
-/// "Generation probability" of the paper's second-hand summary: favours the longest failure.
-size_t lowest_logprob(const RolloutGroup& group, const std::vector<size_t>& pool) {
-  size_t lowest = pool.front();
-  double lowest_sum = std::numeric_limits<double>::infinity();
-  for (const size_t index : pool) {
-    const Completion& completion = group.members[index].completion;
-    SGRPO_CHECK(!completion.sampler_logprobs.empty(),
-                "injection.victim lowest_logprob: member ",
-                index,
-                " of prompt ",
-                group.prompt_index,
-                " has no sampler log-probs; score recorded completions first");
-    double sum = 0.0;
-    for (const float logprob : completion.sampler_logprobs) sum += logprob;
-    if (sum < lowest_sum) {
-      lowest = index;
-      lowest_sum = sum;
-    }
-  }
-  return lowest;
+double sum_of_logprobs(const RolloutGroup& group, size_t index) {
+  const Completion& completion = group.members[index].completion;
+  SGRPO_CHECK(!completion.sampler_logprobs.empty(),
+              "injection.victim lowest_logprob: member ",
+              index,
+              " of prompt ",
+              group.prompt_index,
+              " has no sampler log-probs; score recorded completions first");
+  double sum = 0.0;
+  for (const float logprob : completion.sampler_logprobs) sum += logprob;
+  return sum;
 }
 
-size_t choose_victim(const RolloutGroup& group, Victim rule, const InjectionContext& context) {
-  std::vector<size_t> pool;
+/// An invalid member goes first, whatever the rule: it carries no signal, every failure does. Then
+/// the lowest score, then the lowest index.
+size_t choose_victim(const RolloutGroup& group, const std::vector<double>& scores) {
+  const bool has_invalid =
+      std::any_of(group.members.begin(), group.members.end(), [](const auto& member) {
+        return !member.verdict.is_valid();
+      });
+  size_t victim = group.members.size();
   for (size_t i = 0; i < group.members.size(); ++i) {
-    if (!group.members[i].verdict.is_valid()) pool.push_back(i);
+    if (has_invalid && group.members[i].verdict.is_valid()) continue;
+    if (victim == group.members.size() || scores[i] < scores[victim]) victim = i;
   }
-  // An invalid member goes first, whatever the rule: it carries no signal, every failure does.
-  const bool has_invalid = !pool.empty();
-  for (size_t i = 0; !has_invalid && i < group.members.size(); ++i) pool.push_back(i);
-  if (rule == Victim::kLast) return pool.back();
-  if (rule == Victim::kRandom) {
-    return pool[key_of(group, context, core::Purpose::kVictim).below(pool.size())];
-  }
-  // An invalid member may lack log-probs (its scoring failed with it).
-  return rule == Victim::kFirst || has_invalid ? pool.front() : lowest_logprob(group, pool);
+  return victim;
 }
 
 GroupMember ground_truth_member(const EncodedPrompt& prompt, double reward) {
@@ -139,29 +130,63 @@ void warn_once_if_beaten(const RolloutGroup& group, double gt_reward) {
   }
 }
 
-void inject(RolloutGroup& group, const InjectionOptions& options, const InjectionContext& context) {
+size_t place_of_truth(const RolloutGroup& group,
+                      const InjectionOptions& options,
+                      const InjectionContext& context) {
+  return options.mode == InjectMode::kAppend
+             ? group.members.size()
+             : choose_victim(group, victim_scores(group, options.victim, context));
+}
+
+}  // namespace
+
+std::vector<double> victim_scores(const RolloutGroup& group,
+                                  Victim rule,
+                                  const InjectionContext& context) {
+  std::vector<size_t> pool;  // of whom one goes
+  for (size_t i = 0; i < group.members.size(); ++i) {
+    if (!group.members[i].verdict.is_valid()) pool.push_back(i);
+  }
+  const bool has_invalid = !pool.empty();
+  for (size_t i = 0; !has_invalid && i < group.members.size(); ++i) pool.push_back(i);
+  std::vector<double> scores(group.members.size(), 0.0);
+  switch (rule) {
+    case Victim::kFirst: break;
+    case Victim::kLast:
+      for (const size_t i : pool) scores[i] = -static_cast<double>(i);
+      break;
+    case Victim::kRandom:
+      scores[pool[key_of(group, context, core::Purpose::kVictim).below(pool.size())]] = -1.0;
+      break;
+    // "Generation probability" of the paper's second-hand summary: favours the longest failure. An
+    // invalid member may lack log-probs (its scoring failed with it).
+    case Victim::kLowestLogprob:
+      for (size_t i = 0; !has_invalid && i < scores.size(); ++i)
+        scores[i] = sum_of_logprobs(group, i);
+      break;
+  }
+  return scores;
+}
+
+void inject_at(RolloutGroup& group, size_t place, const InjectionOptions& options) {
   SGRPO_CHECK(
       !group.is_injected, "prompt ", group.prompt_index, " already holds an injected ground truth");
   if (!options.smoothing) warn_once_if_beaten(group, options.gt_reward);
   GroupMember ground_truth = ground_truth_member(*group.prompt, options.gt_reward);
-  size_t place = group.members.size();
-  if (options.mode == InjectMode::kAppend) {
+  if (place == group.members.size()) {
     group.members.push_back(std::move(ground_truth));
   } else {
-    place = choose_victim(group, options.victim, context);
     group.replaced = std::move(group.members[place]);
     group.members[place] = std::move(ground_truth);
   }
   group.is_injected = true;
 }
 
-}  // namespace
-
-std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
-                                              const InjectionOptions& options,
-                                              const InjectionContext& context) {
-  if (!is_on(options, context)) return groups;
+std::vector<size_t> groups_to_inject(std::vector<RolloutGroup>& groups,
+                                     const InjectionOptions& options,
+                                     const InjectionContext& context) {
   std::vector<size_t> candidates;
+  if (!is_on(options, context)) return candidates;
   for (size_t i = 0; i < groups.size(); ++i) {
     groups[i].validate();
     validate(options, groups[i].size());
@@ -169,10 +194,14 @@ std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
     groups[i].missing_ground_truth = groups[i].prompt->ground_truth_ids.empty();
     if (!groups[i].missing_ground_truth) candidates.push_back(i);
   }
-  for (const size_t i :
-       cap_candidates(std::move(candidates), groups, options.max_fraction, context)) {
-    inject(groups[i], options, context);
-  }
+  return cap_candidates(std::move(candidates), groups, options.max_fraction, context);
+}
+
+std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
+                                              const InjectionOptions& options,
+                                              const InjectionContext& context) {
+  for (const size_t i : groups_to_inject(groups, options, context))
+    inject_at(groups[i], place_of_truth(groups[i], options, context), options);
   return groups;
 }
 
@@ -182,7 +211,7 @@ std::vector<double> rewards_after_injection(const RolloutGroup& group,
   RolloutGroup repaired = group;
   if (is_on(options, context) && trigger_holds(group, options.when) &&
       !group.prompt->ground_truth_ids.empty())
-    inject(repaired, options, context);
+    inject_at(repaired, place_of_truth(repaired, options, context), options);
   std::vector<double> rewards;
   for (const GroupMember& member : repaired.members) {
     if (member.verdict.is_valid()) rewards.push_back(member.verdict.reward);

@@ -20,16 +20,46 @@ kernels::GroupStd std_code(Deviation std) {
 
 }  // namespace
 
-at::Tensor group_advantage(const at::Tensor& rewards,
-                           const at::Tensor& valid,
-                           Deviation std,
-                           double eps,
-                           double min_spread) {
+GroupAdvantages group_advantage(const at::Tensor& rewards,
+                                const at::Tensor& status,
+                                const GroupFormula& formula,
+                                const std::optional<GroupInjection>& injection) {
+  using Optional = std::optional<at::Tensor>;
   static const auto handle =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("sgrpo::group_advantage", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, double, double)>();
-  return handle.call(rewards, valid, static_cast<int64_t>(std_code(std)), eps, min_spread);
+          .typed<std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&,
+                                                                const at::Tensor&,
+                                                                const Optional&,
+                                                                const Optional&,
+                                                                const Optional&,
+                                                                int64_t,
+                                                                double,
+                                                                int64_t,
+                                                                double,
+                                                                bool,
+                                                                int64_t,
+                                                                double)>();
+  const GroupInjection rule = injection.value_or(GroupInjection{});
+  const auto when = !injection           ? kernels::GroupTrigger::kNever
+                    : rule.only_all_fail ? kernels::GroupTrigger::kAllFail
+                                         : kernels::GroupTrigger::kWhereAllowed;
+  const auto given = [&](const at::Tensor& tensor) {
+    return injection ? Optional(tensor) : std::nullopt;
+  };
+  auto [advantages, victim, kind] = handle.call(rewards,
+                                                status,
+                                                given(rule.victim_score),
+                                                given(rule.may_inject),
+                                                given(rule.gt_reward),
+                                                static_cast<int64_t>(when),
+                                                formula.min_spread,
+                                                rule.appends ? 1 : 0,
+                                                rule.fail_weight,
+                                                rule.smoothing,
+                                                static_cast<int64_t>(std_code(formula.std)),
+                                                formula.eps);
+  return {.advantages = advantages, .victim = victim, .kind = kind};
 }
 
 bool has_spread(double lowest, double highest, double min_spread) {

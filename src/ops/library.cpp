@@ -3,10 +3,15 @@
 #include <torch/library.h>
 
 TORCH_LIBRARY(sgrpo, m) {
-  // std: 0 none, 1 sample, 2 population. f64.
+  // rewards and victim_score [P,G] f64, status [P,G] u8 (0 correct, 1 failed, 2 not judged, 3
+  // nobody), may_inject [P] bool, gt_reward [P] f64; the latter three may be missing for when = 0.
+  // when: 0 never, 1 all_fail, 2 where allowed. mode: 0 replace, 1 append. std: 0 none, 1 sample, 2
+  // population. -> advantages [P,G+1] f64, victim [P] i32 (-1: none), kind [P] u8 (0 all_fail, 1
+  // all_pass, 2 mixed, 3 nobody judged).
   m.def(
-      "group_advantage(Tensor rewards, Tensor valid, int std, float eps, float min_spread) -> "
-      "Tensor");
+      "group_advantage(Tensor rewards, Tensor status, Tensor? victim_score, Tensor? may_inject, "
+      "Tensor? gt_reward, int when, float min_spread, int mode, float fail_weight, bool smoothing, "
+      "int std, float eps) -> (Tensor advantages, Tensor victim, Tensor kind)");
 
   // q [Tq,H,E], k and v [Tk,K,E]; table [S,6], cluster_begin [C+1] and cluster_members [S] i64 as
   // an AttentionPlan gives them, which has checked them. Accumulates in f32 (f64 for f64 inputs).

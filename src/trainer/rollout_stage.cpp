@@ -2,6 +2,7 @@
 
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/modifiers.h"
+#include "sgrpo/algorithm/one_launch.h"
 #include "sgrpo/algorithm/rows.h"
 #include "sgrpo/algorithm/shaping.h"
 #include "trainer/stages.h"
@@ -226,6 +227,10 @@ std::vector<RolloutGroup> assign_credit(State& state,
                                         const algorithm::AlgorithmOptions& options,
                                         int64_t step) {
   const RunConfig& config = state.config;
+  const at::Device device = state.learner->policy().device();
+  if (device.is_cuda() && algorithm::fits_one_launch(options))
+    return algorithm::inject_and_estimate(
+        std::move(groups), options, config.injection, injection_context(state, step), device);
   const auto shapers =
       algorithm::make_shapers(options, {.max_new_tokens = config.rollout.max_new_tokens});
   const auto modifiers = algorithm::make_modifiers(options);

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sgrpo::reference {
@@ -28,6 +30,76 @@ inline std::vector<double> group_advantages(const std::vector<double>& rewards,
     advantages.push_back(is_flat ? 0.0 : (r - mean) / divisor);
   }
   return advantages;
+}
+
+/// One group as judged. status: 0 correct, 1 failed, 2 not judged.
+struct JudgedGroup {
+  std::vector<double> rewards, scores;
+  std::vector<int> status;
+  bool may_inject = false;
+  double gt_reward = 1.0;
+};
+
+struct InjectionRule {
+  bool only_all_fail = true, appends = false, smoothing = false;
+  double fail_weight = 1.0;
+};
+
+struct InjectedGroup {
+  int kind = 3;    // 0 all_fail, 1 all_pass, 2 mixed, 3 nobody judged
+  int place = -1;  // of the ground truth
+  std::vector<double> advantages;
+};
+
+/// Where the ground truth goes: in place of the least by (judged, score), or at the end.
+inline size_t place_of_truth(const JudgedGroup& group, const InjectionRule& rule) {
+  if (rule.appends) return group.rewards.size();
+  std::vector<std::pair<bool, double>> order;
+  for (size_t i = 0; i < group.status.size(); ++i)
+    order.emplace_back(group.status[i] != 2, group.scores[i]);
+  return static_cast<size_t>(std::min_element(order.begin(), order.end()) - order.begin());
+}
+
+/// Injection, smoothing, advantages and fail_weight of one group.
+inline InjectedGroup injected_advantages(JudgedGroup group,
+                                         const InjectionRule& rule,
+                                         const std::string& std,
+                                         double eps) {
+  InjectedGroup result;
+  const auto correct = std::count(group.status.begin(), group.status.end(), 0);
+  const auto judged = correct + std::count(group.status.begin(), group.status.end(), 1);
+  if (judged > 0) result.kind = correct == 0 ? 0 : correct == judged ? 1 : 2;
+  const bool triggers = rule.only_all_fail ? result.kind == 0 : result.kind != 3;
+  if (group.may_inject && triggers) {
+    const size_t place = place_of_truth(group, rule);
+    result.place = static_cast<int>(place);
+    group.rewards.resize(std::max(group.rewards.size(), place + 1));
+    group.status.resize(group.rewards.size());
+    group.rewards[place] = group.gt_reward;
+    group.status[place] = 2;
+    std::vector<double> others;
+    for (size_t i = 0; i < group.rewards.size(); ++i) {
+      if (group.status[i] != 2) others.push_back(group.rewards[i]);
+    }
+    if (rule.smoothing && !others.empty() &&
+        *std::max_element(others.begin(), others.end()) >= group.gt_reward) {
+      group.rewards[place] =
+          std::accumulate(others.begin(), others.end(), 0.0) / static_cast<double>(others.size());
+    }
+    group.status[place] = 0;
+  }
+  std::vector<double> counted;
+  for (size_t i = 0; i < group.rewards.size(); ++i) {
+    if (group.status[i] != 2) counted.push_back(group.rewards[i]);
+  }
+  const auto advantages = group_advantages(counted, std, eps);
+  size_t next = 0;
+  for (const int status : group.status) {
+    double advantage = status == 2 ? 0.0 : advantages[next++];
+    if (result.place >= 0 && advantage < 0) advantage *= rule.fail_weight;
+    result.advantages.push_back(advantage);
+  }
+  return result;
 }
 
 /// r_i - mean of the others.

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sgrpo/algorithm/method.h"
 #include "sgrpo/algorithm/options.h"
+#include "sgrpo/ops/deviation.h"
 #include "sgrpo/types/rollout_group.h"
 
 namespace sgrpo::algorithm {
@@ -37,6 +39,8 @@ class Estimator {
   virtual std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                            const std::vector<double>& sums) const = 0;
   virtual Needs needs() const { return {}; }
+  /// The formula, where it is all that the estimator does: then one launch serves a step.
+  virtual std::optional<ops::GroupFormula> formula() const { return std::nullopt; }
   /// Whether a group of one member is legal.
   virtual bool allows_single() const { return false; }
   /// Whether it takes the KL of `kl_place: reward` token by token itself.

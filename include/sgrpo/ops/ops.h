@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -37,15 +38,35 @@ std::tuple<at::Tensor, at::Tensor> linear_logprob(const at::Tensor& hidden,
                                                   const at::Tensor& masked_ids,
                                                   double temperature);
 
-/// Group-relative advantages.
-/// Shapes:  rewards [P,G] f64, valid [P,G] bool -> [P,G] f64 (0 for invalid members)
-/// Formula: (r - mean) / (s + eps), or r - mean for kNone; rewards without spread give zeros; n
-///          counts valid members
-at::Tensor group_advantage(const at::Tensor& rewards,
-                           const at::Tensor& valid,
-                           Deviation std,
-                           double eps,
-                           double min_spread = 0.0);
+/// What a member's verdict means to its group: values of `status`.
+enum class MemberStatus : uint8_t { kCorrect = 0, kFailed = 1, kNotJudged = 2, kNobody = 3 };
+
+/// Which groups get the ground truth, and how.
+struct GroupInjection {
+  at::Tensor victim_score;    // [P,G] f64: the lowest is replaced, who was not judged before others
+  at::Tensor may_inject;      // [P] bool; a group without a judged member is left alone
+  at::Tensor gt_reward;       // [P] f64
+  bool only_all_fail = true;  // of those that may, groups without a correct member
+  bool appends = false;       // behind the last member instead of in a member's place
+  double fail_weight = 1.0;   // multiplies negative advantages of injected groups
+  bool smoothing = false;     // a member as good as the ground truth gives it the members' mean
+};
+
+struct GroupAdvantages {
+  at::Tensor advantages;  // [P,G+1] f64, the injected group's; 0 for whoever was not judged
+  at::Tensor victim;      // [P] i32, where the ground truth stands; -1: nowhere
+  at::Tensor kind;  // [P] u8 before injection: 0 all_fail, 1 all_pass, 2 mixed, 3 nobody judged
+};
+
+/// Injection and group-relative advantages in one launch.
+/// Shapes:  rewards [P,G] f64, status [P,G] u8 (places of nobody last)
+/// Formula: of `formula` over judged members and the ground truth, in member order, in f64: the
+/// same
+///          bits on every device
+GroupAdvantages group_advantage(const at::Tensor& rewards,
+                                const at::Tensor& status,
+                                const GroupFormula& formula,
+                                const std::optional<GroupInjection>& injection = std::nullopt);
 
 /// Whether rewards between `lowest` and `highest` differ: by more than min_spread and by more than
 /// rounding, 1e-12 max(1, |highest|). The one rule for advantages, filters and metrics.

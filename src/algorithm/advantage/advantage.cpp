@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "algorithm/advantage/group_tensor.h"
 #include "sgrpo/ops/ops.h"
 
 namespace sgrpo::algorithm {
@@ -12,13 +13,12 @@ std::unique_ptr<Estimator> make_estimator(const AlgorithmOptions& options) {
   return EstimatorRegistry::get("estimator", options.estimator)(options);
 }
 
-std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
-                                             const AlgorithmOptions& options,
-                                             const InjectionOptions& injection,
-                                             const SumOverRanks& sum) {
-  const auto estimator = make_estimator(options);
+void check_group_sizes(const std::vector<RolloutGroup>& groups,
+                       const Estimator& estimator,
+                       const AlgorithmOptions& options,
+                       const InjectionOptions& injection) {
   // With append, a group of one has a partner whenever it needs one.
-  const bool allows_single = estimator->allows_single() || injection.can_append();
+  const bool allows_single = estimator.allows_single() || injection.can_append();
   for (const RolloutGroup& group : groups) {
     group.validate();
     TORCH_CHECK_VALUE(group.size() > 1 || allows_single,
@@ -28,6 +28,14 @@ std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
                       "rollout.group_size >= 2 for estimator ",
                       options.estimator);
   }
+}
+
+std::vector<RolloutGroup> compute_advantages(std::vector<RolloutGroup> groups,
+                                             const AlgorithmOptions& options,
+                                             const InjectionOptions& injection,
+                                             const SumOverRanks& sum) {
+  const auto estimator = make_estimator(options);
+  check_group_sizes(groups, *estimator, options, injection);
   const std::vector<double> sums = sum(estimator->local(groups));
   return estimator->finish(std::move(groups), sums);
 }

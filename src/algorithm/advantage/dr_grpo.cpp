@@ -10,18 +10,19 @@ namespace {
 class DrGrpo final : public Estimator {
  public:
   DrGrpo(const AlgorithmOptions& options, MethodParams& /*params*/)
-      : min_spread_(options.min_spread) {}
+      : formula_{ops::Deviation::kNone, 0.0, options.min_spread} {}
+
+  std::optional<ops::GroupFormula> formula() const override { return formula_; }
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor advantages =
-        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0, min_spread_);
-    return with_advantages(std::move(groups), advantages);
+    const auto result = ops::group_advantage(tensor.rewards, tensor.status, formula_);
+    return with_advantages(std::move(groups), result.advantages);
   }
 
  private:
-  double min_spread_;
+  ops::GroupFormula formula_;
 };
 
 SGRPO_REGISTER_ADVANTAGE("dr_grpo", DrGrpo);

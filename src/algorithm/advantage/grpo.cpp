@@ -10,19 +10,19 @@ namespace {
 class Grpo final : public Estimator {
  public:
   Grpo(const AlgorithmOptions& options, MethodParams& /*params*/)
-      : std_(options.std), eps_(options.std_eps), min_spread_(options.min_spread) {}
+      : formula_{options.std, options.std_eps, options.min_spread} {}
+
+  std::optional<ops::GroupFormula> formula() const override { return formula_; }
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor advantages =
-        ops::group_advantage(tensor.rewards, tensor.valid, std_, eps_, min_spread_);
-    return with_advantages(std::move(groups), advantages);
+    const auto result = ops::group_advantage(tensor.rewards, tensor.status, formula_);
+    return with_advantages(std::move(groups), result.advantages);
   }
 
  private:
-  ops::Deviation std_;
-  double eps_, min_spread_;
+  ops::GroupFormula formula_;
 };
 
 SGRPO_REGISTER_ADVANTAGE("grpo", Grpo);

@@ -15,11 +15,13 @@ class Rloo final : public Estimator {
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& /*sums*/) const override {
     const GroupTensor tensor = to_tensor(groups);
-    const at::Tensor centred =
-        ops::group_advantage(tensor.rewards, tensor.valid, ops::Deviation::kNone, 0.0, min_spread_);
-    const at::Tensor count = tensor.valid.sum(1, /*keepdim=*/true).to(at::kDouble);
+    const ops::GroupFormula formula{ops::Deviation::kNone, 0.0, min_spread_};
+    const auto result = ops::group_advantage(tensor.rewards, tensor.status, formula);
+    const at::Tensor is_judged = tensor.status <= static_cast<int64_t>(ops::MemberStatus::kFailed);
+    const at::Tensor count = is_judged.sum(1, /*keepdim=*/true).to(at::kDouble);
     // One valid member has no others; its centred reward is 0 whatever the factor.
-    return with_advantages(std::move(groups), centred * (count / (count - 1).clamp_min(1)));
+    return with_advantages(std::move(groups),
+                           result.advantages * (count / (count - 1).clamp_min(1)));
   }
 
  private:
