@@ -206,6 +206,7 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
     return Clock::now() +
            std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   };
+  auto begin = Clock::now();
   auto deadline = in(has_started_ ? limits.row_s : limits.start_s);
   size_t scanned = 0;
   while (true) {
@@ -214,6 +215,7 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
     if (auto answer = take_line(scanned)) {
       mutable_answer = std::move(*answer);
       has_started_ = true;
+      answer_s_ = std::chrono::duration<double>(Clock::now() - begin).count();
       return Outcome::kLine;
     }
     if (buffer_.size() > kMaxLineBytes) return Outcome::kTooLong;
@@ -222,6 +224,7 @@ ChildProcess::Outcome ChildProcess::exchange(std::string_view line,
     if (core::stop_requested()) throw core::Interrupted("a stop was asked for while verifying");
     if (!has_started_ && pending.empty() && has_read_all()) {
       has_started_ = true;
+      begin = Clock::now();
       deadline = in(limits.row_s);
     }
     if (Clock::now() >= deadline) return Outcome::kTimeout;

@@ -61,6 +61,9 @@ class ChildProcess {
   /// Whether the child has read a line, or answered one.
   bool has_started() const { return has_started_; }
 
+  /// From the moment it had read a line to the answer, of the last line that it answered.
+  double answer_seconds() const { return answer_s_; }
+
   /// Whether there is output that no `exchange` asked for, or comes within `patience`.
   bool has_unread_output(std::chrono::milliseconds patience);
   /// A whole line of that output, if there is one.
@@ -88,6 +91,7 @@ class ChildProcess {
   Descriptor life_;  // open as long as the child may live
   pid_t pid_ = -1;
   bool has_started_ = false;
+  double answer_s_ = 0.0;
   int wait_status_ = 0;
   std::string buffer_, stderr_tail_;
 };

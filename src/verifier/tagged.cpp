@@ -37,6 +37,7 @@ class Tagged : public Verifier {
   }
 
   bool is_batched() const override { return inner_->is_batched(); }
+  void use(const VerifierOptions& options) override { inner_->use(options); }
 
  private:
   explicit Tagged(const Params& params) {

@@ -16,9 +16,17 @@ namespace {
 constexpr size_t kSamplesPerTask = 16;
 constexpr unsigned kMaxThreads = 16;
 
-/// Worker threads beside the caller's.
-size_t num_workers() {
-  return std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads) - 1;
+/// Threads beside the caller's: one a core, and one for each process that is waited for.
+size_t num_threads(const VerifierOptions& options) {
+  const int64_t cores = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
+  return static_cast<size_t>(std::max(cores, options.workers) - 1);
+}
+
+/// How many samples one task takes: a batched verifier's are shared out among its processes.
+size_t samples_per_task(const Verifier& verifier, size_t samples, int64_t workers) {
+  if (!verifier.is_batched()) return kSamplesPerTask;
+  const auto shares = static_cast<size_t>(workers);
+  return (samples + shares - 1) / shares;
 }
 
 /// A verifier under the name that rows, `rewards` and metrics use.
@@ -105,7 +113,7 @@ struct VerifierSet::Impl {
   std::map<std::string, std::string> unusable;  // built-ins that need parameters -> why
   const Named* fallback = nullptr;
   std::vector<Component> combination;
-  std::unique_ptr<WorkerPool> pool = std::make_unique<WorkerPool>(num_workers());
+  std::unique_ptr<WorkerPool> pool;
 
   void add_instances(const core::Json& instances);
   void add_default();
@@ -216,10 +224,12 @@ VerifierSet::VerifierSet(const VerifierOptions& options,
                          const core::Json& rewards)
     : impl_(std::make_unique<Impl>()) {
   impl_->options = options;
+  impl_->pool = std::make_unique<WorkerPool>(num_threads(options));
   impl_->add_instances(instances);
   impl_->add_default();
   impl_->add_built_ins();
   impl_->add_combination(rewards);
+  for (auto& [name, named] : impl_->by_name) named.verifier->use(options);
 }
 
 VerifierSet::~VerifierSet() = default;
@@ -253,7 +263,7 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
                           .start_s = impl_->options.start_timeout_s};
   for (const auto& [named, all] : places) {
     const Verifier* verifier = named->verifier.get();
-    const size_t step = verifier->is_batched() ? all.size() : kSamplesPerTask;
+    const size_t step = samples_per_task(*verifier, all.size(), impl_->options.workers);
     for (size_t begin = 0; begin < all.size(); begin += step) {
       const std::vector<Place> some(
           all.begin() + static_cast<ptrdiff_t>(begin),

@@ -57,6 +57,8 @@ verifier:
   params: {}
   timeout_s: 10
   start_timeout_s: 60
+  workers: 1
+  sandbox: auto
   truncated: incorrect
 verifiers: {}
 rewards: []

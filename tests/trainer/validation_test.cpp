@@ -138,6 +138,7 @@ class JudgeAgain : public Validation {
     verifier::VerifierOptions options;
     options.name = "command";
     options.params = {{"argv", {"sh", "-c", script}}, {"max_restarts", 0}};
+    options.sandbox = verifier::Sandbox::kOff;  // it counts its starts in a file
     state_.verifiers = std::make_unique<verifier::VerifierSet>(options, Json(), Json());
     PromptRecord record;
     if (has_ground_truth) record.ground_truth = "boot";

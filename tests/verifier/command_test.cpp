@@ -1,6 +1,5 @@
 // The external verifier against programs that behave and programs that do not.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -8,39 +7,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <mutex>
 #include <sstream>
 #include <thread>
 
+#include "command_fixture.h"
 #include "sgrpo/core/interrupt.h"
-#include "sgrpo/core/log.h"
-#include "sgrpo/verifier/verifier.h"
 
 namespace sgrpo::verifier {
 namespace {
-
-std::unique_ptr<Verifier> make_command(const core::Json& params) {
-  return VerifierRegistry::get("verifier", "command")(params, "verifier.params");
-}
-
-/// A shell script as the judge.
-std::unique_ptr<Verifier> shell(const std::string& script, int64_t max_restarts = 8) {
-  return make_command({{"argv", {"sh", "-c", script}}, {"max_restarts", max_restarts}});
-}
-
-std::vector<Sample> samples(const std::vector<std::string>& completions) {
-  std::vector<Sample> result;
-  for (const std::string& text : completions) result.push_back({text, "truth", nullptr, false});
-  return result;
-}
-
-std::string statuses(const std::vector<Verdict>& verdicts) {
-  std::string result;
-  for (const Verdict& verdict : verdicts) {
-    result += (result.empty() ? "" : " ") + std::string(to_string(verdict.status));
-  }
-  return result;
-}
 
 /// The status of one row that the program answers with `line`.
 std::string answered(const std::string& line) {
@@ -52,48 +26,6 @@ size_t num_open_files() {
   const std::filesystem::directory_iterator files("/proc/self/fd");
   return static_cast<size_t>(std::distance(begin(files), end(files)));
 }
-
-bool has_children() { return waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD; }
-
-/// Alive: listed and no zombie (a zombie is some other process's to reap).
-bool is_alive(const std::string& pid) {
-  std::ifstream file("/proc/" + pid + "/stat");
-  std::string text;
-  std::getline(file, text);
-  const size_t close = text.rfind(')');
-  return close != std::string::npos && close + 2 < text.size() && text[close + 2] != 'Z';
-}
-
-class Warnings {
- public:
-  Warnings() {
-    core::set_log_sink([this](core::LogLevel, const std::string& message) {
-      const std::lock_guard lock(mutex_);
-      text_ += message + "\n";
-    });
-  }
-  ~Warnings() { core::set_log_sink(nullptr); }
-  std::string text() {
-    const std::lock_guard lock(mutex_);
-    return text_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::string text_;
-};
-
-const char* const kJudge = R"(
-while read -r line; do
-  case "$line" in
-    *'"completion":"good"'*) echo '{"reward": 1}';;
-    *'"completion":"half"'*) echo '{"reward": 0.5}';;
-    *'"completion":"slow"'*) sleep 60;;
-    *'"completion":"crash"'*) echo 'out of luck' >&2; exit 3;;
-    *'"completion":"abort"'*) kill -SEGV $$;;
-    *) echo '{"reward": 0}';;
-  esac
-done)";
 
 TEST(Command, one_process_judges_many_rows_in_order) {
   const auto verifier =
@@ -157,7 +89,7 @@ TEST(Command, slow_row_times_out_and_the_next_are_judged) {
 }
 
 TEST(Command, start_has_a_time_of_its_own) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   const auto slow_start = shell("sleep 0.7; " + std::string(kJudge));
   EXPECT_EQ(statuses(slow_start->verify_all(samples({"good", "slow"}), {.row_s = 0.3})),
             "correct timeout");
@@ -172,7 +104,7 @@ TEST(Command, start_has_a_time_of_its_own) {
 }
 
 TEST(Command, crash_masks_its_row_and_the_message_has_status_and_stderr) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   EXPECT_EQ(statuses(shell(kJudge)->verify_all(samples({"good", "crash", "good", "abort", "good"}),
                                                {.row_s = 5})),
             "correct error correct error correct");
@@ -185,7 +117,7 @@ TEST(Command, crash_masks_its_row_and_the_message_has_status_and_stderr) {
 }
 
 TEST(Command, garbage_masks_its_row_and_is_quoted) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   EXPECT_EQ(
       statuses(
           shell("read x; echo Loading model; read x")->verify_all(samples({"a"}), {.row_s = 5})),
@@ -212,7 +144,7 @@ std::unique_ptr<Verifier> double_answers(const std::string& seconds, bool has_id
 }
 
 TEST(Command, late_second_lines_mask_what_they_may_have_replaced) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   const auto verdicts =
       double_answers("0.005", false)->verify_all(samples({"a", "b", "c", "d"}), {.row_s = 5});
   // The first line a process writes is right; after a restart that is another row's.
@@ -253,7 +185,7 @@ TEST(Command, answer_items_and_comment_reach_the_verdict) {
 }
 
 TEST(Command, program_that_always_fails_is_given_up_after_max_restarts) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   const std::string path =
       ::testing::TempDir() + "/sgrpo_command_starts_" + std::to_string(getpid());
   const auto verifier = shell("echo x >> " + path + "; exit 1", 2);
@@ -290,7 +222,8 @@ TEST(Command, grandchildren_die_even_in_sessions_of_their_own) {
 }
 
 TEST(Command, children_without_an_environment_and_fast_forkers_die_with_the_program) {
-  const std::string path = testing::TempDir() + "/sgrpo_command_forks_" + std::to_string(getpid());
+  const std::string path =
+      ::testing::TempDir() + "/sgrpo_command_forks_" + std::to_string(getpid());
   const std::string chain = path + ".sh";
   std::ofstream(chain) << "echo $$ >> " << path << "\nsleep 0.01\nsh " << chain << " &\n";
   const auto verifier = shell("read x; setsid env -i sh -c 'echo $$ >> " + path +
@@ -347,7 +280,7 @@ TEST(Command, ended_program_is_seen_though_a_grandchild_holds_its_output) {
 }
 
 TEST(Command, endless_output_is_cut) {
-  Warnings warnings;
+  testing::LogCapture warnings;
   EXPECT_EQ(
       statuses(shell("read x; exec cat /dev/zero")->verify_all(samples({"x"}), {.row_s = 20})),
       "error");

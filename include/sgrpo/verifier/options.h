@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,11 @@ using VerifierRegistry = core::Registry<VerifierFactory, VerifierTag>;
 enum class Truncated { kIncorrect, kJudge, kMask };
 constexpr auto names_of(Truncated) { return std::array{"incorrect", "judge", "mask"}; }
 
+/// Whether external programs are shut in: as far as the machine allows, in full or not at all,
+/// never.
+enum class Sandbox { kAuto, kRequire, kOff };
+constexpr auto names_of(Sandbox) { return std::array{"auto", "require", "off"}; }
+
 /// How long a verdict may take.
 struct TimeLimits {
   double row_s = 10.0;
@@ -35,6 +41,8 @@ struct VerifierOptions {
   core::Json params = core::Json::object();
   double timeout_s = 10.0;
   double start_timeout_s = 60.0;
+  int64_t workers = 1;
+  Sandbox sandbox = Sandbox::kAuto;
   Truncated truncated = Truncated::kIncorrect;
 
   template <class V>
@@ -57,6 +65,16 @@ struct VerifierOptions {
                   .unit = "s",
                   .low = 1e-3,
                   .high = 1e5});
+    visit("workers",
+          workers,
+          FieldInfo{.help = "processes of a command verifier at once",
+                    .unit = "processes",
+                    .low = 1,
+                    .high = 1024});
+    visit("sandbox",
+          sandbox,
+          FieldInfo{.help = "whether bubblewrap shuts command verifiers in: where it can, always "
+                            "(without network, too), or never"});
     visit("truncated",
           truncated,
           FieldInfo{.help = "completions cut at the length limit: incorrect, judge them, or mask "

@@ -34,8 +34,12 @@ class Verifier {
   /// Throws core::Interrupted if a stop was asked for and samples are left.
   virtual std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
                                           const TimeLimits& limits) const;
-  /// Whether all samples should arrive in one verify_all call (one process serves them).
+  /// Whether samples should arrive in few verify_all calls, `verifier.workers` of them at once (a
+  /// process serves each).
   virtual bool is_batched() const { return false; }
+  /// Takes what the run's options say about external programs, before the first verdict. Throws
+  /// core::UserError where they cannot be met.
+  virtual void use(const VerifierOptions& /*options*/) {}
 };
 
 /// All verifiers of a run: the default one, named instances, and a weighted combination where
