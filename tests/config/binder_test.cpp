@@ -2,8 +2,7 @@
 
 #include <string>
 
-#include "sgrpo/config/binder.h"
-#include "sgrpo/config/config.h"
+#include "config_error.h"
 
 namespace sgrpo::config {
 namespace {
@@ -50,31 +49,17 @@ struct Example {
   }
 };
 
-Example bound(const std::string& text) {
-  Example config;
-  bind(parse_yaml(text, "run.yaml"), config);
-  return config;
-}
+Example bound(const std::string& text) { return read_options<Example>(text); }
 
 std::string bind_error(const std::string& text) {
-  try {
-    bound(text);
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
+  return config_error([&] { bound(text); });
 }
 
 std::string override_error(const std::string& path, const std::string& text) {
   Node root = parse_yaml("", "run.yaml");
   override_value(root, path, text);
   Example config;
-  try {
-    bind(root, config);
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
+  return config_error([&] { bind(root, config); });
 }
 
 TEST(Bind, given_keys_are_set_and_others_keep_their_default) {

@@ -3,8 +3,7 @@
 
 #include <chrono>
 
-#include "sgrpo/config/binder.h"
-#include "sgrpo/config/config.h"
+#include "config_error.h"
 
 namespace sgrpo::config {
 namespace {
@@ -45,7 +44,7 @@ const Aliases kNames = {
 
 std::string keys_error(const std::string& text, const std::vector<std::string>& overrides = {}) {
   KeysExample config;
-  try {
+  return config_error([&] {
     Node root = parse_yaml(text, "run.yaml");
     apply_aliases(root, kNames);
     for (const std::string& word : overrides) {
@@ -54,10 +53,7 @@ std::string keys_error(const std::string& text, const std::vector<std::string>& 
     }
     check_conflicts(root, kNames);
     bind(root, config, kNames.foreign);
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
+  });
 }
 
 TEST(ForeignKeys, an_unknown_key_is_explained_wherever_it_stands) {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "sgrpo/config/binder.h"
+#include "config_error.h"
 #include "sgrpo/core/registry.h"
 
 namespace sgrpo::config {
@@ -44,19 +44,10 @@ struct NamedExample {
   }
 };
 
-NamedExample named(const std::string& text) {
-  NamedExample config;
-  bind(parse_yaml(text, "run.yaml"), config);
-  return config;
-}
+NamedExample named(const std::string& text) { return read_options<NamedExample>(text); }
 
 std::string named_error(const std::string& text) {
-  try {
-    named(text);
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
+  return config_error([&] { named(text); });
 }
 
 TEST(Named, enumerations_are_read_and_printed_by_name) {

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <string>
 
-#include "sgrpo/config/config.h"
+#include "config_error.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::config {
@@ -13,12 +13,7 @@ namespace {
 
 /// The message of the ConfigError that parsing throws, or "no error".
 std::string parse_error(const std::string& text) {
-  try {
-    parse_yaml(text, "run.yaml");
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
+  return config_error([&] { parse_yaml(text, "run.yaml"); });
 }
 
 core::Json parsed(const std::string& text) { return parse_yaml(text, "run.yaml").to_json(); }
