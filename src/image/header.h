@@ -48,8 +48,11 @@ struct ImageHeader {
 /// complete. Throws core::UserError "<where>: ..." for empty, foreign, truncated or damaged files.
 ImageHeader read_header(std::string_view bytes, const std::string& where);
 
+/// What a decoder may hold for the file, in bytes.
+int64_t decoding_bytes(const ImageHeader& header);
+
 /// The same, and refuses what must not reach a decoder: no area, more pixels than allowed, more
-/// pixels than the bytes can hold, more than 1 GiB.
+/// pixels than the bytes can hold, memory out of proportion to them, more than 1 GiB.
 ImageHeader read_checked_header(std::string_view bytes,
                                 const std::string& where,
                                 int64_t max_decoded_pixels);

@@ -8,11 +8,8 @@ namespace sgrpo::image {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
-constexpr int64_t kMaxDecodedPixels = int64_t{1} << 28;
 /// Working memory of all decoders together, unless one image alone needs more.
 constexpr int64_t kDecodeBytes = int64_t{1} << 30;
-/// The worst case a pixel: four 16-bit samples of the decoder beside three bytes of RGB.
-constexpr int64_t kBytesPerPixel = 4 * 2 + 3;
 
 DecodeBudget& shared_budget() {
   static DecodeBudget budget(kDecodeBytes);
@@ -52,15 +49,13 @@ int64_t ImageFile::num_tokens(const ProcessorConfig& config) const {
 }
 
 RgbImage ImageFile::decode() const {
-  const ImageSize upright = size();
-  const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
+  const auto hold = shared_budget().take(decoding_bytes(state_->header));
   return decode_checked(*state_->bytes, state_->header, state_->where);
 }
 
 PixelPatches ImageFile::patches(const ProcessorConfig& config) const {
   num_tokens(config);  // an impossible shape is refused before its pixels are decoded
-  const ImageSize upright = size();
-  const auto hold = shared_budget().take(upright.width * upright.height * kBytesPerPixel);
+  const auto hold = shared_budget().take(decoding_bytes(state_->header));
   return preprocess(decode_checked(*state_->bytes, state_->header, state_->where), config);
 }
 

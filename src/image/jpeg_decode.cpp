@@ -2,6 +2,7 @@
 
 #include <turbojpeg.h>
 
+#include <cstdio>
 #include <memory>
 
 #include "image/allocate.h"
@@ -32,6 +33,32 @@ void convert_cmyk(std::vector<uint8_t>& samples) {
   samples.resize(3 * pixels);
 }
 
+/// Whether all that the library warned of is filling between the last scan and the end: some
+/// cameras write zeros there, and no pixel depends on them.
+bool is_padding(std::string_view bytes, const std::string& warning) {
+  constexpr std::string_view kEnd = "\xFF\xD9";
+  unsigned int count = 0;
+  const int found = std::sscanf(
+      warning.c_str(), "Corrupt JPEG data: %u extraneous bytes before marker 0xd9", &count);
+  const size_t end = bytes.rfind(kEnd);
+  if (found != 1 || end == bytes.npos || count > end) return false;
+  const std::string_view filling = bytes.substr(end - count, count);
+  return filling.find_first_not_of(filling.substr(0, 1)) == filling.npos;
+}
+
+[[noreturn]] void fail_damaged_jpeg(const ImageHeader& header,
+                                    const std::string& where,
+                                    const std::string& reason) {
+  throw core::UserError(core::str(where,
+                                  ": is a damaged JPEG of ",
+                                  header.width,
+                                  "x",
+                                  header.height,
+                                  " pixels: ",
+                                  reason,
+                                  "; copy or download the file again"));
+}
+
 }  // namespace
 
 RgbImage decode_jpeg(std::string_view bytes, const ImageHeader& header, const std::string& where) {
@@ -50,15 +77,10 @@ RgbImage decode_jpeg(std::string_view bytes, const ImageHeader& header, const st
                                  height,
                                  format,
                                  TJFLAG_LIMITSCANS);
-  if (done != 0 && tjGetErrorCode(decoder.get()) == TJERR_FATAL) {
-    throw core::UserError(core::str(where,
-                                    ": is a damaged JPEG of ",
-                                    width,
-                                    "x",
-                                    height,
-                                    " pixels: ",
-                                    tjGetErrorStr2(decoder.get()),
-                                    "; copy or download the file again"));
+  if (done != 0) {
+    const std::string reason = tjGetErrorStr2(decoder.get());
+    const bool is_fatal = tjGetErrorCode(decoder.get()) == TJERR_FATAL;
+    if (is_fatal || !is_padding(bytes, reason)) fail_damaged_jpeg(header, where, reason);
   }
   if (header.is_cmyk) convert_cmyk(image.rgb);
   return image;

@@ -68,8 +68,16 @@ ProcessorConfig with_limits(ProcessorConfig config, const ImageLimits& limits) {
 
 std::array<int64_t, 2> target_size(const ImageSize& size, const ProcessorConfig& config) {
   const int64_t factor = config.patch_size * config.merge_size;
-  if (!config.resized)
+  if (!config.resized) {
+    if (config.min_pixels > kMaxDecodedPixels) {
+      throw core::UserError(core::str("min_pixels is ",
+                                      config.min_pixels,
+                                      ": no picture is enlarged to more than ",
+                                      kMaxDecodedPixels,
+                                      " pixels; lower it"));
+    }
     return smart_resize(size.height, size.width, factor, config.min_pixels, config.max_pixels);
+  }
   constexpr int64_t kLeastTokens = 4, kMostTokens = 16384;  // of qwen-vl-utils
   return smart_resize((*config.resized)[0],
                       (*config.resized)[1],

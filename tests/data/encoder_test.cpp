@@ -154,7 +154,7 @@ TEST_F(EncodeErrors, header_bomb_is_refused) {
   jpeg.replace(jpeg.find("\xFF\xC0") + 5, 4, "\x75\x30\x75\x30");
   write("bomb.jpg", jpeg);
   EXPECT_EQ(image_error("bomb.jpg"),
-            "rows.jsonl:12 (id 'r1'): bomb.jpg: declares 30000x30000 pixels, at most 268435456 are "
+            "rows.jsonl:12 (id 'r1'): bomb.jpg: declares 30000x30000 pixels, at most 178956970 are "
             "decoded; shrink the image");
 }
 

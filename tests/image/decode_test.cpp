@@ -1,6 +1,8 @@
 // Decoding against Pillow's bytes (tests/golden/image), and the refusal of everything damaged.
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -115,7 +117,7 @@ TEST(DecodeImage, decode_header_bomb_is_refused_before_decoding) {
   const size_t frame = jpeg.find("\xFF\xC0");
   jpeg.replace(frame + 5, 4, "\x75\x30\x75\x30");  // 30000 x 30000
   EXPECT_EQ(decode_error(jpeg),
-            "a/b.png: declares 30000x30000 pixels, at most 268435456 are decoded; "
+            "a/b.png: declares 30000x30000 pixels, at most 178956970 are decoded; "
             "shrink the image");
   std::string bmp = golden_bytes("rare_top_down.bmp");
   bmp.replace(18, 4, std::string("\xFF\xFF\xFF\x7F", 4));
@@ -124,9 +126,9 @@ TEST(DecodeImage, decode_header_bomb_is_refused_before_decoding) {
 
 TEST(DecodeImage, decode_more_pixels_than_the_bytes_can_hold_is_refused) {
   std::string jpeg = golden_bytes("rgb_420_96x64.jpg");
-  jpeg.replace(jpeg.find("\xFF\xC0") + 5, 4, "\x3A\x98\x3A\x98");  // 15000 x 15000
+  jpeg.replace(jpeg.find("\xFF\xC0") + 5, 4, "\x32\xC8\x32\xC8");  // 13000 x 13000
   EXPECT_EQ(decode_error(jpeg),
-            "a/b.png: is damaged: 15000x15000 pixels cannot come from 2700 bytes; replace it");
+            "a/b.png: is damaged: 13000x13000 pixels cannot come from 2700 bytes; replace it");
 }
 
 TEST(DecodeImage, decode_above_the_callers_limit_is_refused) {
@@ -158,6 +160,79 @@ TEST(DecodeImage, decode_progressive_jpeg_of_thousands_of_scans_is_refused) {
   for (int i = 0; i < 2000; ++i) bomb += last;
   EXPECT_NE(decode_error(bomb + "\xFF\xD9").find("is a damaged JPEG of 110x83 pixels: "),
             std::string::npos);
+}
+
+/// A lossless WebP of one colour, whatever its size: 38 bytes, every code of it has one symbol, and
+/// no bits.
+std::string flat_webp(uint32_t width, uint32_t height) {
+  std::string bytes(
+      "RIFF\x1E\0\0\0WEBPVP8L\x12\0\0\0\x2F\0\0\0\0"
+      "\x28\x72\x15\xEA\xD1\xFF\x00\x00\x00\x00\x00\x00\x00",
+      38);
+  const uint32_t size = (width - 1) | (height - 1) << 14;
+  for (size_t i = 0; i < 4; ++i) bytes[21 + i] = static_cast<char>(size >> 8 * i);
+  return bytes;
+}
+
+TEST(DecodeImage, decode_few_bytes_of_many_pixels_is_refused) {
+  EXPECT_EQ(decode_image(flat_webp(100, 50), "x").rgb.size(), 15000U);
+  EXPECT_EQ(decode_error(flat_webp(10000, 10000)),
+            "a/b.png: declares 10000x10000 pixels in 38 bytes: decoding would take 1049 MiB for a "
+            "picture without content; shrink or replace it");
+  EXPECT_EQ(decode_error(flat_webp(16384, 16384)),
+            "a/b.png: declares 16384x16384 pixels, at most 178956970 are decoded; shrink the "
+            "image");
+}
+
+/// Bytes of the process's memory, at their most.
+int64_t peak_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+TEST(DecodeImage, decode_38_bytes_costs_less_than_64_mebibytes) {
+  decode_image(flat_webp(16, 16), "x");
+  const int64_t before = peak_bytes();
+  uint32_t side = 16383;
+  for (; side > 1; --side) {  // the largest that is decoded
+    try {
+      read_checked_header(flat_webp(side, side), "x", kMaxDecodedPixels);
+      break;
+    } catch (const core::UserError&) {
+    }
+  }
+  EXPECT_EQ(decode_image(flat_webp(side, side), "x").width, side);
+  EXPECT_GT(side, 1000U);
+  EXPECT_LT(peak_bytes() - before, int64_t{64} << 20);
+}
+
+TEST(DecodeImage, decode_jpeg_with_damaged_data_is_refused) {
+  const std::string good = golden_bytes("rgb_500x350.jpg");
+  const size_t scan = good.find("\xFF\xDA") + 14;
+  EXPECT_EQ(
+      decode_error(good.substr(0, good.size() / 2) + "\xFF\xD9"),
+      "a/b.png: is a damaged JPEG of 500x350 pixels: Corrupt JPEG data: premature end of data "
+      "segment; copy or download the file again");
+  int refused = 0, tried = 0;
+  for (size_t at = scan; at + 2 < good.size(); at += good.size() / 200) {
+    std::string bytes = good;
+    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
+    ++tried;
+    try {
+      decode_image(bytes, "x");
+    } catch (const core::UserError&) {
+      ++refused;
+    }
+  }
+  // Most flips leave a whole picture of other colours, which cannot be told from one.
+  EXPECT_GT(8 * refused, tried) << refused << " of " << tried;
+}
+
+TEST(DecodeImage, decode_jpeg_with_filling_before_its_end_is_no_damage) {
+  const std::string good = golden_bytes("rgb_420_96x64.jpg");
+  const std::string filled = good.substr(0, good.size() - 2) + std::string(50, '\0') + "\xFF\xD9";
+  EXPECT_EQ(decode_image(filled, "x").rgb, decode_image(good, "x").rgb);
 }
 
 TEST(DecodeImage, decode_one_pixel_works) {

@@ -29,7 +29,7 @@ inline std::vector<core::Json> golden_rows(const std::string& file) {
 /// What ImageFile does with bytes, under another limit and another name.
 inline RgbImage decode_image(const std::string& bytes,
                              const std::string& where,
-                             int64_t max_decoded_pixels = int64_t{1} << 28) {
+                             int64_t max_decoded_pixels = kMaxDecodedPixels) {
   return decode_checked(bytes, read_checked_header(bytes, where, max_decoded_pixels), where);
 }
 

@@ -5,6 +5,9 @@
 
 namespace sgrpo::image {
 
+/// More are neither decoded nor made by a resize: Pillow's limit, too.
+constexpr int64_t kMaxDecodedPixels = 178'956'970;
+
 /// Width and height in pixels, as a decoded image has them.
 struct ImageSize {
   int64_t width = 0;
