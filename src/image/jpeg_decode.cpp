@@ -36,11 +36,11 @@ void convert_cmyk(std::vector<uint8_t>& samples) {
 /// Whether all that the library warned of is filling between the last scan and the end: some
 /// cameras write zeros there, and no pixel depends on them.
 bool is_padding(std::string_view bytes, const std::string& warning) {
-  constexpr std::string_view kEnd = "\xFF\xD9";
+  constexpr std::string_view kEndMarker = "\xFF\xD9";
   unsigned int count = 0;
   const int found = std::sscanf(
       warning.c_str(), "Corrupt JPEG data: %u extraneous bytes before marker 0xd9", &count);
-  const size_t end = bytes.rfind(kEnd);
+  const size_t end = bytes.rfind(kEndMarker);
   if (found != 1 || end == bytes.npos || count > end) return false;
   const std::string_view filling = bytes.substr(end - count, count);
   return filling.find_first_not_of(filling.substr(0, 1)) == filling.npos;

@@ -8,6 +8,7 @@
 
 #include "added_tokens.h"
 #include "byte_level.h"
+#include "character_map.h"
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
@@ -27,11 +28,8 @@ class SentencePieceTokenizer : public Tokenizer {
                          const std::filesystem::path& folder,
                          const ConvertedModel* converted) {
     const std::string where = (folder / "tokenizer.model").string();
-    const auto status = processor_.LoadFromSerializedProto(model);
-    if (!status.ok()) {
-      throw core::UserError(core::str(
-          where, ": not a SentencePiece model: ", core::printable(status.ToString(), 200)));
-    }
+    check_character_maps(model, where);
+    load(model, where);
     const std::string config_where = (folder / "tokenizer_config.json").string();
     std::vector<AddedToken> added = parse_added_tokens_decoder(config, config_where);
     if (converted != nullptr) {
@@ -93,6 +91,19 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
  private:
+  void load(const std::string& model, const std::string& where) {
+    std::string fault;
+    try {
+      const auto status = processor_.LoadFromSerializedProto(model);
+      if (status.ok()) return;
+      fault = status.ToString();
+    } catch (const std::exception& error) {  // its tries throw: an empty piece, for one
+      fault = error.what();
+    }
+    throw core::UserError(
+        core::str(where, ": not a SentencePiece model: ", core::printable(fault, 200)));
+  }
+
   void check_same_model(const ConvertedModel& converted) const {
     const auto pieces =
         std::min(static_cast<size_t>(processor_.GetPieceSize()), converted.pieces.size());

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -162,29 +163,100 @@ std::string pcre_message(int code) {
 
 struct FreeMatch {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
 };
 
 }  // namespace
 
 struct SplitPattern::Code {
   pcre2_code* compiled = nullptr;
-  pcre2_match_context* context = pcre2_match_context_create(nullptr);
-  // A step back over each character of a run is a match for PCRE2, and ten million are its default
-  // limit: tokenizers splits longer runs.
-  Code() { pcre2_set_match_limit(context, std::numeric_limits<uint32_t>::max()); }
+  std::string where;
+  Code() = default;
   Code(const Code&) = delete;
   Code& operator=(const Code&) = delete;
-  ~Code() {
-    pcre2_match_context_free(context);
-    pcre2_code_free(compiled);
-  }
+  ~Code() { pcre2_code_free(compiled); }
 };
+
+namespace {
+
+// What a search may cost must grow with the text, but no faster: a hostile expression needs 2^n
+// steps for n characters, or looks at all of the text for each of its words. So a search sees a
+// short part of the text, of few steps, and more of both where that does not decide it; all that
+// is more is counted. What a long run needs (a step back over each of its characters) is granted.
+class BoundedSearch {
+ public:
+  BoundedSearch(const pcre2_code* code, std::string_view text)
+      : code_(code), text_(text), budget_(kFree + kPerByte * text.size()) {
+    constexpr uint32_t kHeapKib = uint32_t{256} << 10;
+    pcre2_set_heap_limit(context_.get(), kHeapKib);
+  }
+
+  // PCRE2's answer to a search from `start`; PCRE2_ERROR_MATCHLIMIT once the budget is used up.
+  int find(size_t start) {
+    for (uint64_t window = kFirstWindow;; window *= kGrowth) {
+      const size_t end = character_end(start + std::min<uint64_t>(window, text_.size() - start));
+      const bool is_all = end == text_.size();
+      // A hard partial match: whatever looks at the end of the part is undecided.
+      const int found = find_until(end, start, is_all ? 0 : PCRE2_PARTIAL_HARD);
+      if (window > kFirstWindow && !take(end - start)) return PCRE2_ERROR_MATCHLIMIT;
+      if (is_all || (found != PCRE2_ERROR_PARTIAL && found != PCRE2_ERROR_NOMATCH)) return found;
+    }
+  }
+
+  const PCRE2_SIZE* range() const { return pcre2_get_ovector_pointer(data_.get()); }
+
+ private:
+  static constexpr uint64_t kFree = 10'000'000, kPerByte = 256;
+  static constexpr uint64_t kFirstWindow = 256, kFirstLimit = 1000, kGrowth = 16;
+  static constexpr uint64_t kMostSteps = std::numeric_limits<uint32_t>::max();
+
+  int find_until(size_t end, size_t start, uint32_t options) {
+    for (uint64_t limit = kFirstLimit;; limit *= kGrowth) {
+      pcre2_set_match_limit(context_.get(), static_cast<uint32_t>(std::min(limit, kMostSteps)));
+      int found = match(end, start, options);
+      if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(end, start, options | PCRE2_NO_JIT);
+      if (found != PCRE2_ERROR_MATCHLIMIT || !take(limit)) return found;
+    }
+  }
+
+  int match(size_t end, size_t start, uint32_t options) {
+    return pcre2_match(code_,
+                       reinterpret_cast<PCRE2_SPTR>(text_.data()),
+                       end,
+                       start,
+                       options | PCRE2_NO_UTF_CHECK,
+                       data_.get(),
+                       context_.get());
+  }
+
+  bool take(uint64_t cost) {
+    const bool is_left = cost <= budget_;
+    budget_ -= is_left ? cost : 0;
+    return is_left;
+  }
+
+  // The first place from `at` on where no character is cut.
+  size_t character_end(size_t at) const {
+    while (at < text_.size() && (static_cast<unsigned char>(text_[at]) & 0xC0) == 0x80) ++at;
+    return at;
+  }
+
+  const pcre2_code* code_;
+  std::string_view text_;
+  uint64_t budget_;
+  std::unique_ptr<pcre2_match_data, FreeMatch> data_{
+      pcre2_match_data_create_from_pattern(code_, nullptr)};
+  std::unique_ptr<pcre2_match_context, FreeMatch> context_{pcre2_match_context_create(nullptr)};
+};
+
+}  // namespace
 
 SplitPattern::SplitPattern(std::string_view expression, const std::string& where)
     : code_(std::make_unique<Code>()) {
   const std::string translated = Translator(expression, where).run();
   int error = 0;
   PCRE2_SIZE offset = 0;
+  code_->where = where;
   code_->compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()),
                                   translated.size(),
                                   PCRE2_UTF | PCRE2_UCP,
@@ -202,7 +274,7 @@ SplitPattern::SplitPattern(std::string_view expression, const std::string& where
                                     "that does not"));
   }
   // Without a JIT (hardened kernels) PCRE2 interprets: slower, same result.
-  pcre2_jit_compile(code_->compiled, PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(code_->compiled, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 }
 
 SplitPattern::~SplitPattern() = default;
@@ -211,27 +283,19 @@ SplitPattern& SplitPattern::operator=(SplitPattern&&) noexcept = default;
 
 std::vector<std::string_view> SplitPattern::split(std::string_view text) const {
   std::vector<std::string_view> pieces;
-  const std::unique_ptr<pcre2_match_data, FreeMatch> data(
-      pcre2_match_data_create_from_pattern(code_->compiled, nullptr));
+  BoundedSearch search(code_->compiled, text);
   size_t last = 0;
   while (last < text.size()) {
-    const auto match = [&](uint32_t options) {
-      return pcre2_match(code_->compiled,
-                         reinterpret_cast<PCRE2_SPTR>(text.data()),
-                         text.size(),
-                         last,
-                         options | PCRE2_NO_UTF_CHECK,
-                         data.get(),
-                         code_->context);
-    };
-    int found = match(0);
-    if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
+    const int found = search.find(last);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) {
-      throw core::RunError(core::str(
-          "splitting ", text.size(), " bytes of text into words failed: ", pcre_message(found)));
+      throw core::UserError(core::str(code_->where,
+                                      ": the expression cannot split ",
+                                      text.size(),
+                                      " bytes of text into words: ",
+                                      pcre_message(found)));
     }
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
+    const PCRE2_SIZE* range = search.range();
     SGRPO_INTERNAL(range[1] > range[0] && range[0] >= last, "an empty match");
     if (range[0] > last) pieces.push_back(text.substr(last, range[0] - last));
     pieces.push_back(text.substr(range[0], range[1] - range[0]));

@@ -7,7 +7,7 @@
 namespace sgrpo::tokenizer {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{4} << 20;
+constexpr uint64_t kMaxTemplateBytes = uint64_t{4} << 20;
 
 // The template under `chat_template` of a JSON file: a text, a list of {name, template}, or an
 // object of texts by name. The one called "default" counts.
@@ -34,13 +34,13 @@ using Folder = std::filesystem::path;
 std::optional<FoundTemplate> in_jinja(const Folder& folder) {
   const Folder path = folder / "chat_template.jinja";
   if (!std::filesystem::exists(path)) return std::nullopt;
-  return FoundTemplate{core::read_file(path, kMaxBytes), path.string()};
+  return FoundTemplate{core::read_file(path, kMaxTemplateBytes), path.string()};
 }
 
 std::optional<FoundTemplate> in_json(const Folder& folder, const char* name) {
   const Folder path = folder / name;
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const core::Json file = core::parse_json(core::read_file(path, kMaxBytes), path.string());
+  const core::Json file = core::parse_json(core::read_file(path, kMaxTemplateBytes), path.string());
   if (!file.is_object()) {
     throw core::UserError(path.string() + ": expected an object with key 'chat_template'");
   }

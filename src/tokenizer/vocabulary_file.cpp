@@ -9,13 +9,13 @@
 namespace sgrpo::tokenizer {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
+constexpr uint64_t kMaxVocabularyBytes = uint64_t{256} << 20;
 constexpr int kMaxDepth = 64;
 
 }  // namespace
 
 SortedJson parse_sorted_json(const std::filesystem::path& path) {
-  const std::string text = core::read_file(path, kMaxBytes);
+  const std::string text = core::read_file(path, kMaxVocabularyBytes);
   const std::string where = path.string();
   std::vector<std::unordered_set<std::string>> keys;
   const SortedJson::parser_callback_t guard =
@@ -40,6 +40,9 @@ SortedJson parse_sorted_json(const std::filesystem::path& path) {
   } catch (const SortedJson::parse_error& error) {
     throw core::UserError(
         core::str(where, ": not valid JSON (byte ", error.byte, "), expected a tokenizer file"));
+  } catch (const SortedJson::out_of_range&) {
+    throw core::UserError(
+        core::str(where, ": holds a number beyond every double, expected a tokenizer file"));
   }
 }
 

@@ -172,5 +172,12 @@ TEST(LoadTokenizer, unknown_class_beside_vocab_json_is_refused) {
             std::string::npos);
 }
 
+TEST(LoadTokenizer, number_beyond_every_double_names_the_file) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", R"({"version": 1e999})");
+  EXPECT_EQ(folder.shorten(user_error([&] { load_tokenizer(folder.path()); })),
+            "tokenizer.json: holds a number beyond every double, expected a tokenizer file");
+}
+
 }  // namespace
 }  // namespace sgrpo::tokenizer

@@ -1,4 +1,4 @@
-// Width and height of a picture.
+// Width and height of a picture, and how many pixels one may have.
 #pragma once
 
 #include <cstdint>
