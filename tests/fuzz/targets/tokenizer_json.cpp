@@ -1,0 +1,12 @@
+// tokenizer.json: loaded, then used on a text that meets most of its parts.
+#include "fuzz/fuzz.h"
+#include "sgrpo/tokenizer/tokenizer.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const sgrpo::fuzz::Folder folder("tokenizer_json");
+  return sgrpo::fuzz::expect_no_fault([&] {
+    folder.write("tokenizer.json", sgrpo::fuzz::text_of(data, size));
+    const auto tokenizer = sgrpo::tokenizer::load_tokenizer(folder.path());
+    tokenizer->decode(tokenizer->encode("It's 42 naïve\r\n  <|im_end|> 中文\xFF"));
+  });
+}
