@@ -121,5 +121,12 @@ TEST(NumImageTokens, count_is_grid_over_merge_square) {
   EXPECT_EQ(num_image_tokens(1, 10, 18, 2), 45);
 }
 
+TEST(TargetSize, limits_above_every_picture_are_refused) {
+  const ProcessorConfig config{.min_pixels = int64_t{1} << 33, .max_pixels = int64_t{1} << 34};
+  EXPECT_EQ(testing::message_of([&] { target_size({.width = 100, .height = 100}, config); }),
+            "min_pixels is 8589934592: no picture is enlarged to more than 178956970 pixels; "
+            "lower it");
+}
+
 }  // namespace
 }  // namespace sgrpo::image
