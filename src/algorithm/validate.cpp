@@ -3,6 +3,7 @@
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/algorithm/modifiers.h"
 #include "sgrpo/algorithm/shaping.h"
+#include "sgrpo/core/names.h"
 
 namespace sgrpo::algorithm {
 namespace {
@@ -17,12 +18,53 @@ void check_params(const core::Json& params) {
   }
 }
 
+void check_tis(const TisOptions& tis) {
+  if (tis.min && tis.max && *tis.min >= *tis.max) {
+    throw core::UserError(core::str("algorithm.tis.min is ",
+                                    *tis.min,
+                                    ", expected less than algorithm.tis.max (",
+                                    *tis.max,
+                                    ")"));
+  }
+  const bool truncates =
+      tis.mode == TisMode::kTokenTruncate || tis.mode == TisMode::kSequenceTruncate;
+  if (truncates && !tis.min && !tis.max) {
+    throw core::UserError(core::str("algorithm.tis.mode is ",
+                                    core::name_of(tis.mode),
+                                    ", and algorithm.tis.min and max are both null: nothing would "
+                                    "be truncated; set one of them"));
+  }
+}
+
+/// Losses that compare whole members have no term of a single token.
+void check_whole_groups(const AlgorithmOptions& options, const InjectionOptions& injection) {
+  std::string key;
+  if (injection.gt_shape != GtShape::kNone) key = "injection.gt_shape";
+  if (options.tis.mode != TisMode::kOff) key = "algorithm.tis.mode";
+  if (options.top_entropy_quantile < 1.0) key = "algorithm.top_entropy_quantile";
+  if (options.off_policy_mask) key = "algorithm.off_policy_mask";
+  if (key.empty()) return;
+  throw core::UserError(core::str(key,
+                                  " acts on single tokens, but algorithm.loss ",
+                                  options.loss,
+                                  " compares the members of a group as a whole: leave it at its "
+                                  "default or choose another loss"));
+}
+
 }  // namespace
+
+void check_loss(const AlgorithmOptions& options, const InjectionOptions& injection) {
+  check_params(options.params);
+  check_tis(options.tis);
+  const auto loss = LossRegistry::get(
+      "loss", options.loss)(LossSettings{.algorithm = options, .injection = injection});
+  if (loss->needs_whole_groups()) check_whole_groups(options, injection);
+}
 
 void validate(const AlgorithmOptions& options,
               const InjectionOptions& injection,
               int64_t group_size) {
-  check_params(options.params);
+  check_loss(options, injection);
   const auto estimator = make_estimator(options);
   const auto loss = LossRegistry::get(
       "loss", options.loss)(LossSettings{.algorithm = options, .injection = injection});

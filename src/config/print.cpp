@@ -1,10 +1,10 @@
 // The fields of a struct -> YAML, JSON, differences, help.
+#include <algorithm>
 #include <cmath>
 
 #include "config/describe.h"
 #include "config/scalar.h"
 #include "sgrpo/config/binder.h"
-#include "sgrpo/core/check.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::config {
@@ -104,15 +104,20 @@ std::string value_text(const Field& field) {
 }
 
 std::string print_yaml(const std::vector<Field>& fields, const std::vector<Field>* defaults) {
-  std::string result, open_section;
+  std::string result;
+  std::vector<std::string> open;  // the sections around the line before
   for (size_t i = 0; i < fields.size(); ++i) {
     const Field& field = fields[i];
-    const std::vector<std::string> parts = core::split(field.path, '.');
-    SGRPO_INTERNAL(parts.size() <= 2, field.path, " is nested deeper than sections are printed");
-    const std::string section = parts.size() == 2 ? parts[0] : "";
-    if (section != open_section && !section.empty()) result += section + ":\n";
-    open_section = section;
-    result += str(section.empty() ? "" : "  ", parts.back(), ": ", value_text(field));
+    std::vector<std::string> sections = core::split(field.path, '.');
+    const std::string key = sections.back();
+    sections.pop_back();
+    size_t depth = 0;
+    while (depth < std::min(open.size(), sections.size()) && open[depth] == sections[depth])
+      ++depth;
+    for (; depth < sections.size(); ++depth)
+      result += str(std::string(2 * depth, ' '), sections[depth], ":\n");
+    result += str(std::string(2 * depth, ' '), key, ": ", value_text(field));
+    open = std::move(sections);
     if (defaults != nullptr) result += remark(field, (*defaults)[i]);
     result += "\n";
   }

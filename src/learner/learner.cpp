@@ -43,12 +43,35 @@ void add_gap(SamplerGap& gap, const at::Tensor& logprobs, const at::Tensor& samp
   gap.count += known.numel();
 }
 
-algorithm::StepContext context_of(const UpdateContext& update, const Denominators& denominators) {
+/// `rank` and `number`, of the update within the step, tell apart what losses draw.
+algorithm::StepContext context_of(const UpdateContext& update,
+                                  const Denominators& denominators,
+                                  int64_t rank,
+                                  int64_t number) {
   return {.step = update.step,
           .steps = update.steps,
           .denominators = denominators,
           .statistics = {},
-          .key = {.seed = update.seed, .step = static_cast<uint64_t>(update.step)}};
+          .entropy_floor = std::nullopt,
+          .key = {.seed = update.seed,
+                  .step = static_cast<uint64_t>(update.step),
+                  .prompt_index = static_cast<uint64_t>(rank),
+                  .sample_index = static_cast<uint64_t>(number),
+                  .purpose = core::Purpose::kLoss}};
+}
+
+/// The rows of all ranks under one another, in rank order. [rows, columns] f64 on the CPU.
+at::Tensor gather_rows(const at::Tensor& rows, distributed::Communicator& communicator) {
+  const at::Tensor own = rows.contiguous();
+  const std::string bytes(reinterpret_cast<const char*>(own.const_data_ptr<double>()),
+                          own.nbytes());
+  std::vector<at::Tensor> all;
+  for (std::string& part : communicator.all_gather_bytes(bytes)) {
+    const auto numbers = static_cast<int64_t>(part.size() / sizeof(double));
+    all.push_back(
+        at::from_blob(part.data(), {numbers / own.size(1), own.size(1)}, at::kDouble).clone());
+  }
+  return at::cat(all);
 }
 
 bool needs_whole_groups(const algorithm::LossSettings& settings) {
@@ -167,32 +190,37 @@ void Learner::add_gradient(const PackedBatch& batch,
   is_finite_ = is_finite_ && std::isfinite(sums.const_data_ptr<double>()[LossStats::kLoss]);
 }
 
-/// What the loss declared, over all micro-batches and ranks of this optimizer step.
-at::Tensor Learner::statistics_of(const std::vector<PackedBatch>& batches,
-                                  const StepPart& part,
-                                  const algorithm::StepContext& context) const {
-  const auto loss = algorithm::LossRegistry::get("loss", part.loss.algorithm.loss)(part.loss);
-  if (loss->num_statistics() == 0) return {};
+/// What loss and options must know of all micro-batches and ranks of this optimizer step.
+void Learner::add_statistics(const std::vector<PackedBatch>& batches,
+                             const StepPart& part,
+                             algorithm::StepContext& mutable_context) const {
+  const std::vector<int64_t> columns = algorithm::statistics_columns(part.loss);
+  if (columns.empty()) return;
   const at::NoGradGuard no_grad;
-  at::Tensor sums = at::zeros({loss->num_statistics()}, at::kDouble);
+  std::vector<std::vector<at::Tensor>> tables;  // this rank may have no micro-batch
+  for (const int64_t count : columns) tables.push_back({at::empty({0, count}, at::kDouble)});
   for (const PackedBatch& batch : batches) {
-    sums += algorithm::loss_statistics(policy_->score(batch), batch.loss, part.loss, context)
-                .to(at::kCPU, at::kDouble);
+    stop_if_asked();
+    const auto rows =
+        algorithm::batch_statistics(policy_->score(batch), batch.loss, part.loss, mutable_context);
+    for (size_t i = 0; i < rows.size(); ++i) tables[i].push_back(rows[i]);
   }
-  communicator_.all_reduce(sums, distributed::Reduction::kSum)->wait();
-  return sums.to(policy_->device());
+  std::vector<at::Tensor> gathered;
+  for (const auto& table : tables) gathered.push_back(gather_rows(at::cat(table), communicator_));
+  algorithm::add_statistics(gathered, part.loss, policy_->device(), mutable_context);
 }
 
 PartReport Learner::accumulate(const StepPart& part, const UpdateContext& context) {
   policy::Budget budget = budget_;
   budget.whole_groups = needs_whole_groups(part.loss);
   const Schedule schedule = make_schedule({part}, 1, communicator_);
-  algorithm::StepContext inner = context_of(context, schedule.shares.front().front().denominators);
+  algorithm::StepContext inner =
+      context_of(context, schedule.shares.front().front().denominators, communicator_.rank(), 0);
   PartReport report;
   std::vector<PackedBatch> batches = policy_->pack(part.rows, part.scoring, budget);
   SamplerGap gap;
   score_missing(batches, part, /*needs_old=*/false, gap);
-  inner.statistics = statistics_of(batches, part, inner);
+  add_statistics(batches, part, inner);
   begin();
   for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, nullptr);
   return report;
@@ -243,8 +271,9 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
       if (!holds_rows(schedule.shares[m])) continue;  // fewer groups than optimizer steps
       begin();
       for (size_t p = 0; p < parts.size(); ++p) {
-        algorithm::StepContext inner = context_of(context, schedule.shares[m][p].denominators);
-        inner.statistics = statistics_of(packed[m][p], parts[p], inner);
+        algorithm::StepContext inner = context_of(
+            context, schedule.shares[m][p].denominators, communicator_.rank(), report.updates);
+        add_statistics(packed[m][p], parts[p], inner);
         for (const PackedBatch& batch : packed[m][p]) {
           add_gradient(batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
         }

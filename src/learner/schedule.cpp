@@ -93,17 +93,20 @@ Schedule make_schedule(const std::vector<StepPart>& parts,
   Schedule schedule;
   schedule.shares.assign(static_cast<size_t>(minibatches), std::vector<Share>(parts.size()));
   for (size_t p = 0; p < parts.size(); ++p) {
-    const bool takes_all = learns_anyway(parts[p].loss);
+    const bool always_learns = learns_anyway(parts[p].loss);
+    // Means and quantiles over a step's tokens are over all of them.
+    const bool takes_all = always_learns || !algorithm::statistics_columns(parts[p].loss).empty();
     const std::vector<Rows> groups = groups_of(parts[p].rows);
     for (size_t g = 0; g < groups.size(); ++g) {
       Share& share = schedule.shares[g * static_cast<size_t>(minibatches) / groups.size()][p];
       const Denominators counts = count_rows(groups[g]);
       add(share.denominators, counts);
-      if (!takes_all && !has_advantage(groups[g])) {
+      const bool learns = always_learns || has_advantage(groups[g]);
+      if (!takes_all && !learns) {
         share.left_out += counts.decisions;
         continue;
       }
-      schedule.has_signal = true;
+      schedule.has_signal = schedule.has_signal || learns;
       share.rows.insert(share.rows.end(), groups[g].begin(), groups[g].end());
     }
   }

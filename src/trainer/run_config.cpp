@@ -5,6 +5,7 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
+#include "sgrpo/algorithm/loss.h"
 #include "sgrpo/algorithm/modifiers.h"
 #include "sgrpo/algorithm/shaping.h"
 #include "sgrpo/config/binder.h"
@@ -247,6 +248,16 @@ void validate_written(const RunConfig& config, const std::map<std::string, std::
   }
 }
 
+/// A word of TRL's whose default there is another loss.
+void tell_difference(const RunConfig& config, const std::map<std::string, std::string>& written) {
+  const auto word = written.find("algorithm.kl_coef");
+  if (word == written.end() || !config.algorithm.has_kl_loss() || config.algorithm.kl_importance)
+    return;
+  core::warn(word->second,
+             " is read as algorithm.kl_coef: TRL multiplies the KL term by the ratio policy / old "
+             "(its use_bias_correction_kl), here algorithm.kl_importance: true does that");
+}
+
 }  // namespace
 
 void RunConfig::validate() const {
@@ -256,6 +267,7 @@ void RunConfig::validate() const {
   check_pixels(data);
   check_verifiers(*this);
   algorithm::validate(injection, rollout.group_size);
+  algorithm::check_loss(algorithm, injection);
   check_group(*this);
   check_filter(*this);
   check_methods(*this);
@@ -286,7 +298,9 @@ RunConfig load_run_config(const std::optional<std::filesystem::path>& yaml,
   config::check_conflicts(root, run_config_aliases());
   RunConfig config;
   config::bind(root, config, run_config_aliases().foreign);
-  validate_written(config, config::written_keys(root));
+  const auto written = config::written_keys(root);
+  validate_written(config, written);
+  tell_difference(config, written);
   return config;
 }
 

@@ -156,11 +156,23 @@ inline LossCase make_loss_case(const std::vector<reference::Sequence>& sequences
   return result;
 }
 
+/// The case's context with what the loss must know of the whole step, which is this micro-batch.
+inline StepContext context_of(const LossCase& loss_case, const LossSettings& settings) {
+  StepContext context = loss_case.context;
+  if (statistics_columns(settings).empty()) return context;
+  const auto tables = batch_statistics({.logprobs = loss_case.policy, .entropy = loss_case.entropy},
+                                       loss_case.batch,
+                                       settings,
+                                       context);
+  add_statistics(tables, settings, at::kCPU, context);
+  return context;
+}
+
 inline LossResult loss_of(const LossCase& loss_case, const LossSettings& settings) {
   return batch_loss({.logprobs = loss_case.policy, .entropy = loss_case.entropy},
                     loss_case.batch,
                     settings,
-                    loss_case.context);
+                    context_of(loss_case, settings));
 }
 
 /// Gradient of `result` with respect to the case's log-probs.
@@ -168,6 +180,34 @@ inline at::Tensor gradient_of(const LossResult& result, const LossCase& loss_cas
   loss_case.policy.mutable_grad() = at::Tensor();
   result.loss.backward();
   return loss_case.policy.grad().clone();
+}
+
+inline std::vector<double> gradient_values(const LossCase& loss_case,
+                                           const LossSettings& settings) {
+  const at::Tensor gradient = gradient_of(loss_of(loss_case, settings), loss_case);
+  return {gradient.const_data_ptr<double>(), gradient.const_data_ptr<double>() + gradient.numel()};
+}
+
+/// One sequence whose token ratios are `ratios`.
+inline reference::Sequence with_ratios(const std::vector<double>& ratios, double advantage) {
+  reference::Sequence sequence;
+  sequence.advantage = advantage;
+  for (const double ratio : ratios) {
+    sequence.old.push_back(-2.0);
+    sequence.policy.push_back(-2.0 + std::log(ratio));
+    sequence.entropy.push_back(0.0);
+  }
+  return sequence;
+}
+
+/// `loss` with its own parameters, and the mean over sequences of token means.
+inline LossSettings settings_for(const std::string& loss,
+                                 const core::Json& params = core::Json::object()) {
+  LossSettings settings;
+  settings.algorithm.loss = loss;
+  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;
+  settings.algorithm.params["loss"] = params;
+  return settings;
 }
 
 inline double stat(const LossResult& result, LossStats::Index index) {

@@ -6,33 +6,25 @@
 namespace sgrpo::algorithm {
 namespace {
 
-LossSettings settings_for(const std::string& loss) {
-  LossSettings settings;
-  settings.algorithm.loss = loss;
-  settings.algorithm.aggregation = Aggregation::kSeqMeanTokenMean;
-  return settings;
-}
-
-/// One sequence whose token ratios are `ratios`.
-reference::Sequence with_ratios(const std::vector<double>& ratios, double advantage) {
-  reference::Sequence sequence;
-  sequence.advantage = advantage;
-  for (const double ratio : ratios) {
-    sequence.old.push_back(-2.0);
-    sequence.policy.push_back(-2.0 + std::log(ratio));
-    sequence.entropy.push_back(0.0);
-  }
-  return sequence;
-}
-
-std::vector<double> gradient_values(const LossCase& loss_case, const LossSettings& settings) {
-  const at::Tensor gradient = gradient_of(loss_of(loss_case, settings), loss_case);
-  return {gradient.const_data_ptr<double>(), gradient.const_data_ptr<double>() + gradient.numel()};
-}
-
 TEST(Registry, losses_are_pinned) {
   const auto names = LossRegistry::names();
-  for (const std::string name : {"clipped", "reinforce", "cispo", "gspo", "sft"}) {
+  for (const std::string name : {"clipped",
+                                 "reinforce",
+                                 "cispo",
+                                 "gspo",
+                                 "gspo_token",
+                                 "sapo",
+                                 "vespo",
+                                 "geo_mean",
+                                 "clip_cov",
+                                 "kl_cov",
+                                 "real",
+                                 "fipo",
+                                 "reg",
+                                 "rec",
+                                 "opmd",
+                                 "srft",
+                                 "sft"}) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   }
 }

@@ -184,6 +184,45 @@ TEST(Print, to_yaml_of_defaults_is_exact) {
             "mode: replace\neval: {}\nparams: {}\n");
 }
 
+struct Range {
+  double max = 3;
+  template <class V>
+  void visit_fields(V& visit) {
+    visit("max", max, FieldInfo{});
+  }
+};
+
+struct Nested {
+  struct Outer {
+    Range first, second;
+    bool last = false;
+    template <class V>
+    void visit_fields(V& visit) {
+      visit.section("first", first);
+      visit.section("second", second);
+      visit("last", last, FieldInfo{});
+    }
+  } outer;
+  bool after = true;
+  template <class V>
+  void visit_fields(V& visit) {
+    visit.section("outer", outer);
+    visit("after", after, FieldInfo{});
+  }
+};
+
+TEST(Print, sections_may_lie_in_sections) {
+  Nested config;
+  config.outer.second.max = 5;
+  const std::string text = to_yaml(config);
+  EXPECT_EQ(text,
+            "outer:\n  first:\n    max: 3\n  second:\n    max: 5\n  last: false\nafter: true\n");
+  Nested again;
+  bind(parse_yaml(text, "run.yaml"), again);
+  EXPECT_EQ(to_yaml(again), text);
+  EXPECT_EQ(differences(config), (std::vector<std::string>{"outer.second.max: 5 (default 3)"}));
+}
+
 TEST(Print, to_yaml_parses_back_to_the_same_struct) {
   Example config;
   config.output_dir = "null";

@@ -72,6 +72,61 @@ TEST(Learner, accumulates_the_gradient_whatever_the_passes) {
   }
 }
 
+/// Two rows whose old log-probs are 0.1 lower than what arms of logits (1, 0, 0) have.
+std::vector<TrainRow> moved_rows() {
+  std::vector<TrainRow> rows = {make_row({0, 1}, 1, 0), make_row({1, 2}, -1, 0)};
+  const float highest = -0.551445f, lowest = -1.551445f;
+  for (TrainRow& row : rows) {
+    for (Decision& decision : row.decisions)
+      decision.old_logprob = (decision.label == 0 ? highest : lowest) - 0.1f;
+  }
+  return rows;
+}
+
+// kl_cov holds one of all four tokens, the largest covariance: arm 0 of the first row. By passes it
+// would be one a pass.
+TEST(Learner, what_a_loss_knows_of_a_step_is_of_all_passes) {
+  at::Tensor whole;
+  for (const int64_t budget : {100, 1}) {
+    Bench bench({.logits = {1, 0, 0}}, budget);
+    StepPart part = part_with(moved_rows());
+    part.loss.algorithm.loss = "kl_cov";
+    bench.learner->accumulate(part, {});
+    if (budget == 100) whole = bench.gradient().clone();
+    EXPECT_LT((bench.gradient() - whole).abs().max().item<double>(), 1e-6);
+    EXPECT_EQ(bench.policy->num_passes, budget == 100 ? 2 : 4) << "one more, without gradient";
+  }
+  Bench bench({.logits = {1, 0, 0}});
+  StepPart part = part_with(moved_rows());
+  part.loss.algorithm.loss = "kl_cov";
+  part.loss.algorithm.params["loss"] = {{"share", 1.0}};
+  bench.learner->accumulate(part, {});
+  EXPECT_GT((bench.gradient() - whole).abs().max().item<double>(), 0.01);
+}
+
+/// The other rank has one token, of this entropy.
+class HighEntropyElsewhere final : public OtherRank {
+ public:
+  explicit HighEntropyElsewhere(double entropy)
+      : OtherRank(std::vector<double>(16, 0.0)), entropy_(entropy) {}
+  std::vector<std::string> all_gather_bytes(const std::string& bytes) override {
+    return {bytes, std::string(reinterpret_cast<const char*>(&entropy_), sizeof entropy_)};
+  }
+
+ private:
+  double entropy_;
+};
+
+TEST(Learner, what_a_loss_knows_of_a_step_is_of_all_ranks) {
+  for (const double elsewhere : {0.1, 9.0}) {
+    Bench bench({}, 100, std::make_unique<HighEntropyElsewhere>(elsewhere));
+    StepPart part = part_with(two_rows());
+    part.loss.algorithm.top_entropy_quantile = 0.0;  // the highest entropy of all ranks alone
+    bench.learner->accumulate(part, {});
+    EXPECT_EQ(bench.gradient().abs().max().item<double>() > 0, elsewhere < 1);
+  }
+}
+
 TEST(Learner, an_update_is_accumulate_and_apply) {
   Bench whole, halves;
   const UpdateReport report = whole.learner->update({part_with(two_rows())}, {}, at_lr(0.1));

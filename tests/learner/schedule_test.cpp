@@ -52,6 +52,22 @@ TEST(Schedule, groups_without_advantage_are_left_out_and_counted) {
   EXPECT_TRUE(dead.shares[0][0].rows.empty());
 }
 
+TEST(Schedule, what_is_counted_over_all_tokens_leaves_no_group_out) {
+  for (const bool by_option : {true, false}) {
+    const auto wanting = [&](std::vector<TrainRow> rows) {
+      StepPart part = part_of(std::move(rows));
+      if (by_option) part.loss.algorithm.top_entropy_quantile = 0.2;
+      if (!by_option) part.loss.algorithm.loss = "kl_cov";
+      return part;
+    };
+    const Schedule schedule = schedule_of({wanting(dead_and_alive())});
+    EXPECT_EQ(groups_in(schedule.shares[0][0]), (Numbers{0, 1}));
+    EXPECT_EQ(schedule.shares[0][0].left_out, 0);
+    EXPECT_FALSE(schedule_of({wanting({make_row({0}, 0, 0)})}).has_signal)
+        << "and yet nothing would change";
+  }
+}
+
 TEST(Schedule, an_advantage_without_weight_is_no_signal) {
   TrainRow row = make_row({0, 1}, 1, 0);
   row.decisions[0].weight = 0;

@@ -159,7 +159,7 @@ inline TrainRow make_row(const std::vector<int64_t>& arms,
 }
 
 /// Rank 0 of two, the other of which sends `other` numbers whatever is asked.
-class OtherRank final : public distributed::Communicator {
+class OtherRank : public distributed::Communicator {
  public:
   explicit OtherRank(std::vector<double> other) : other_(std::move(other)) {}
 

@@ -6,6 +6,7 @@
 
 #include "sgrpo/config/binder.h"
 #include "sgrpo/trainer/load_config.h"
+#include "testing/scratch.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -75,6 +76,10 @@ TEST(ForeignKeys, keys_of_the_usual_programs_lead_to_ours) {
       {"worker.actor.model.model_path", "model.path"},
       {"worker.rollout.n", "rollout.group_size"},
       {"worker.actor.clip_ratio_high", "algorithm.clip_high"},
+      {"top_entropy_quantile", "algorithm.top_entropy_quantile"},
+      {"use_bias_correction_kl", "algorithm.kl_importance"},
+      {"vllm_importance_sampling_mode", "tis: {mode: the same word, or off} under algorithm"},
+      {"sapo_temperature_pos", "temperature_pos"},
       {"lora_rank", "model.lora"},
       {"freeze_vit", "model.freeze"},
       {"reward_funcs", "verifier.name"},
@@ -95,6 +100,22 @@ TEST(ForeignKeys, epsilon_high_with_cispo_is_refused_with_the_reason) {
             "algorithm.clip_high: write algorithm.clip_high, that number less 1");
   EXPECT_EQ(refusal_of({"algorithm.clip_high=4", "algorithm.loss=cispo"}), "no error");
   EXPECT_EQ(refusal_of({"epsilon_high=0.28"}), "no error");
+}
+
+TEST(ForeignKeys, beta_is_read_and_its_difference_told) {
+  const auto said = [](const std::vector<std::string>& overrides) {
+    testing::LogCapture log;
+    load_run_config({}, overrides);
+    return log.text();
+  };
+  EXPECT_NE(said({"beta=0.04"})
+                .find("beta is read as algorithm.kl_coef: TRL multiplies the KL "
+                      "term by the ratio policy / old (its use_bias_correction_kl), "
+                      "here algorithm.kl_importance: true does that"),
+            std::string::npos);
+  EXPECT_EQ(said({"beta=0.04", "algorithm.kl_importance=true"}), "");
+  EXPECT_EQ(said({"beta=0"}), "");
+  EXPECT_EQ(said({"algorithm.kl_coef=0.04"}), "");
 }
 
 TEST(ForeignKeys, later_checks_name_the_key_that_the_user_wrote) {

@@ -88,7 +88,14 @@ algorithm:
   clip_low: 0.2
   clip_high: 0.2
   clip_dual: null
+  tis:
+    mode: "off"
+    min: null
+    max: 3
+  top_entropy_quantile: 1
+  off_policy_mask: null
   kl_coef: 0
+  kl_importance: false
   kl_estimator: k3
   kl_place: loss
   kl_ref: start

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include "sgrpo/algorithm/method.h"
 #include "sgrpo/algorithm/options.h"
@@ -54,19 +56,22 @@ struct StepContext {
   int64_t step = 1;   // of the run, from 1
   int64_t steps = 1;  // of the run in all
   Denominators denominators;
-  /// Sums over all micro-batches and ranks of what the loss declared: [num_statistics] f64 on the
-  /// log-probs' device; undefined if it declared none.
+  /// The rows that the loss declared, of all micro-batches and ranks under one another:
+  /// [rows, num_statistics] f64 on the log-probs' device; undefined if it declared none.
   at::Tensor statistics;
-  core::RandomKey key;  // seed and step, for losses that draw
+  /// Entropy from which on a token stays in the policy term (algorithm.top_entropy_quantile).
+  std::optional<double> entropy_floor;
+  core::RandomKey key;  // seed, step, rank and number of the update, for losses that draw
 };
 
 /// What a loss reads, [M] each, dtype of the policy's log-probs (f32, or f64 in tests). Decisions
 /// outside the loss are neutral: log-probs, entropy and advantage 0, whatever they held.
 struct LossInputs {
-  at::Tensor policy;   // with gradient
-  at::Tensor old;      // injected decisions by injection.gt_old_logprob
-  at::Tensor entropy;  // with gradient if the entropy is part of the loss
-  LossBatch batch;     // advantages, reference and sampler log-probs converted and masked
+  at::Tensor policy;      // with gradient
+  at::Tensor old;         // injected decisions by injection.gt_old_logprob
+  at::Tensor entropy;     // with gradient if the entropy is part of the loss
+  at::Tensor correction;  // sg[weight] for algorithm.tis; undefined with mode off
+  LossBatch batch;        // advantages, reference and sampler log-probs converted and masked
   StepContext context;
 };
 
@@ -77,6 +82,11 @@ class TokenLoss {
   /// The loss of each decision [M] before the KL and entropy terms and before aggregation; what is
   /// returned outside the loss is ignored.
   virtual at::Tensor token_loss(const LossInputs& inputs) const = 0;
+  /// policy / old as this loss weighs with it, [M] with gradient: the token's unless it says
+  /// otherwise. What algorithm.kl_importance multiplies by.
+  virtual at::Tensor ratio(const LossInputs& inputs) const;
+  /// Whether the loss itself weighs with `inputs.correction`.
+  virtual bool takes_correction() const { return false; }
   /// For the clip_ratio metrics (`inputs` detached); a loss that does not clip reports none.
   virtual ClipFlags clip_flags(const LossInputs& inputs) const;
   /// Whether a member whose advantage is 0 changes parameters; if none does, groups without any
@@ -86,8 +96,9 @@ class TokenLoss {
   virtual bool needs_whole_groups() const { return false; }
   /// Whether it is a part of a step only, never `algorithm.loss`.
   virtual bool is_part_only() const { return false; }
-  /// Sums over a micro-batch that this loss needs over the whole optimizer step before its first
-  /// backward: [num_statistics] f64. Asked for without gradient, once per micro-batch.
+  /// Columns of what this loss must know of the whole optimizer step before its first backward, and
+  /// a micro-batch's rows of it, [rows, num_statistics] f64 (a row is a loss token, a group, ...).
+  /// Asked for without gradient, once per micro-batch; then no group is left out.
   virtual int64_t num_statistics() const { return 0; }
   virtual at::Tensor statistics(const LossInputs& inputs) const;
 };
@@ -116,20 +127,44 @@ struct LossSettings {
 ///   trsft             c = min(1, p / alpha)  F = p / alpha below alpha, 1 + log(p / alpha) above
 ///   phi               c = p (1 - p)          F = p - p^2 / 2
 ///
+/// Before the KL and entropy terms are added, the token loss is weighed (all detached):
+///   tis                   w = exp(old - sampler) of the token, or of its sequence (the sum of its
+///                         log-ratios), truncated to [min, max] or 0 outside; 1 where the sampler
+///                         gave no log-prob, so on injected tokens
+///   top_entropy_quantile  0 where the entropy is below context.entropy_floor
+///   off_policy_mask       0 where A < 0 and the sequence's mean of sampler - policy (old - policy
+///                         without sampler log-probs) is above it
+///
 /// The KL term needs batch.ref_logprobs; with gt_kl false it leaves injected tokens out.
 /// Throws: core::UserError for an unknown loss; c10::ValueError for shapes or a missing reference
-/// Source: arXiv 2402.03300 (clip, k3); 2504.14945, 2512.17636, 2508.11408 (shapes)
+/// Source: arXiv 2402.03300 (clip, k3); 2504.14945, 2512.17636, 2508.11408 (shapes); 2506.01939
+/// (high-entropy tokens); 2512.02556 (eq. 9 and the KL's ratio)
 LossResult batch_loss(const Scores& scores,
                       const LossBatch& batch,
                       const LossSettings& settings,
                       const StepContext& context);
 
-/// What the configured loss declared, summed over this micro-batch: [num_statistics] f64, without
-/// gradient; undefined if it declares nothing.
-at::Tensor loss_statistics(const Scores& scores,
-                           const LossBatch& batch,
-                           const LossSettings& settings,
-                           const StepContext& context);
+/// Refuses parameters and options of the loss that make no sense, alone or together.
+/// Throws core::UserError naming key, value and range.
+void check_loss(const AlgorithmOptions& options, const InjectionOptions& injection);
+
+/// Columns of the tables that loss and options must know of a whole optimizer step before its first
+/// backward; empty if they need none.
+std::vector<int64_t> statistics_columns(const LossSettings& settings);
+
+/// The rows of those tables in this micro-batch, without gradient, [rows, columns] f64 on the CPU.
+/// Those of all micro-batches and ranks are put under one another, table by table, and given to
+/// `add_statistics`.
+std::vector<at::Tensor> batch_statistics(const Scores& scores,
+                                         const LossBatch& batch,
+                                         const LossSettings& settings,
+                                         const StepContext& context);
+
+/// Puts the gathered tables into the context of a step on `device`.
+void add_statistics(const std::vector<at::Tensor>& tables,
+                    const LossSettings& settings,
+                    at::Device device,
+                    StepContext& mutable_context);
 
 /// Settings of supervised steps under `settings`: loss `sft`, normalised over all decisions of the
 /// optimizer step whatever `aggregation` says, no entropy term; its KL term stays.

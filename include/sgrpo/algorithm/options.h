@@ -50,6 +50,30 @@ constexpr auto names_of(KlEstimator) { return std::array{"k1", "k2", "k3"}; }
 enum class KlPlace { kLoss, kReward };
 constexpr auto names_of(KlPlace) { return std::array{"loss", "reward"}; }
 
+/// What becomes of a sampler/trainer ratio outside its range, per token or per sequence.
+enum class TisMode { kOff, kTokenTruncate, kTokenMask, kSequenceTruncate, kSequenceMask };
+constexpr auto names_of(TisMode) {
+  return std::array{"off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"};
+}
+
+/// Correction for a sampler whose log-probs are not the trainer's.
+struct TisOptions {
+  TisMode mode = TisMode::kOff;
+  std::optional<double> min;
+  std::optional<double> max = 3.0;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("mode",
+          mode,
+          FieldInfo{.help = "weigh the policy term with exp(old - sampler): per token or sequence, "
+                            "truncated to the range or masked outside it"});
+    visit("min", min, FieldInfo{.help = "lower bound; null = none", .low = 0, .high = 1});
+    visit("max", max, FieldInfo{.help = "upper bound; null = none", .low = 1, .high = 1e6});
+  }
+};
+
 class Estimator;
 struct AlgorithmOptions;
 using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
@@ -130,7 +154,11 @@ struct AlgorithmOptions {
   double clip_low = 0.2;
   double clip_high = 0.2;
   std::optional<double> clip_dual;
+  TisOptions tis;
+  double top_entropy_quantile = 1.0;
+  std::optional<double> off_policy_mask;
   double kl_coef = 0.0;
+  bool kl_importance = false;
   KlEstimator kl_estimator = KlEstimator::kK3;
   KlPlace kl_place = KlPlace::kLoss;
   std::string kl_ref = "start";
@@ -179,11 +207,28 @@ struct AlgorithmOptions {
           FieldInfo{.help = "bound c of the dual clip for negative advantages; null = off",
                     .low = 1,
                     .high = 1e6});
+    visit.section("tis", tis);
+    visit("top_entropy_quantile",
+          top_entropy_quantile,
+          FieldInfo{.help = "the policy term keeps this share of the tokens, those of the highest "
+                            "entropy; 1 = all, 0 = the highest alone",
+                    .low = 0,
+                    .high = 1});
+    visit("off_policy_mask",
+          off_policy_mask,
+          FieldInfo{.help = "a sequence with a negative advantage leaves the policy term where the "
+                            "mean of sampler - policy log-probs is above this; null = off",
+                    .unit = "nats",
+                    .low = 0,
+                    .high = 1e6});
     visit("kl_coef",
           kl_coef,
           FieldInfo{.help = "weight of the KL to the reference; 0 = no reference is kept",
                     .low = 0,
                     .high = 1e6});
+    visit("kl_importance",
+          kl_importance,
+          FieldInfo{.help = "multiplies the KL term by the ratio policy / old, with its gradient"});
     visit("kl_estimator", kl_estimator, FieldInfo{.help = "per-token estimator"});
     visit("kl_place", kl_place, FieldInfo{.help = "in the loss, or subtracted from the reward"});
     visit(

@@ -16,6 +16,7 @@ enum class Purpose : uint32_t {
   kInjectionCap = 5,
   kMixture = 6,
   kAdapter = 9,
+  kLoss = 20,
 };
 
 /// Philox4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.

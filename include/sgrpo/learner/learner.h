@@ -147,9 +147,9 @@ class Learner {
                     const algorithm::StepContext& context,
                     PartReport& mutable_report,
                     SamplerGap* gap);
-  at::Tensor statistics_of(const std::vector<policy::PackedBatch>& batches,
-                           const StepPart& part,
-                           const algorithm::StepContext& context) const;
+  void add_statistics(const std::vector<policy::PackedBatch>& batches,
+                      const StepPart& part,
+                      algorithm::StepContext& mutable_context) const;
   void score_missing(std::vector<policy::PackedBatch>& mutable_batches,
                      const StepPart& part,
                      bool needs_old,

@@ -1,4 +1,5 @@
 #include "algorithm/loss/terms.h"
+#include "algorithm/loss/weights.h"
 
 namespace sgrpo::algorithm {
 namespace {
@@ -28,6 +29,10 @@ ClipFlags TokenLoss::clip_flags(const LossInputs& inputs) const {
   return {.low = none, .high = none};
 }
 
+at::Tensor TokenLoss::ratio(const LossInputs& inputs) const {
+  return ratio_of(inputs.policy, inputs.old);
+}
+
 at::Tensor TokenLoss::statistics(const LossInputs& /*inputs*/) const { return {}; }
 
 LossResult batch_loss(const Scores& scores,
@@ -37,7 +42,8 @@ LossResult batch_loss(const Scores& scores,
   const AlgorithmOptions& options = settings.algorithm;
   const InjectionOptions& injection = settings.injection;
   const auto loss = LossRegistry::get("loss", options.loss)(settings);
-  const LossInputs inputs = prepare_inputs(scores, batch, injection, context);
+  LossInputs inputs = prepare_inputs(scores, batch, injection, context);
+  inputs.correction = sampler_correction(inputs, options.tis);
   const at::Tensor& injected = batch.is_injected;
 
   at::Tensor tokens = loss->token_loss(inputs);
@@ -47,7 +53,9 @@ LossResult batch_loss(const Scores& scores,
         at::where(injected, shaped_loss(inputs.policy, inputs.batch.advantages, injection), tokens);
     clip = {.low = clip.low & ~injected, .high = clip.high & ~injected};
   }
-  const at::Tensor kl = kl_of(inputs, options);
+  tokens = weigh_policy_term(tokens, inputs, options, !loss->takes_correction());
+  at::Tensor kl = kl_of(inputs, options);
+  if (options.kl_importance && options.has_kl_loss()) kl = kl * loss->ratio(inputs);
   if (options.has_kl_loss()) {
     tokens = tokens + options.kl_coef * (injection.gt_kl ? kl : kl * ~injected);
   }
@@ -69,14 +77,44 @@ LossResult batch_loss(const Scores& scores,
               batch.in_loss())};
 }
 
-at::Tensor loss_statistics(const Scores& scores,
-                           const LossBatch& batch,
-                           const LossSettings& settings,
-                           const StepContext& context) {
+std::vector<int64_t> statistics_columns(const LossSettings& settings) {
+  std::vector<int64_t> columns;
+  const auto loss = LossRegistry::get("loss", settings.algorithm.loss)(settings);
+  if (loss->num_statistics() > 0) columns.push_back(loss->num_statistics());
+  if (settings.algorithm.top_entropy_quantile < 1.0) columns.push_back(1);
+  return columns;
+}
+
+std::vector<at::Tensor> batch_statistics(const Scores& scores,
+                                         const LossBatch& batch,
+                                         const LossSettings& settings,
+                                         const StepContext& context) {
   const at::NoGradGuard no_grad;
   const auto loss = LossRegistry::get("loss", settings.algorithm.loss)(settings);
-  if (loss->num_statistics() == 0) return {};
-  return loss->statistics(prepare_inputs(scores, batch, settings.injection, context));
+  const LossInputs inputs = prepare_inputs(scores, batch, settings.injection, context);
+  std::vector<at::Tensor> tables;
+  if (loss->num_statistics() > 0)
+    tables.push_back(loss->statistics(inputs).to(at::kCPU, at::kDouble));
+  if (settings.algorithm.top_entropy_quantile < 1.0) {
+    tables.push_back(
+        inputs.entropy.masked_select(batch.in_loss()).unsqueeze(1).to(at::kCPU, at::kDouble));
+  }
+  return tables;
+}
+
+void add_statistics(const std::vector<at::Tensor>& tables,
+                    const LossSettings& settings,
+                    at::Device device,
+                    StepContext& mutable_context) {
+  size_t next = 0;
+  if (LossRegistry::get("loss", settings.algorithm.loss)(settings)->num_statistics() > 0)
+    mutable_context.statistics = tables.at(next++).to(device);
+  const double kept = settings.algorithm.top_entropy_quantile;
+  if (kept < 1.0) {
+    const at::Tensor& entropies = tables.at(next);
+    mutable_context.entropy_floor =
+        entropies.numel() == 0 ? 0.0 : quantile_of(entropies.flatten(), 1.0 - kept);
+  }
 }
 
 LossSettings sft_settings(LossSettings settings) {
@@ -84,6 +122,10 @@ LossSettings sft_settings(LossSettings settings) {
   settings.algorithm.params = core::Json::object();
   settings.algorithm.aggregation = Aggregation::kTokenMean;
   settings.algorithm.entropy_coef = 0.0;
+  settings.algorithm.tis.mode = TisMode::kOff;
+  settings.algorithm.top_entropy_quantile = 1.0;
+  settings.algorithm.off_policy_mask = std::nullopt;
+  settings.algorithm.kl_importance = false;
   settings.algorithm.kl_place = KlPlace::kLoss;
   return settings;
 }

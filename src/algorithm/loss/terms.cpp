@@ -12,6 +12,11 @@ at::Tensor ratio_of(const at::Tensor& policy_logprobs, const at::Tensor& old_log
   return (policy_logprobs - old_logprobs).clamp(-kLogRatioLimit, kLogRatioLimit).exp();
 }
 
+at::Tensor sequence_ratio(const LossInputs& inputs) {
+  const at::Tensor mean = mean_over_sequence(inputs.policy - inputs.old, inputs.batch);
+  return ratio_of(mean, at::zeros_like(mean));
+}
+
 at::Tensor kl_estimate(KlEstimator estimator,
                        const at::Tensor& policy_logprobs,
                        const at::Tensor& ref_logprobs) {
@@ -50,11 +55,14 @@ LossInputs prepare_inputs(const Scores& scores,
   LossInputs inputs{.policy = masked(scores.logprobs, "policy_logprobs"),
                     .old = {},
                     .entropy = masked(scores.entropy, "entropy"),
+                    .correction = {},
                     .batch = batch,
                     .context = context};
   inputs.batch.advantages = masked(batch.advantages, "advantages");
   if (batch.ref_logprobs.defined())
     inputs.batch.ref_logprobs = masked(batch.ref_logprobs, "ref_logprobs");
+  if (batch.sampler_logprobs.defined())
+    inputs.batch.sampler_logprobs = masked(batch.sampler_logprobs, "sampler_logprobs");
   const at::Tensor current = inputs.policy.detach();
   inputs.old = current;
   if (batch.old_logprobs.defined()) {
@@ -88,11 +96,19 @@ at::Tensor shaped_loss(const at::Tensor& policy_logprobs,
 }
 
 // A sequence lies in one micro-batch as a whole, so its sums are known here.
-at::Tensor sum_over_sequence(const at::Tensor& values, const LossBatch& batch) {
+at::Tensor sequence_sums(const at::Tensor& values, const LossBatch& batch) {
   const at::Tensor counted = values * batch.in_loss();
   return at::zeros({batch.num_sequences()}, counted.options())
-      .index_add(0, batch.sequence_index, counted)
-      .index_select(0, batch.sequence_index);
+      .index_add(0, batch.sequence_index, counted);
+}
+
+at::Tensor sum_over_sequence(const at::Tensor& values, const LossBatch& batch) {
+  return sequence_sums(values, batch).index_select(0, batch.sequence_index);
+}
+
+at::Tensor mean_over_sequence(const at::Tensor& values, const LossBatch& batch) {
+  const at::Tensor length = sum_over_sequence(at::ones_like(values), batch).clamp_min(1);
+  return sum_over_sequence(values, batch) / length;
 }
 
 at::Tensor aggregation_weights(const LossBatch& batch,
