@@ -1,12 +1,12 @@
 // sgrpo doctor: machine, libraries, devices, and what a run would use.
 #include <sys/utsname.h>
 
+#include <cmath>
 #include <iostream>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/headeronly/version.h>
 
 #include "cli/machine.h"
@@ -14,6 +14,7 @@
 #include "sgrpo/cli/command.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/policy/placement.h"
 #include "sgrpo/trainer/load_config.h"
 
 namespace sgrpo::cli {
@@ -56,8 +57,6 @@ Json library_report() {
                NLOHMANN_JSON_VERSION_PATCH)}};
 }
 
-int64_t num_cuda_devices() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
-
 /// A folder that a run reads or writes, and whether it can.
 Json folder_report(const std::filesystem::path& folder) {
   const FolderState state = inspect_folder(folder);
@@ -68,12 +67,13 @@ Json folder_report(const std::filesystem::path& folder) {
 }
 
 Json plan_report(const trainer::RunConfig& config) {
-  const int64_t num_devices = num_cuda_devices();
-  const bool uses_cuda = config.model.device == model::DeviceKind::kCuda ||
-                         (config.model.device == model::DeviceKind::kAuto && num_devices > 0);
-  return {{"device", uses_cuda ? "cuda" : "cpu"},
-          {"dtype", core::name_of(config.model.dtype)},
-          {"cuda_devices", num_devices}};
+  const model::Placement placement = policy::expected_placement(config.model);
+  const policy::CudaState cuda = policy::read_cuda_state();
+  Json report = {{"device", c10::DeviceTypeName(placement.device.type(), /*lower_case=*/true)},
+                 {"dtype", policy::dtype_name(placement)},
+                 {"cuda_devices", cuda.num_devices}};
+  if (const std::string why = policy::why_no_cuda(cuda); !why.empty()) report["no_cuda"] = why;
+  return report;
 }
 
 void print_table(const Json& value, const std::string& indent) {
@@ -114,9 +114,9 @@ struct Doctor {
     } else {
       print_table(report, "");
     }
-    if (config.model.device == model::DeviceKind::kCuda && num_cuda_devices() == 0) {
-      throw core::RunError("model.device is cuda, but this build or machine has no CUDA device");
-    }
+    const std::string why = policy::why_no_cuda(policy::read_cuda_state());
+    if (config.model.device == model::DeviceKind::kCuda && !why.empty())
+      throw core::RunError("model.device is cuda, but " + why);
     if (folders.contains("output_dir") && !folders["output_dir"]["writable"].get<bool>()) {
       throw core::RunError(str("output_dir ", config.output_dir, " cannot be written"));
     }

@@ -117,7 +117,7 @@ struct Eval {
     const config::Node* dtype = section == nullptr ? nullptr : section->find("dtype");
     const auto known =
         dtype == nullptr ? std::nullopt : core::from_name<model::Dtype>(dtype->scalar);
-    if (!known) return;
+    if (!known || *known == model::Dtype::kAuto) return;
     mutable_options.dtype = *known;
     core::info("computing in ", dtype->scalar, ", as ", yaml.string(), " says");
   }

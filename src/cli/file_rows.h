@@ -12,7 +12,7 @@ namespace sgrpo::cli {
 /// Flags of a command that turns a file of rows into another.
 struct FileJob {
   std::string model, input, output;
-  model::Dtype dtype = model::Dtype::kFloat32;
+  model::Dtype dtype = model::Dtype::kAuto;
   model::DeviceKind device = model::DeviceKind::kAuto;
   std::optional<int64_t> min_pixels, max_pixels;
 

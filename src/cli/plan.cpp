@@ -1,4 +1,5 @@
 // sgrpo plan: memory per component and the batch equation, before any allocation.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -83,7 +84,7 @@ struct Plan {
     }
     Json result = {{"batch", trainer::batch_equation(config)},
                    {"device", plan.device},
-                   {"dtype", core::name_of(config.model.dtype)},
+                   {"dtype", plan.dtype},
                    {"parameters", plan.num_parameters},
                    {"trainable_parameters", plan.num_trainable},
                    {"components", parts},
@@ -96,7 +97,7 @@ struct Plan {
   static void print(const trainer::RunConfig& config, const MemoryPlan& plan, uint64_t available) {
     std::cout << trainer::batch_equation(config) << "\n"
               << plan.num_parameters << " parameters, " << plan.num_trainable << " of them train; "
-              << core::name_of(config.model.dtype) << " on " << plan.device << "\n";
+              << plan.dtype << " on " << plan.device << "\n";
     for (const Phase phase : {Phase::kAlways, Phase::kRollout, Phase::kUpdate}) {
       std::cout << "\n";
       for (const MemoryPart& part : plan.parts) {
@@ -127,7 +128,7 @@ struct Plan {
     }
     // A bfloat16 weight that trains has a float32 master: 4 bytes more for 2 less.
     const bool narrow_pays = 2 * plan.num_trainable < plan.num_parameters;
-    if (narrow_pays && config.model.dtype != model::Dtype::kBfloat16)
+    if (narrow_pays && plan.dtype == core::name_of(model::Dtype::kFloat32))
       ways.push_back("take model.dtype=bfloat16");
     if (ways.empty()) ways.push_back("take a smaller model");
     return ways;

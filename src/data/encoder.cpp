@@ -305,13 +305,23 @@ std::vector<int64_t> PromptEncoder::completion_ids(const std::string& text) cons
   return ids;
 }
 
-std::string PromptEncoder::completion_text(const std::vector<int64_t>& ids) const {
+/// Whether the last id is an end token, which has no text.
+bool PromptEncoder::is_ended(const std::vector<int64_t>& ids) const {
   const auto& ends = spec_.end_ids;
-  const bool is_ended =
-      !ids.empty() && (ids.back() == spec_.turn_end_id ||
-                       std::find(ends.begin(), ends.end(), ids.back()) != ends.end());
-  if (!is_ended) return spec_.tokenizer->decode(ids);
+  return !ids.empty() && (ids.back() == spec_.turn_end_id ||
+                          std::find(ends.begin(), ends.end(), ids.back()) != ends.end());
+}
+
+std::string PromptEncoder::completion_text(const std::vector<int64_t>& ids) const {
+  if (!is_ended(ids)) return spec_.tokenizer->decode(ids);
   return spec_.tokenizer->decode({ids.begin(), ids.end() - 1});
+}
+
+std::vector<int64_t> PromptEncoder::completion_ends(const std::vector<int64_t>& ids) const {
+  if (!is_ended(ids)) return spec_.tokenizer->token_ends(ids);
+  std::vector<int64_t> ends = spec_.tokenizer->token_ends({ids.begin(), ids.end() - 1});
+  ends.push_back(ends.empty() ? 0 : ends.back());
+  return ends;
 }
 
 std::string long_prompt_reason(int64_t tokens, const EncoderSpec& spec) {

@@ -11,6 +11,7 @@
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
+#include "sgrpo/types/host_read.h"
 
 namespace sgrpo::learner {
 namespace {
@@ -33,10 +34,15 @@ void stop_if_asked() {
   if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
 }
 
-void add_gap(SamplerGap& gap, const at::Tensor& logprobs, const at::Tensor& sampler) {
-  if (!sampler.defined()) return;
-  const at::Tensor difference = (logprobs.detach() - sampler).abs();
-  const at::Tensor known = difference.masked_select(difference.isfinite()).to(at::kDouble).cpu();
+/// |policy - sampler| of every decision, not finite where the sampler's is unknown; undefined where
+/// none is known.
+at::Tensor gap_of(const at::Tensor& logprobs, const at::Tensor& sampler) {
+  return sampler.defined() ? (logprobs.detach() - sampler).abs() : at::Tensor();
+}
+
+/// `difference` as gap_of gives it, on the host.
+void add_gap(SamplerGap& gap, const at::Tensor& difference) {
+  const at::Tensor known = difference.masked_select(difference.isfinite()).to(at::kDouble);
   if (known.numel() == 0) return;
   gap.sum += known.sum().item<double>();
   gap.largest = std::max(gap.largest, known.max().item<double>());
@@ -91,17 +97,23 @@ at::Tensor filled(const at::Tensor& given, const at::Tensor& fresh) {
   return given.defined() ? at::where(given.isnan(), fresh, given) : fresh;
 }
 
+/// What advantages were made of was scored by the same parameters in other passes, whose last
+/// digits may differ: a ratio is 1 where nothing has moved.
+void forget_old(std::vector<PackedBatch>& mutable_batches) {
+  for (PackedBatch& batch : mutable_batches) batch.loss.old_logprobs = at::Tensor();
+}
+
 /// Shares of a step's loss tokens are shares of all of them, whatever was worth a pass. The mean KL
 /// is over the tokens that were scored: what others have is not known.
 void count_left_out(int64_t left_out, PartReport& report) {
   report.sums[LossStats::kLossTokens] += static_cast<double>(left_out);
 }
 
-/// Gives every row its own values.
+/// Gives every row its own values, which lie on the host.
 void scatter(const at::Tensor& values,
              const LossBatch& batch,
              std::vector<std::vector<float>>& mutable_rows) {
-  const at::Tensor host = values.to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor host = values.to(at::kFloat).contiguous();
   const auto* data = host.const_data_ptr<float>();
   const auto bounds = batch.cu_seqlens.accessor<int32_t, 1>();
   for (int64_t b = 0; b < batch.num_sequences(); ++b) {
@@ -111,6 +123,22 @@ void scatter(const at::Tensor& values,
 }
 
 }  // namespace
+
+/// What passes left on the device, to be read at once.
+struct Learner::Unread {
+  bool wants_gaps = false;                // of passes with gradient; else passes that score do
+  std::vector<at::Tensor> sums = {};      // LossStats::sums of passes with gradient
+  std::vector<PartReport*> reports = {};  // where they belong
+  std::vector<at::Tensor> gaps = {};      // |policy - sampler|, [M] each
+
+  void add_sums(const at::Tensor& values, PartReport& report) {
+    sums.push_back(values);
+    reports.push_back(&report);
+  }
+  void add_gap(const at::Tensor& difference) {
+    if (difference.defined()) gaps.push_back(difference);
+  }
+};
 
 Learner::Learner(std::unique_ptr<policy::Policy> policy,
                  const optim::OptimOptions& options,
@@ -138,8 +166,9 @@ RowScores Learner::score(const std::vector<TrainRow>& rows,
   for (const PackedBatch& batch : scorer.pack(rows, scoring, budget_)) {
     stop_if_asked();
     const Scores scores = scorer.score(batch);
-    scatter(scores.logprobs, batch.loss, result.logprobs);
-    scatter(scores.entropy, batch.loss, result.entropy);
+    const auto host = read_on_host({scores.logprobs, scores.entropy});
+    scatter(host[0], batch.loss, result.logprobs);
+    scatter(host[1], batch.loss, result.entropy);
   }
   return result;
 }
@@ -149,7 +178,7 @@ RowScores Learner::score(const std::vector<TrainRow>& rows,
 void Learner::score_missing(std::vector<PackedBatch>& batches,
                             const StepPart& part,
                             bool needs_old,
-                            SamplerGap& gap) const {
+                            Unread& unread) const {
   const at::NoGradGuard no_grad;
   const algorithm::AlgorithmOptions& options = part.loss.algorithm;
   const bool needs_reference = reference_ && options.has_kl_loss();
@@ -157,7 +186,7 @@ void Learner::score_missing(std::vector<PackedBatch>& batches,
     stop_if_asked();
     if (needs_old) {
       const at::Tensor fresh = policy_->score(batch).logprobs;
-      add_gap(gap, fresh, batch.loss.sampler_logprobs);
+      unread.add_gap(gap_of(fresh, batch.loss.sampler_logprobs));
       batch.loss.old_logprobs = filled(batch.loss.old_logprobs, fresh);
     }
     if (needs_reference)
@@ -176,18 +205,31 @@ void Learner::add_gradient(const PackedBatch& batch,
                            const StepPart& part,
                            const algorithm::StepContext& context,
                            PartReport& report,
-                           SamplerGap* gap) {
+                           Unread& unread) {
   const Scores scores = policy_->score(batch);
-  if (gap != nullptr) add_gap(*gap, scores.logprobs, batch.loss.sampler_logprobs);
+  if (unread.wants_gaps) unread.add_gap(gap_of(scores.logprobs, batch.loss.sampler_logprobs));
   const auto result = algorithm::batch_loss(scores, batch.loss, part.loss, context);
   // Nothing in this micro-batch leads to a parameter that trains (text before a frozen model).
   if (result.loss.requires_grad()) {
     (part.weight == 1.0 ? result.loss : result.loss * part.weight).backward();
   }
-  const at::Tensor sums = result.stats.sums.cpu();
-  for (int64_t i = 0; i < LossStats::kNumStats; ++i)
-    report.sums[static_cast<size_t>(i)] += sums.const_data_ptr<double>()[i];
-  is_finite_ = is_finite_ && std::isfinite(sums.const_data_ptr<double>()[LossStats::kLoss]);
+  unread.add_sums(result.stats.sums, report);
+}
+
+/// The one look at the device of an optimizer step.
+void Learner::read(Unread& unread, SamplerGap& gap) {
+  std::vector<at::Tensor> tensors = unread.sums;
+  tensors.insert(tensors.end(), unread.gaps.begin(), unread.gaps.end());
+  if (tensors.empty()) return;
+  const std::vector<at::Tensor> host = read_on_host(tensors);
+  for (size_t k = 0; k < unread.sums.size(); ++k) {
+    const auto* sums = host[k].const_data_ptr<double>();
+    for (int64_t i = 0; i < LossStats::kNumStats; ++i)
+      unread.reports[k]->sums[static_cast<size_t>(i)] += sums[i];
+    is_finite_ = is_finite_ && std::isfinite(sums[LossStats::kLoss]);
+  }
+  for (size_t k = unread.sums.size(); k < host.size(); ++k) add_gap(gap, host[k]);
+  unread = {.wants_gaps = unread.wants_gaps};
 }
 
 /// What loss and options must know of all micro-batches and ranks of this optimizer step.
@@ -218,11 +260,13 @@ PartReport Learner::accumulate(const StepPart& part, const UpdateContext& contex
       context_of(context, schedule.shares.front().front().denominators, communicator_.rank(), 0);
   PartReport report;
   std::vector<PackedBatch> batches = policy_->pack(part.rows, part.scoring, budget);
-  SamplerGap gap;
-  score_missing(batches, part, /*needs_old=*/false, gap);
+  Unread unread;
+  score_missing(batches, part, /*needs_old=*/false, unread);
   add_statistics(batches, part, inner);
   begin();
-  for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, nullptr);
+  for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, unread);
+  SamplerGap none;
+  read(unread, none);
   return report;
 }
 
@@ -255,13 +299,15 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
   if (!report.had_signal) return report;
   const auto start = std::chrono::steady_clock::now();
   const bool needs_old = passes.updates() > 1;
+  Unread unread{.wants_gaps = !needs_old};
   std::vector<std::vector<std::vector<PackedBatch>>> packed(schedule.shares.size());
   for (size_t m = 0; m < schedule.shares.size(); ++m) {
     for (size_t p = 0; p < parts.size(); ++p) {
       policy::Budget budget = budget_;
       budget.whole_groups = needs_whole_groups(parts[p].loss);
       packed[m].push_back(policy_->pack(schedule.shares[m][p].rows, parts[p].scoring, budget));
-      score_missing(packed[m].back(), parts[p], needs_old, report.gap);
+      if (!needs_old) forget_old(packed[m].back());
+      score_missing(packed[m].back(), parts[p], needs_old, unread);
     }
   }
   report.scoring_seconds =
@@ -275,10 +321,11 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
             context, schedule.shares[m][p].denominators, communicator_.rank(), report.updates);
         add_statistics(packed[m][p], parts[p], inner);
         for (const PackedBatch& batch : packed[m][p]) {
-          add_gradient(batch, parts[p], inner, report.parts[p], needs_old ? nullptr : &report.gap);
+          add_gradient(batch, parts[p], inner, report.parts[p], unread);
         }
         count_left_out(schedule.shares[m][p].left_out, report.parts[p]);
       }
+      read(unread, report.gap);
       const ApplyReport applied = apply(context.lr);
       ++report.updates;
       report.skipped += applied.skipped;

@@ -7,6 +7,7 @@
 #include "sgrpo/learner/learner.h"
 
 namespace sgrpo::learner {
+
 std::vector<std::pair<std::string, at::Tensor>> Learner::state() const {
   SGRPO_CHECK(!is_pending_, "a learner with a pending gradient is never saved");
   auto state = optimizer_.state();

@@ -83,10 +83,9 @@ at::Tensor Lora::add_to(const at::Tensor& y, const at::Tensor& x) const {
   return at::addmm(y.to(at::kFloat), low, b.t(), /*beta=*/1.0, scale).to(y.scalar_type());
 }
 
-AdapterLoader::AdapterLoader(const ModelSource& source,
-                             const ModelOptions& options,
-                             at::Device device)
-    : device_(device),
+AdapterLoader::AdapterLoader(const ModelSource& source, const ModelOptions& options, bool records)
+    : records_(records),
+      device_(records ? at::Device(at::kMeta) : source.placement.device),
       lora_(read_lora(options.lora)),
       saved_(source.adapter),
       seed_(options.seed),
@@ -189,7 +188,7 @@ at::Tensor AdapterLoader::read(const std::string& layer,
 
 at::Tensor AdapterLoader::add(const std::string& name, Module module, const at::Tensor& value) {
   at::Tensor leaf = value.to(device_, at::kFloat).detach();
-  if (device_ != at::kMeta) leaf.requires_grad_(frozen_.count(module) == 0);
+  if (!records_) leaf.requires_grad_(frozen_.count(module) == 0);
   adapter_.parameters.push_back({name, module, leaf});
   return leaf;
 }
@@ -208,9 +207,9 @@ Lora AdapterLoader::take(const std::string& layer, Module module, int64_t in, in
     merges_[layer + kWeight] = {find_saved(layer, "A"), find_saved(layer, "B")};
     return result;
   }
-  const at::Device where = device_.is_meta() ? device_ : at::Device(at::kCPU);
+  const at::Device where = records_ ? device_ : at::Device(at::kCPU);
   const at::Tensor a = at::empty({rank_, in}, at::TensorOptions().device(where));
-  if (!device_.is_meta()) {  // Kaiming's uniform bound with a = sqrt(5), as PEFT: 1 / sqrt(in)
+  if (!records_) {  // Kaiming's uniform bound with a = sqrt(5), as PEFT: 1 / sqrt(in)
     const double bound = 1.0 / std::sqrt(static_cast<double>(in));
     const core::RandomKey key{
         .seed = seed_, .prompt_index = adapted_.size(), .purpose = core::Purpose::kAdapter};

@@ -35,8 +35,9 @@ using MergeNames = std::map<std::string, std::pair<std::string, std::string>>;
 /// (`source.adapter`), or none.
 class AdapterLoader {
  public:
-  /// Throws core::UserError if both are given and disagree.
-  AdapterLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
+  /// `records`: names and shapes alone, on the meta device. Throws core::UserError if both are
+  /// given and disagree.
+  AdapterLoader(const ModelSource& source, const ModelOptions& options, bool records);
 
   /// With an adapter nothing else trains.
   bool is_active() const { return lora_ || saved_; }
@@ -66,6 +67,7 @@ class AdapterLoader {
   void check_saved() const;
   std::vector<std::string> target_modules(const std::vector<std::string>& weights) const;
 
+  bool records_ = false;
   at::Device device_ = at::kCPU;
   std::optional<LoraOptions> lora_;
   std::optional<AdapterSource> saved_;

@@ -14,7 +14,7 @@ PackedTokens PackedTokens::to(at::Device device) const {
   return result;
 }
 
-void PackedTokens::validate() const {
+void PackedTokens::validate(at::Device device) const {
   TORCH_CHECK_VALUE(token_ids.defined() && token_ids.dim() == 1, "token_ids must be [T]");
   const int64_t tokens = token_ids.size(0);
   TORCH_CHECK_TYPE(token_ids.scalar_type() == at::kLong,
@@ -33,6 +33,15 @@ void PackedTokens::validate() const {
                     " of ",
                     tokens,
                     " tokens");
+  const at::Tensor& table = plan.table();
+  for (const at::Tensor* tensor : {&token_ids, &position_ids, &pixel_values, &image_rows, &table}) {
+    TORCH_CHECK_VALUE(!tensor->defined() || tensor->numel() == 0 || tensor->device() == device,
+                      "packed tokens lie on ",
+                      tensor->device(),
+                      ", the model on ",
+                      device,
+                      ": upload them once after packing");
+  }
 }
 
 void append_image_rows(const EncodedPrompt& prompt, int64_t begin, std::vector<int64_t>& rows) {

@@ -42,9 +42,8 @@ VisionFeatures QwenModel::encode_images(const PackedTokens& input) const {
   return features;
 }
 
-at::Tensor QwenModel::run(const PackedTokens& packed, const Decoder::CacheView& cache) const {
-  packed.validate();
-  const PackedTokens input = packed.to(device());
+at::Tensor QwenModel::run(const PackedTokens& input, const Decoder::CacheView& cache) const {
+  input.validate(device());
   at::Tensor hidden = decoder_.embed(input.token_ids);
   Decoder::AfterLayer after_layer;
   if (input.has_images()) {
@@ -68,9 +67,8 @@ at::Tensor QwenModel::run(const PackedTokens& packed, const Decoder::CacheView& 
 }
 
 at::Tensor QwenModel::forward(const PackedTokens& input) const {
-  at::Tensor hidden = run(input, {});
-  expect_positions(input.position_ids.max().item<int64_t>() + 1);
-  return hidden;
+  expect_positions(input.num_positions);
+  return run(input, {});
 }
 
 KvCache QwenModel::make_cache(int64_t num_slots) const {
@@ -89,7 +87,7 @@ at::Tensor QwenModel::forward_cached(const PackedTokens& input,
                                      KvCache& cache) const {
   TORCH_CHECK(!at::GradMode::is_enabled(),
               "forward_cached runs without gradient: set a NoGradGuard");
-  return run(input, {.cache = &cache, .slots = slots.to(device())});
+  return run(input, {.cache = &cache, .slots = slots});
 }
 
 }  // namespace sgrpo::model

@@ -30,7 +30,7 @@ class QwenModel final : public Model {
 
  private:
   VisionFeatures encode_images(const PackedTokens& input) const;
-  at::Tensor run(const PackedTokens& packed, const Decoder::CacheView& cache) const;
+  at::Tensor run(const PackedTokens& input, const Decoder::CacheView& cache) const;
 
   ModelSpec spec_;
   Decoder decoder_;

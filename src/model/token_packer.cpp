@@ -65,6 +65,7 @@ PackedTokens TokenPacker::build() const {
   PackedTokens packed;
   packed.token_ids = at::cat(token_ids_);
   packed.position_ids = at::cat(position_ids_, 1);
+  packed.num_positions = packed.position_ids.max().item<int64_t>() + 1;
   packed.pixel_values = at::empty({0, 0});
   if (!pixel_values_.empty()) {
     packed.pixel_values = at::cat(pixel_values_);

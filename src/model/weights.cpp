@@ -41,37 +41,18 @@ at::Tensor joined(const std::vector<at::Tensor>& parts) {
 
 }  // namespace
 
-at::Device resolve_device(DeviceKind device) {
-  if (device == DeviceKind::kCpu) return at::kCPU;
-  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-  if (device == DeviceKind::kCuda && !has_cuda) {
-    throw core::UserError(
-        "model.device is cuda, but this build or machine has no CUDA device: use model.device=auto "
-        "or cpu");
-  }
-  return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-}
-
-at::ScalarType resolve_dtype(Dtype dtype) {
-  return dtype == Dtype::kBfloat16 ? at::kBFloat16 : at::kFloat;
-}
-
-WeightLoader::WeightLoader(const ModelSource& source,
-                           const ModelOptions& options,
-                           at::Device device)
-    : dtype_(resolve_dtype(options.dtype)),
-      device_(device),
-      adapter_(source, options, device),
+WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options, bool records)
+    : source_(records ? nullptr : &source),
+      placement_(source.placement),
+      adapter_(source, options, records),
       frozen_(options.freeze.begin(), options.freeze.end()),
       present_(source.names.begin(), source.names.end()) {}
 
 WeightLoader::WeightLoader(const ModelSource& source, const ModelOptions& options)
-    : WeightLoader(source, options, resolve_device(options.device)) {
-  source_ = &source;
-}
+    : WeightLoader(source, options, /*records=*/false) {}
 
 WeightLoader WeightLoader::recorder(const ModelSource& source, const ModelOptions& options) {
-  return {source, options, at::kMeta};
+  return {source, options, /*records=*/true};
 }
 
 bool WeightLoader::has(const std::string& name) const { return present_.count(name) != 0; }
@@ -139,7 +120,7 @@ at::Tensor WeightLoader::as_parameter(const at::Tensor& tensor,
 
 at::Tensor WeightLoader::take(const std::string& name, at::IntArrayRef shape, const Place& place) {
   at::Tensor tensor = read(name, shape, place);
-  if (source_ != nullptr) tensor = tensor.to(device_, dtype_);
+  if (source_ != nullptr) tensor = tensor.to(placement_.device, placement_.dtype);
   return as_parameter(tensor, name, module_of(place.role));
 }
 
@@ -152,7 +133,7 @@ WeightLoader::Stack WeightLoader::take_stack(const std::vector<Part>& parts,
   for (const Part& part : parts) {
     shape[0] = part.rows;
     const at::Tensor tensor = read(part.name, shape, place);
-    tensors.push_back(source_ == nullptr ? tensor : tensor.to(device_, dtype_));
+    tensors.push_back(source_ == nullptr ? tensor : tensor.to(placement_.device, placement_.dtype));
   }
   Stack stack;
   stack.all = joined(tensors);

@@ -15,7 +15,7 @@ namespace sgrpo::model {
 /// Reads weights for the modules of one model, or only records the names and shapes they ask for.
 class WeightLoader {
  public:
-  /// Loads from `source` with dtype, device and freezing of `options`.
+  /// Loads from `source` to its placement, with the freezing and adapter of `options`.
   WeightLoader(const ModelSource& source, const ModelOptions& options);
   /// Records names and shapes and reads an adapter alone; tensors are on the meta device. The names
   /// of `source` say under which prefixes its tensors lie; a new checkpoint has none yet.
@@ -67,14 +67,13 @@ class WeightLoader {
   }
 
  private:
-  WeightLoader(const ModelSource& source, const ModelOptions& options, at::Device device);
+  WeightLoader(const ModelSource& source, const ModelOptions& options, bool records);
   at::Tensor read(const std::string& name, at::IntArrayRef shape, const Place& place);
   void remark_unused();
   at::Tensor as_parameter(const at::Tensor& tensor, const std::string& name, Module module);
 
   const ModelSource* source_ = nullptr;  // null: records
-  at::ScalarType dtype_ = at::kFloat;
-  at::Device device_ = at::kCPU;
+  Placement placement_;
   AdapterLoader adapter_;
   std::set<Module> frozen_;
   std::set<std::string> present_, taken_;
@@ -83,9 +82,5 @@ class WeightLoader {
   std::vector<std::string> remarks_;
   std::vector<Weight> layout_;
 };
-
-/// The device that `model.device` names; auto takes CUDA where the build and the machine have it.
-at::Device resolve_device(DeviceKind device);
-at::ScalarType resolve_dtype(Dtype dtype);
 
 }  // namespace sgrpo::model

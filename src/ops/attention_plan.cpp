@@ -79,7 +79,8 @@ AttentionPlan AttentionPlan::of_lengths(const std::vector<int64_t>& lengths, boo
 AttentionPlan AttentionPlan::to(at::Device device) const {
   AttentionPlan plan = *this;
   if (!table_.defined() || table_.device() == device) return plan;
-  plan.table_ = table_.to(device);
+  for (at::Tensor* tensor : {&plan.table_, &plan.cluster_begin_, &plan.cluster_members_})
+    *tensor = tensor->to(device);
   for (AttentionPart& part : plan.parts_) {
     for (at::Tensor* tensor : {&part.cu_q, &part.cu_k, &part.seqused_k})
       *tensor = tensor->to(device);
@@ -95,7 +96,7 @@ DecodePlan::DecodePlan(int64_t capacity, int64_t num_slots, at::Device device) {
       *tensor = at::empty({capacity + 1}, buffer);
   }
   plan_.size_.keys = num_slots;
-  plan_.cluster_begin_ = plan_.cluster_members_ = at::empty({0}, at::kLong);
+  plan_.cluster_begin_ = plan_.cluster_members_ = at::empty({0}, buffer.dtype(at::kLong));
 }
 
 void DecodePlan::assign(const std::vector<Row>& rows) {

@@ -78,7 +78,7 @@ void check_linear_logprob(const LinearLogprobInput& input) {
                     masked_ids.sizes(),
                     ", expected [Z] i64");
   TORCH_CHECK_VALUE(temperature > 0, "temperature is ", temperature, ", expected > 0");
-  if (labels.is_meta() || labels.numel() == 0) return;
+  if (!labels.is_cpu() || labels.numel() == 0) return;
   TORCH_CHECK_INDEX(
       labels.min().item<int64_t>() >= 0 && labels.max().item<int64_t>() < weight.size(0),
       "labels are outside [0, ",

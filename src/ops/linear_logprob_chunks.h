@@ -27,8 +27,8 @@ struct LinearLogprobInput {
   double temperature = 1.0;
 };
 
-/// Throws c10::ValueError or IndexError naming the argument. Skips the labels' values on tensors
-/// without data.
+/// Throws c10::ValueError or IndexError naming the argument. Of labels elsewhere than on the CPU
+/// the values are not read, as the host would wait for them: who packs a batch has checked them.
 void check_linear_logprob(const LinearLogprobInput& input);
 
 /// Log-probabilities, entropies, log-sum-exps [M] and, if asked for, the logits [M, V].

@@ -42,12 +42,14 @@ std::unique_ptr<Policy> LanguagePolicy::frozen_copy() const {
   model::ModelSource source{.config = parts_.folder->config(),
                             .where = parts_.folder->config_path(),
                             .names = names_of(own.parameters()),
-                            .read = [&](const std::string& name) {
-                              const auto& copies = own.spec().copies;
-                              const auto copy = copies.find(name);
-                              return copied(own.parameters(),
-                                            copy == copies.end() ? name : copy->second);
-                            }};
+                            .read =
+                                [&](const std::string& name) {
+                                  const auto& copies = own.spec().copies;
+                                  const auto copy = copies.find(name);
+                                  return copied(own.parameters(),
+                                                copy == copies.end() ? name : copy->second);
+                                },
+                            .placement = placement()};
   if (has_adapter()) {
     const model::Adapter& adapter = own.adapter();
     source.adapter =

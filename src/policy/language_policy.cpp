@@ -6,6 +6,7 @@
 
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/names.h"
+#include "sgrpo/core/text.h"
 #include "sgrpo/ops/ops.h"
 #include "sgrpo/rollout/rollout.h"
 
@@ -36,6 +37,13 @@ ParameterArena arena_of(const LanguageParts& parts) {
 }
 
 }  // namespace
+
+LanguageInputs LanguageInputs::to(at::Device device) const {
+  LanguageInputs result = *this;
+  result.tokens = tokens.to(device);
+  result.logit_rows = logit_rows.to(device);
+  return result;
+}
 
 LanguagePolicy::LanguagePolicy(LanguageParts parts)
     : parts_(std::move(parts)),
@@ -70,15 +78,39 @@ std::string LanguagePolicy::find_bad_id(const std::vector<int64_t>& completion_i
   return "";
 }
 
+/// See rollout::FindStop. A text that the forced ids complete has been passed already; what ends in
+/// replacements may be a character that is not whole yet.
+std::optional<int64_t> LanguagePolicy::find_stop(const SamplingRequest& request,
+                                                 const std::vector<int64_t>& token_ids) const {
+  std::string text = parts_.encoder->completion_text(token_ids);
+  while (core::ends_with(text, "\xEF\xBF\xBD")) text.resize(text.size() - 3);
+  const std::vector<int64_t> ends = parts_.encoder->completion_ends(token_ids);
+  const size_t forced = request.forced_ids.size();
+  const auto passed = forced == 0 ? size_t{0} : static_cast<size_t>(ends[forced - 1]);
+  size_t first = std::string::npos;  // where the earliest stop text ends
+  for (const std::string& stop : request.options.stop_texts) {
+    const size_t from = passed < stop.size() ? 0 : passed - stop.size() + 1;
+    const size_t found = text.find(stop, from);
+    if (found != std::string::npos) first = std::min(first, found + stop.size());
+  }
+  if (first == std::string::npos) return std::nullopt;
+  const auto last = std::lower_bound(ends.begin(), ends.end(), static_cast<int64_t>(first));
+  return last - ends.begin() + 1;
+}
+
 void LanguagePolicy::sample(const std::vector<SamplingRequest>& requests,
                             const GroupSink& finished) const {
   rollout::sample(*parts_.model,
                   requests,
-                  {.masked_ids = masked_ids_, .max_batch_rows = parts_.max_batch_rows},
+                  {.masked_ids = masked_ids_,
+                   .max_batch_rows = parts_.max_batch_rows,
+                   .find_stop = [this](const auto& request,
+                                       const auto& ids) { return find_stop(request, ids); }},
                   [&](size_t request, RolloutGroup&& group) {
                     for (GroupMember& member : group.members) {
                       Completion& completion = member.completion;
                       completion.text = parts_.encoder->completion_text(completion.token_ids);
+                      completion.token_ends = parts_.encoder->completion_ends(completion.token_ids);
                     }
                     finished(request, std::move(group));
                   });

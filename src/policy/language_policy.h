@@ -7,7 +7,7 @@
 
 #include "sgrpo/checkpoint/model_folder.h"
 #include "sgrpo/model/model.h"
-#include "sgrpo/policy/policy.h"
+#include "sgrpo/policy/kind.h"
 
 namespace sgrpo::policy {
 
@@ -15,6 +15,8 @@ namespace sgrpo::policy {
 struct LanguageInputs : PolicyInputs {
   model::PackedTokens tokens;
   at::Tensor logit_rows;  // [M] i64: the row whose hidden state decides; rows may repeat
+
+  LanguageInputs to(at::Device device) const;
 };
 
 /// What a language policy consists of.
@@ -54,12 +56,17 @@ class LanguagePolicy : public Policy {
   double vision_seconds() const override { return parts_.model->vision_seconds(); }
 
   const model::Model& model() const { return *parts_.model; }
+  model::Placement placement() const {
+    return {.device = device(), .dtype = model().output_weight().scalar_type()};
+  }
   const checkpoint::ModelFolder& folder() const { return *parts_.folder; }
   /// Ids that rollout.sampling_mask gives no probability.
   const std::vector<int64_t>& masked_ids() const { return masked_ids_; }
   bool has_adapter() const { return !parts_.model->adapter().parameters.empty(); }
 
  private:
+  std::optional<int64_t> find_stop(const SamplingRequest& request,
+                                   const std::vector<int64_t>& token_ids) const;
   void load_adapter(const std::filesystem::path& folder, const std::string& run);
 
   LanguageParts parts_;
@@ -74,7 +81,11 @@ const LanguagePolicy& as_language(const Policy& policy);
 /// The weights of a folder, opened with a line of progress where that takes a while.
 std::unique_ptr<model::Model> load_language_model(
     const std::shared_ptr<const checkpoint::ModelFolder>& folder,
-    const model::ModelOptions& options);
+    const model::ModelOptions& options,
+    const model::Placement& placement);
+
+/// A checkpoint as KL reference of a language policy; see policy::open_reference.
+std::unique_ptr<Policy> open_language_reference(const ReferenceRequest& request);
 
 /// Options without anything that learns: a frozen copy or a KL reference.
 model::ModelOptions without_training(model::ModelOptions options);

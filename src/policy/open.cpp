@@ -1,156 +1,70 @@
-#include <ATen/ATen.h>
-
+// The doors to a policy: they pick its kind, which does the rest.
 #include <algorithm>
-#include <cmath>
 
-#include "policy/language_policy.h"
-#include "policy/load_progress.h"
 #include "sgrpo/core/log.h"
-#include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/policy/kind.h"
 
 namespace sgrpo::policy {
 namespace {
 
-/// `read`, but a tensor that holds NaN or infinity is refused: nothing that a model computes with
-/// it means anything.
-model::TensorReader finite(model::TensorReader read, std::string where) {
-  return [read = std::move(read), where = std::move(where)](const std::string& name) {
-    at::Tensor tensor = read(name);
-    if (!tensor.is_floating_point() || tensor.numel() == 0) return tensor;
-    const auto [low, high] = at::aminmax(tensor);  // NaN if one value is
-    if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
-      throw core::UserError(core::str(where,
-                                      ": tensor '",
-                                      name,
-                                      "' holds NaN or infinity: the file is damaged, or its "
-                                      "training diverged; take an earlier checkpoint"));
-    }
-    return tensor;
-  };
-}
-
-/// The adapter's tensors by name, from wherever `read` takes them.
-model::AdapterSource adapter_source(const checkpoint::AdapterFolder& adapter) {
-  return {.where = adapter.folder().string(),
-          .rank = adapter.config().rank,
-          .alpha = adapter.config().alpha,
-          .is_rank_stabilized = adapter.config().is_rank_stabilized,
-          .names = adapter.names(),
-          .read = finite([&adapter](const std::string& name) { return adapter.read(name); },
-                         adapter.folder().string())};
-}
-
-model::ModelSource source_of(const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
-  model::ModelSource source{
-      .config = folder->config(),
-      .where = folder->config_path(),
-      .names = folder->names(),
-      .read = [folder](const std::string& name) { return folder->read(name); }};
-  if (folder->adapter()) source.adapter = adapter_source(*folder->adapter());
-  return source;
-}
-
-int64_t count_values(const std::vector<model::Parameter>& parameters) {
-  int64_t count = 0;
-  for (const model::Parameter& parameter : parameters) count += parameter.tensor.numel();
-  return count;
-}
-
-/// An adapter as model.path trains on only if the configuration says so: without model.lora it
-/// would be a surprise either way, to merge it or to freeze the weights.
-void check_adapter(const LanguagePolicy& policy, const model::ModelOptions& options) {
-  if (!policy.has_adapter()) return;
-  const model::Adapter& adapter = policy.model().adapter();
-  if (options.lora.is_null()) {
-    throw core::UserError(
-        core::str("model.path ",
-                  options.path,
-                  " is an adapter, but model.lora is null: set model.lora={rank: ",
-                  adapter.rank,
-                  ", alpha: ",
-                  adapter.alpha,
-                  ", targets: [",
-                  core::join(adapter.target_modules, ", "),
-                  "]} to go on training it, or merge it first with `sgrpo export` "
-                  "to train all weights"));
-  }
-  core::info("LoRA: rank ",
-             adapter.rank,
-             ", ",
-             adapter.parameters.size() / 2,
-             " layers, ",
-             count_values(model::trainable_parameters(policy.model())),
-             " values train beside ",
-             count_values(policy.model().parameters()),
-             " weights that do not");
-}
-
-/// A module that the model does not have is a misunderstanding of what is trained.
-void check_freeze(const LanguagePolicy& policy, const model::ModelOptions& options) {
-  if (policy.model().spec().has_vision) return;
-  for (const model::Module module : options.freeze) {
-    if (module == model::Module::kLanguage) continue;
-    throw core::UserError(core::str("model.freeze lists '",
-                                    core::name_of(module),
-                                    "', but ",
-                                    options.path,
-                                    " is a ",
-                                    policy.model().spec().model_type,
-                                    " model, which has no vision tower: remove it from the list"));
-  }
+std::unique_ptr<Policy> open_as(const std::filesystem::path& path, OpenRequest request) {
+  // An adapter adds to the model/ that others open, not to the weights beside it.
+  const auto folder = std::make_shared<checkpoint::ModelFolder>(
+      path,
+      request.options.lora.is_null() ? checkpoint::Digits::kWide : checkpoint::Digits::kRounded);
+  core::info("opened ", folder->describe());
+  request.folder = folder;
+  return kind_of(*folder).open(request);
 }
 
 }  // namespace
 
-model::ModelOptions without_training(model::ModelOptions options) {
-  options.freeze = {model::Module::kVision, model::Module::kMerger, model::Module::kLanguage};
-  options.lora = nullptr;
-  return options;
-}
-
-std::unique_ptr<model::Model> load_language_model(
-    const std::shared_ptr<const checkpoint::ModelFolder>& folder,
-    const model::ModelOptions& options) {
-  LoadProgress progress(folder->folder().string(), folder->bytes());
-  model::ModelSource source = source_of(folder);
-  source.read = finite(progress.counted(std::move(source.read)), folder->folder().string());
-  return model::load_model(source, options);
+Kind kind_of(const checkpoint::ModelFolder& folder) {
+  const std::string type = core::get_string(folder.config(), "model_type", folder.config_path());
+  std::vector<std::string> known;
+  for (const std::string& name : KindRegistry::names()) {
+    const Kind kind = KindRegistry::get("kind of policy", name)();
+    const std::vector<std::string> own = kind.architectures();
+    if (std::find(own.begin(), own.end(), type) != own.end()) return kind;
+    known.insert(known.end(), own.begin(), own.end());
+  }
+  std::sort(known.begin(), known.end());
+  throw core::UserError(core::str(folder.config_path(),
+                                  ": unknown architecture '",
+                                  type,
+                                  "'",
+                                  core::did_you_mean(type, known),
+                                  "; known: ",
+                                  core::join(known, ", ")));
 }
 
 std::unique_ptr<Policy> open(const std::filesystem::path& path,
                              const model::ModelOptions& options,
                              const EncoderLimits& limits,
                              int64_t max_batch_rows) {
-  LanguageParts parts;
-  parts.max_batch_rows = max_batch_rows;
-  // An adapter adds to the model/ that others open, not to the weights beside it.
-  parts.folder = std::make_shared<checkpoint::ModelFolder>(
-      path, options.lora.is_null() ? checkpoint::Digits::kWide : checkpoint::Digits::kRounded);
-  core::info("opened ", parts.folder->describe());
-  parts.encoder = open_encoder(*parts.folder, limits);
-  parts.model = load_language_model(parts.folder, options);
-  for (const std::string& remark : parts.model->spec().remarks) core::warn(remark);
-  parts.options = options;
-  const data::EncoderSpec& spec = parts.encoder->spec();
-  parts.end_token_ids = spec.end_ids;
-  if (std::find(spec.end_ids.begin(), spec.end_ids.end(), spec.turn_end_id) == spec.end_ids.end())
-    parts.end_token_ids.push_back(spec.turn_end_id);
-  return std::make_unique<LanguagePolicy>(std::move(parts));
+  return open_as(
+      path,
+      {.folder = nullptr, .options = options, .limits = limits, .max_batch_rows = max_batch_rows});
 }
 
 std::unique_ptr<Policy> open_trainable(const std::filesystem::path& path,
                                        const model::ModelOptions& options,
                                        const EncoderLimits& limits) {
-  auto policy = open(path, options, limits);
-  check_adapter(as_language(*policy), options);
-  check_freeze(as_language(*policy), options);
-  return policy;
+  return open_as(path, {.folder = nullptr, .options = options, .limits = limits, .trains = true});
 }
 
-std::function<at::Tensor(const std::string&)> merged_weights(
-    const std::shared_ptr<const checkpoint::ModelFolder>& folder) {
-  return model::merge_adapter(source_of(folder));
+std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,
+                                       const model::ModelOptions& options,
+                                       const Policy& policy,
+                                       bool sampling_mask) {
+  const auto folder = std::make_shared<const checkpoint::ModelFolder>(path);
+  core::info("opened ", folder->describe(), " as the reference");
+  return kind_of(*folder).open_reference({.path = path.string(),
+                                          .folder = folder,
+                                          .options = options,
+                                          .policy = policy,
+                                          .sampling_mask = sampling_mask});
 }
 
 }  // namespace sgrpo::policy

@@ -18,10 +18,10 @@ at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType dtype) {
 }
 
 /// `values`, or nothing if no decision has one.
-at::Tensor given(const std::vector<float>& values, const at::Device& device) {
+at::Tensor given(const std::vector<float>& values) {
   const bool any =
       std::any_of(values.begin(), values.end(), [](float v) { return !std::isnan(v); });
-  return any ? to_tensor(values, at::kFloat).to(device) : at::Tensor();
+  return any ? to_tensor(values, at::kFloat) : at::Tensor();
 }
 
 /// Collects rows into one micro-batch.
@@ -56,25 +56,28 @@ class BatchBuilder {
     row_.push_back(index);
   }
 
+  /// Laid out on the CPU, then uploaded as a whole.
   PackedBatch build(const ScoringOptions& scoring, const at::Device& device) const {
-    auto inputs = std::make_shared<LanguageInputs>();
-    inputs->tokens = packer_.build().to(device);
-    inputs->logit_rows = to_tensor(logit_rows_, at::kLong).to(device);
+    LanguageInputs inputs;
+    inputs.tokens = packer_.build();
+    inputs.logit_rows = to_tensor(logit_rows_, at::kLong);
     LossBatch loss;
-    loss.labels = to_tensor(labels_, at::kLong).to(device);
+    loss.labels = to_tensor(labels_, at::kLong);
     loss.cu_seqlens = to_tensor(cu_seqlens_, at::kInt);
-    loss.sequence_index = to_tensor(sequence_index_, at::kLong).to(device);
-    loss.weight = to_tensor(weight_, at::kFloat).to(device);
-    loss.advantages = to_tensor(advantages_, at::kFloat).to(device);
-    loss.is_injected = to_tensor(is_injected_, at::kByte).to(at::kBool).to(device);
-    loss.old_logprobs = given(old_, device);
-    loss.ref_logprobs = given(ref_, device);
-    loss.sampler_logprobs = given(sampler_, device);
-    if (has_unit_) loss.unit = to_tensor(unit_, at::kLong).to(device);
+    loss.sequence_index = to_tensor(sequence_index_, at::kLong);
+    loss.weight = to_tensor(weight_, at::kFloat);
+    loss.advantages = to_tensor(advantages_, at::kFloat);
+    loss.is_injected = to_tensor(is_injected_, at::kByte).to(at::kBool);
+    loss.old_logprobs = given(old_);
+    loss.ref_logprobs = given(ref_);
+    loss.sampler_logprobs = given(sampler_);
+    if (has_unit_) loss.unit = to_tensor(unit_, at::kLong);
     loss.group = group_;
     loss.row = row_;
     loss.validate();
-    return {.inputs = std::move(inputs), .loss = std::move(loss), .scoring = scoring};
+    return {.inputs = std::make_shared<const LanguageInputs>(inputs.to(device)),
+            .loss = loss.to(device),
+            .scoring = scoring};
   }
 
  private:
@@ -111,7 +114,8 @@ class BatchBuilder {
   bool has_unit_ = false;
 };
 
-void check_row(const TrainRow& row) {
+/// Kernels read what these numbers point at: they are checked here, where the host has them.
+void check_row(const TrainRow& row, int64_t vocab_size) {
   SGRPO_CHECK(row.prompt != nullptr, "a row has no prompt");
   const auto tokens = row.prompt->num_tokens() + static_cast<int64_t>(row.own_ids.size());
   for (const Decision& decision : row.decisions) {
@@ -120,6 +124,11 @@ void check_row(const TrainRow& row) {
                 decision.reads,
                 ", expected 0..",
                 tokens - 1);
+    SGRPO_CHECK(decision.label >= 0 && decision.label < vocab_size,
+                "a decision's label is ",
+                decision.label,
+                ", expected 0..",
+                vocab_size - 1);
   }
 }
 
@@ -165,7 +174,7 @@ std::vector<PackedBatch> LanguagePolicy::pack(const std::vector<TrainRow>& rows,
   };
   for (size_t begin = 0; begin < rows.size();) {
     const size_t end = group_end(rows, begin);
-    for (size_t i = begin; i < end; ++i) check_row(rows[i]);
+    for (size_t i = begin; i < end; ++i) check_row(rows[i], parts_.model->spec().vocab_size);
     const int64_t tokens = tokens_of(rows, begin, end, budget.share_prefix);
     if (builder.num_tokens() + tokens > budget.tokens) flush();
     const bool cuts = tokens > budget.tokens && !budget.whole_groups;

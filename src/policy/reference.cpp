@@ -64,19 +64,15 @@ void check_images(const LanguagePolicy& like,
 
 // Rows beyond the tokenizer's ids are padding, whose number may differ from the policy's as long as
 // they are masked.
-std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,
-                                       const model::ModelOptions& options,
-                                       const Policy& policy,
-                                       bool sampling_mask) {
-  const LanguagePolicy& like = as_language(policy);
-  const std::string name = path.string();
-  auto folder = std::make_shared<const checkpoint::ModelFolder>(path);
-  core::info("opened ", folder->describe(), " as the reference");
+std::unique_ptr<Policy> open_language_reference(const ReferenceRequest& request) {
+  const LanguagePolicy& like = as_language(request.policy);
+  const auto& folder = request.folder;
+  const std::string& name = request.path;
   check_tokenizer(like, name, folder->folder());
   const model::ModelSpec spec = model::read_spec(folder->config(), folder->config_path());
   check_images(like, name, spec);
   const int64_t num_rows = like.model().spec().vocab_size;
-  if (spec.vocab_size != num_rows && !sampling_mask) {
+  if (spec.vocab_size != num_rows && !request.sampling_mask) {
     throw core::UserError(core::str("algorithm.kl_ref ",
                                     name,
                                     " has ",
@@ -86,11 +82,12 @@ std::unique_ptr<Policy> open_reference(const std::filesystem::path& path,
                                     ": with rollout.sampling_mask: false they must be as many; "
                                     "set it to true, or give another reference"));
   }
-  LanguageParts parts{.folder = folder,
-                      .model = load_language_model(folder, without_training(options)),
-                      .encoder = policy.encoder(),
-                      .end_token_ids = policy.end_token_ids(),
-                      .options = options};
+  LanguageParts parts{
+      .folder = folder,
+      .model = load_language_model(folder, without_training(request.options), like.placement()),
+      .encoder = like.encoder(),
+      .end_token_ids = like.end_token_ids(),
+      .options = request.options};
   return std::make_unique<LanguagePolicy>(std::move(parts));
 }
 

@@ -11,7 +11,9 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/model/token_packer.h"
 #include "sgrpo/ops/ops.h"
+#include "sgrpo/types/host_read.h"
 #include "sgrpo/types/non_finite.h"
+#include "sgrpo/types/train_row.h"
 
 namespace sgrpo::rollout {
 namespace {
@@ -30,13 +32,14 @@ Decoder::Decoder(const model::Model& model,
     : model_(model),
       requests_(std::move(requests)),
       first_(first),
+      find_stop_(options.find_stop),
       masked_(at::tensor(options.masked_ids, at::kLong).to(model.device())),
       no_mask_(at::empty({0}, at::kLong).to(model.device())),
       open_(requests_.size()) {
   int64_t slots = 0;
   for (const SamplingRequest& request : requests_) {
     prompt_begin_.push_back(slots);
-    slots += request.prompt->num_tokens();
+    slots += request.prompt->num_tokens() + static_cast<int64_t>(request.forced_ids.size());
   }
   prompt_begin_.push_back(slots);
   make_rows(slots);
@@ -46,7 +49,8 @@ void Decoder::make_rows(int64_t prompt_slots) {
   int64_t slot = prompt_slots;
   for (size_t r = 0; r < requests_.size(); ++r) {
     const SamplingRequest& request = requests_[r];
-    const int64_t next = request.prompt->next_position();
+    const auto num_forced = static_cast<int64_t>(request.forced_ids.size());
+    const int64_t next = request.prompt->next_position() + num_forced;
     model_.expect_positions(next + request.options.max_new_tokens);
     for (int64_t sample = 0; sample < request.num_samples; ++sample) {
       Row row;
@@ -55,6 +59,9 @@ void Decoder::make_rows(int64_t prompt_slots) {
       row.first_slot = slot;
       row.next_position = next;
       row.completion.sample_index = row.sample_index;
+      row.completion.token_ids = request.forced_ids;
+      row.completion.sampler_logprobs.assign(request.forced_ids.size(), Decision::kNone);
+      row.entropies.assign(request.forced_ids.size(), 0.0f);
       rows_.push_back(std::move(row));
       slot += request.options.max_new_tokens;
     }
@@ -72,7 +79,11 @@ void Decoder::advance(int64_t steps, const GroupSink& finished) {
     is_prefilled_ = true;
     hand_over(finished);
   }
+  for (Row* row : live_) cut_at_stop_text(*row);
+  hand_over(finished);
 }
+
+at::Tensor Decoder::upload(const at::Tensor& host) const { return host.to(model_.device()); }
 
 /// Vision and prefill once per prompt; every member of a group starts from the same logits.
 /// [rows, V]
@@ -80,16 +91,18 @@ at::Tensor Decoder::first_logits() {
   model::TokenPacker packer;
   std::vector<int64_t> last_rows, counts;
   for (const SamplingRequest& request : requests_) {
-    packer.add_prompt(*request.prompt);
+    packer.add_sequence(*request.prompt, request.forced_ids);
     last_rows.push_back(packer.num_rows() - 1);
     counts.push_back(request.num_samples);
   }
-  const at::Tensor slots = at::arange(prompt_begin_.back(), at::kLong);
-  const at::Tensor hidden = model_.forward_cached(packer.build(), slots, cache_);
-  const at::Tensor last =
-      hidden.index_select(0, at::tensor(last_rows, at::kLong).to(hidden.device()));
-  return at::linear(last, model_.output_weight())
-      .repeat_interleave(at::tensor(counts, at::kLong).to(hidden.device()), 0);
+  const at::Tensor hidden =
+      model_.forward_cached(packer.build().to(model_.device()),
+                            upload(at::arange(prompt_begin_.back(), at::kLong)),
+                            cache_);
+  const at::Tensor last = hidden.index_select(0, upload(at::tensor(last_rows, at::kLong)));
+  const at::Tensor members = at::arange(static_cast<int64_t>(counts.size()), at::kLong)
+                                 .repeat_interleave(at::tensor(counts, at::kLong));
+  return at::linear(last, model_.output_weight()).index_select(0, upload(members));
 }
 
 /// What every live row sees: its prompt's slots and its own. Assigned anew when a row has left.
@@ -97,11 +110,10 @@ void Decoder::plan_step() {
   if (is_planned_) return plan_->advance();
   std::vector<ops::DecodePlan::Row> rows;
   for (const Row* row : live_) {
-    const auto done = static_cast<int64_t>(row->completion.token_ids.size());
     rows.push_back({.prefix_begin = prompt_begin_[row->request],
                     .prefix_end = prompt_begin_[row->request + 1],
                     .self_begin = row->first_slot,
-                    .self_end = row->first_slot + done});
+                    .self_end = row->first_slot + num_drawn(*row)});
   }
   plan_->assign(rows);
   is_planned_ = true;
@@ -111,22 +123,22 @@ void Decoder::plan_step() {
 at::Tensor Decoder::next_logits() {
   const auto rows = static_cast<int64_t>(live_.size());
   plan_step();
-  model::PackedTokens input;
-  input.token_ids = at::empty({rows}, at::kLong);
-  input.position_ids = at::empty({3, rows}, at::kLong);
-  input.plan = plan_->attention();
-  at::Tensor slots = at::empty({rows}, at::kLong);
-  auto* tokens = input.token_ids.mutable_data_ptr<int64_t>();
-  auto positions = input.position_ids.accessor<int64_t, 2>();
-  auto* slot = slots.mutable_data_ptr<int64_t>();
+  // Token, slot and the three axes of the position, uploaded as one.
+  at::Tensor numbers = at::empty({5, rows}, at::kLong);
+  auto number = numbers.accessor<int64_t, 2>();
   for (int64_t i = 0; i < rows; ++i) {
     const Row& row = *live_[static_cast<size_t>(i)];
-    const auto done = static_cast<int64_t>(row.completion.token_ids.size());
-    tokens[i] = row.completion.token_ids.back();
-    slot[i] = row.first_slot + done - 1;
-    for (int64_t axis = 0; axis < 3; ++axis) positions[axis][i] = row.next_position + done - 1;
+    const int64_t done = num_drawn(row);
+    number[0][i] = row.completion.token_ids.back();
+    number[1][i] = row.first_slot + done - 1;
+    for (int64_t axis = 2; axis < 5; ++axis) number[axis][i] = row.next_position + done - 1;
   }
-  const at::Tensor hidden = model_.forward_cached(input, slots, cache_);
+  numbers = upload(numbers);
+  model::PackedTokens input;
+  input.token_ids = numbers[0];
+  input.position_ids = numbers.narrow(0, 2, 3);
+  input.plan = plan_->attention();
+  const at::Tensor hidden = model_.forward_cached(input, numbers[1], cache_);
   return at::linear(hidden, model_.output_weight());
 }
 
@@ -145,8 +157,7 @@ void Decoder::append_tokens(const at::Tensor& logits) {
   }
   if (draws.size() == 1) return append_drawn(draws.front(), logits);
   for (const Draw& draw : draws) {
-    append_drawn(draw,
-                 logits.index_select(0, at::tensor(draw.rows, at::kLong).to(logits.device())));
+    append_drawn(draw, logits.index_select(0, upload(at::tensor(draw.rows, at::kLong))));
   }
 }
 
@@ -160,15 +171,16 @@ void Decoder::append_drawn(const Draw& draw, const at::Tensor& logits) {
   };
   for (int64_t i = 0; i < rows && !options.greedy; ++i) uniforms[i] = uniform_of(row_of(i));
   const ops::SampledTokens sampled = ops::sample_tokens(logits,
-                                                        uniform,
+                                                        upload(uniform),
                                                         options.sampling_mask ? masked_ : no_mask_,
                                                         {.temperature = options.temperature,
                                                          .top_p = options.top_p,
                                                          .top_k = options.top_k,
                                                          .greedy = options.greedy});
-  const auto ids = sampled.ids.accessor<int64_t, 1>();
-  const auto logprobs = sampled.logprobs.accessor<float, 1>();
-  const auto entropies = sampled.entropy.accessor<float, 1>();
+  const auto drawn = read_on_host({sampled.ids, sampled.logprobs, sampled.entropy});
+  const auto ids = drawn[0].accessor<int64_t, 1>();
+  const auto logprobs = drawn[1].accessor<float, 1>();
+  const auto entropies = drawn[2].accessor<float, 1>();
   for (int64_t i = 0; i < rows; ++i) {
     Row& row = row_of(i);
     // No token is likely where no number is one: nothing may be sampled from it.
@@ -202,14 +214,37 @@ void Decoder::append(Row& row, int64_t id, float logprob, float entropy) {
   Completion& completion = row.completion;
   completion.token_ids.push_back(id);
   completion.sampler_logprobs.push_back(logprob);
-  completion.entropy_sum += static_cast<double>(entropy);
+  row.entropies.push_back(entropy);
   const auto& ends = options.end_token_ids;
   const bool is_end = std::find(ends.begin(), ends.end(), id) != ends.end();
-  const auto length = static_cast<int64_t>(completion.token_ids.size());
-  if (!is_end && length < options.max_new_tokens) return;
-  completion.finish_reason = is_end ? FinishReason::kStop : FinishReason::kLength;
+  if (!is_end && num_drawn(row) < options.max_new_tokens) return;
+  end(row, is_end ? FinishReason::kStop : FinishReason::kLength);
+  cut_at_stop_text(row);
+}
+
+void Decoder::end(Row& row, FinishReason reason) {
+  row.completion.finish_reason = reason;
+  if (row.is_live) --open_[row.request];
   row.is_live = false;
-  --open_[row.request];
+}
+
+/// A completion is a function of its request: what was drawn behind a stop text before anybody
+/// looked goes.
+void Decoder::cut_at_stop_text(Row& row) {
+  const SamplingRequest& request = requests_[row.request];
+  if (!find_stop_ || request.options.stop_texts.empty()) return;
+  const auto kept = find_stop_(request, row.completion.token_ids);
+  if (!kept) return;
+  const auto length = static_cast<size_t>(*kept);
+  row.completion.token_ids.resize(length);
+  row.completion.sampler_logprobs.resize(length);
+  row.entropies.resize(length);
+  end(row, FinishReason::kStop);
+}
+
+int64_t Decoder::num_drawn(const Row& row) const {
+  return static_cast<int64_t>(row.completion.token_ids.size()) -
+         static_cast<int64_t>(requests_[row.request].forced_ids.size());
 }
 
 /// Ended rows leave; a group whose last row ended goes to the caller.
@@ -224,6 +259,8 @@ void Decoder::hand_over(const GroupSink& finished) {
     group.prompt_index = static_cast<int64_t>(requests_[r].key.prompt_index);
     for (Row& row : rows_) {
       if (row.request != r) continue;
+      for (const float entropy : row.entropies)
+        row.completion.entropy_sum += static_cast<double>(entropy);
       group.members.emplace_back().completion = std::move(row.completion);
     }
     group.validate();

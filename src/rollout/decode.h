@@ -30,8 +30,9 @@ class Decoder {
     size_t request = 0;
     int64_t sample_index = 0;   // inside its group
     int64_t first_slot = 0;     // of its own keys and values
-    int64_t next_position = 0;  // of its first token
+    int64_t next_position = 0;  // of its first drawn token
     Completion completion;
+    std::vector<float> entropies;  // [L] nats; 0 for forced tokens
     bool is_live = true;
   };
   /// What rows of equal sampling options share in one call of the sampling operator.
@@ -44,9 +45,13 @@ class Decoder {
   at::Tensor first_logits();
   at::Tensor next_logits();
   void plan_step();
+  at::Tensor upload(const at::Tensor& host) const;
   void append_tokens(const at::Tensor& logits);
   void append_drawn(const Draw& draw, const at::Tensor& logits);
   void append(Row& row, int64_t id, float logprob, float entropy);
+  void end(Row& row, FinishReason reason);
+  void cut_at_stop_text(Row& row);
+  int64_t num_drawn(const Row& row) const;
   double uniform_of(const Row& row) const;
   void hand_over(const GroupSink& finished);
   [[noreturn]] void refuse_logits(const Row& row) const;
@@ -54,6 +59,7 @@ class Decoder {
   const model::Model& model_;
   std::vector<SamplingRequest> requests_;
   size_t first_;
+  FindStop find_stop_;
   at::Tensor masked_, no_mask_;
   std::vector<int64_t> prompt_begin_;  // [P+1] slots of each prompt in the cache
   model::KvCache cache_;

@@ -134,6 +134,17 @@ std::string ByteLevelTokenizer::decode(const std::vector<int64_t>& ids, bool ski
   return core::is_valid_utf8(bytes) ? bytes : core::to_valid_utf8(bytes);
 }
 
+/// The bytes of the tokens one after the other, where they are text as they stand.
+std::vector<int64_t> ByteLevelTokenizer::token_ends(const std::vector<int64_t>& ids) const {
+  std::string bytes;
+  std::vector<int64_t> ends;
+  for (const int64_t id : ids) {
+    if (id >= 0 && id < size()) bytes += bytes_[static_cast<size_t>(id)];
+    ends.push_back(static_cast<int64_t>(bytes.size()));
+  }
+  return core::is_valid_utf8(bytes) ? ends : Tokenizer::token_ends(ids);
+}
+
 std::optional<int64_t> ByteLevelTokenizer::token_id(std::string_view token) const {
   const auto added = added_ids_.find(std::string(token));
   return added != added_ids_.end() ? std::optional<int64_t>(added->second) : bpe_.find(token);

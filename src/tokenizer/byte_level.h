@@ -43,6 +43,7 @@ class ByteLevelTokenizer : public Tokenizer {
 
   std::vector<int64_t> encode(std::string_view text) const override;
   std::string decode(const std::vector<int64_t>& ids, bool skip_special) const override;
+  std::vector<int64_t> token_ends(const std::vector<int64_t>& ids) const override;
   int64_t size() const override { return static_cast<int64_t>(bytes_.size()); }
   std::optional<int64_t> token_id(std::string_view token) const override;
   bool is_special(int64_t id) const override;

@@ -1,7 +1,6 @@
 #include "sgrpo/trainer/plan.h"
 
 #include <ATen/ATen.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
 #include <functional>
@@ -13,6 +12,7 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/image/processor.h"
 #include "sgrpo/model/model.h"
+#include "sgrpo/policy/placement.h"
 #include "sgrpo/policy/policy.h"
 #include "trainer/retention.h"
 
@@ -61,7 +61,8 @@ class Planner {
   explicit Planner(const RunConfig& config)
       : config_(config),
         folder_(config.model.path, checkpoint::Digits::kRounded),
-        width_(config.model.dtype == model::Dtype::kBfloat16 ? 2 : 4) {
+        placement_(policy::expected_placement(config.model)),
+        width_(at::elementSize(placement_.dtype)) {
     core::info("opened ", folder_.describe());
     const std::string where = folder_.config_path();
     spec_ = model::read_spec(folder_.config(), where);
@@ -77,10 +78,8 @@ class Planner {
     add_prompts();
     if (!config_.rollout.replay) add_rollout();
     add_update();
-    const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-    const bool uses_cuda = config_.model.device == model::DeviceKind::kCuda ||
-                           (config_.model.device == model::DeviceKind::kAuto && has_cuda);
-    plan_.device = uses_cuda ? "cuda" : "cpu";
+    plan_.device = c10::DeviceTypeName(placement_.device.type(), /*lower_case=*/true);
+    plan_.dtype = policy::dtype_name(placement_);
     return std::move(plan_);
   }
 
@@ -263,6 +262,7 @@ class Planner {
 
   const RunConfig& config_;
   const checkpoint::ModelFolder folder_;
+  const model::Placement placement_;
   const uint64_t width_;  // bytes of one weight or activation
   model::ModelSpec spec_;
   model::ModelLayout layout_;

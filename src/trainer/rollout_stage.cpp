@@ -58,6 +58,7 @@ Completion recorded_completion(const policy::Policy& policy,
   Completion completion;
   completion.token_ids = ids;
   completion.text = policy.encoder()->completion_text(ids);
+  completion.token_ends = policy.encoder()->completion_ends(ids);
   completion.finish_reason = is_complete ? FinishReason::kStop : FinishReason::kLength;
   completion.sample_index = index;
   return completion;

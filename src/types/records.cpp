@@ -85,6 +85,22 @@ void EncodedPrompt::validate() const {
 
 at::Tensor LossBatch::in_loss() const { return weight != 0; }
 
+LossBatch LossBatch::to(at::Device device) const {
+  LossBatch result = *this;
+  for (at::Tensor* tensor : {&result.labels,
+                             &result.sequence_index,
+                             &result.weight,
+                             &result.advantages,
+                             &result.is_injected,
+                             &result.old_logprobs,
+                             &result.ref_logprobs,
+                             &result.sampler_logprobs,
+                             &result.unit}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  return result;
+}
+
 void LossBatch::validate() const {
   const int64_t decisions = sequence_index.defined() ? sequence_index.size(0) : 0;
   const auto check = [&](const at::Tensor& tensor, const char* name, at::ScalarType dtype) {
@@ -153,6 +169,13 @@ void RolloutGroup::validate() const {
                 " sampler log-probs for ",
                 completion.token_ids.size(),
                 " tokens");
+    const auto& ends = completion.token_ends;
+    SGRPO_CHECK(ends.empty() || (ends.size() == completion.token_ids.size() &&
+                                 std::is_sorted(ends.begin(), ends.end()) &&
+                                 ends.back() == static_cast<int64_t>(completion.text.size())),
+                "prompt ",
+                prompt_index,
+                ": the ends of a completion's tokens do not divide its text");
     member.verdict.validate();
     SGRPO_CHECK(
         member.advantages.empty() || member.advantages.size() == completion.token_ids.size(),

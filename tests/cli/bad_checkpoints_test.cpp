@@ -429,7 +429,7 @@ TEST_F(BadCheckpoint, unusual_but_sound_folders_are_read_with_a_warning) {
   });
   fs::remove(folder() / "generation_config.json");
   fs::remove(folder() / "tokenizer_config.json");
-  EXPECT_EQ(log_of(), "opened model\n");
+  EXPECT_EQ(log_of(), "opened model\ncomputing on cpu in float32\n");
 }
 
 }  // namespace

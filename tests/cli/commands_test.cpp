@@ -85,7 +85,7 @@ TEST(Commands, wrong_command_lines_are_refused_with_what_was_meant) {
       {"generate", "--model", "m", "--input", "i", "--output", "o", "--group-size", "many"});
   expect_failure(
       2,
-      "command line: --dtype float16: expected float32 | bfloat16",
+      "command line: --dtype float16: expected auto | float32 | bfloat16",
       {"generate", "--model", "m", "--input", "i", "--output", "o", "--dtype", "float16"});
   expect_failure(
       2, "this command takes no configuration, so seed=1 has no meaning", {"generate", "seed=1"});

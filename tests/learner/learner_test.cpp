@@ -164,6 +164,19 @@ TEST(Learner, a_step_without_signal_changes_and_counts_nothing) {
   expect_near(bench.policy->weight(), {0, 0, 0});
 }
 
+TEST(Learner, the_ratio_of_a_single_update_is_one_whatever_its_rows_were_scored_by) {
+  auto rows = two_rows();
+  for (TrainRow& row : rows) row.decisions[0].old_logprob = -1.0986f;  // log(1/3), almost
+  Bench bench;
+  const UpdateReport one = bench.learner->update({part_with(rows)}, {}, at_lr(0.1));
+  EXPECT_EQ(one.parts[0].at(algorithm::LossStats::kAbsAdvantageRatio), 2.0);
+  Bench again;  // several updates keep what was scored: the first one's ratio is not quite 1
+  const UpdateReport two =
+      again.learner->update({part_with(rows)}, {.epochs = 2, .minibatches = 1}, at_lr(0.0));
+  EXPECT_NE(two.parts[0].at(algorithm::LossStats::kAbsAdvantageRatio), 4.0);
+  EXPECT_NEAR(two.parts[0].at(algorithm::LossStats::kAbsAdvantageRatio), 4.0, 1e-3);
+}
+
 // The second epoch's ratio is p_new / p_old with logits (0.1, -0.1, -0.1)
 // against (0, 0, 0).
 TEST(Learner, old_logprobs_are_those_of_the_rollout_policy) {

@@ -18,12 +18,6 @@ using sgrpo::testing::GoldenTensors;
 /// and above 3 once in two hundred for the seven log-probabilities of a completion.
 constexpr double kAsFar = 2.0, kAsFarForFew = 3.0;
 
-ModelOptions bf16_options() {
-  ModelOptions options = cpu_options();
-  options.dtype = Dtype::kBfloat16;
-  return options;
-}
-
 /// The golden of a family and what transformers makes of it with weights rounded to bfloat16
 /// (tests/golden/model/make_bf16_goldens.py).
 class Bf16 : public ::testing::TestWithParam<const char*> {
@@ -76,7 +70,7 @@ class RelativeError {
 };
 
 TEST_P(Bf16, strays_from_float32_no_further_than_transformers) {
-  const auto model = checkpoint_.load(bf16_options());
+  const auto model = checkpoint_.load(cpu_options(), at::kBFloat16);
   std::map<std::string, RelativeError> errors;
   for (const Case& each : cases_) {
     const at::Tensor hidden = model->forward(each.input);
@@ -104,8 +98,8 @@ TEST_P(Bf16, float32_with_rounded_weights_is_the_truth) {
 
 TEST_P(Bf16, gradients_stray_no_further_than_those_of_transformers) {
   std::vector<std::vector<std::pair<std::string, at::Tensor>>> both;
-  for (const ModelOptions& options : {cpu_options(), bf16_options()}) {
-    const auto model = checkpoint_.load(options);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const auto model = checkpoint_.load(cpu_options(), dtype);
     for (const Case& each : cases_)
       std::get<0>(scores(*model, each.input, each.prompt_length)).mean().neg().backward();
     both.push_back(gradients(*model));
@@ -161,8 +155,9 @@ std::vector<std::pair<std::string, at::Tensor>> summed_gradients(const Model& mo
 TEST_P(Bf16, gradients_do_not_depend_on_the_number_of_passes) {
   constexpr int64_t kRows = 24;
   const PackedTokens& input = cases_.front().input;
-  const auto first = checkpoint_.load(bf16_options()), second = checkpoint_.load(bf16_options());
-  const auto third = checkpoint_.load(bf16_options());
+  const auto first = checkpoint_.load(cpu_options(), at::kBFloat16),
+             second = checkpoint_.load(cpu_options(), at::kBFloat16);
+  const auto third = checkpoint_.load(cpu_options(), at::kBFloat16);
   const auto single = summed_gradients(*first, input, 1, true);
   const auto many = summed_gradients(*second, input, kRows, false);
   const auto together = summed_gradients(*third, input, kRows, true);
@@ -180,7 +175,7 @@ TEST_P(Bf16, gradients_do_not_depend_on_the_number_of_passes) {
 }
 
 TEST_P(Bf16, a_cache_of_bfloat16_gives_hidden_states_as_good_as_one_pass) {
-  const auto model = checkpoint_.load(bf16_options());
+  const auto model = checkpoint_.load(cpu_options(), at::kBFloat16);
   const at::NoGradGuard guard;
   RelativeError error;
   for (const Case& each : cases_) {
@@ -209,7 +204,7 @@ TEST_P(Bf16, a_cache_of_bfloat16_gives_hidden_states_as_good_as_one_pass) {
 // Attention sees differences of positions only. Angles in bfloat16 would make positions 6000 to
 // 6031 one and the same; in float32 they are off by 6000 * 2^-24 = 4e-4.
 TEST_P(Bf16, rotary_angles_are_float32_far_out) {
-  const auto model = checkpoint_.load(bf16_options());
+  const auto model = checkpoint_.load(cpu_options(), at::kBFloat16);
   RelativeError error;
   for (Case each : cases_) {
     each.input.position_ids = each.input.position_ids + 6000;

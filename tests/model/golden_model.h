@@ -20,7 +20,6 @@ inline std::string golden_folder() {
 
 inline ModelOptions cpu_options(const std::vector<Module>& freeze = {}) {
   ModelOptions options;
-  options.device = DeviceKind::kCpu;
   options.freeze = freeze;
   return options;
 }
@@ -60,8 +59,11 @@ struct Checkpoint {
     return result;
   }
 
-  std::unique_ptr<Model> load(const ModelOptions& options = cpu_options()) const {
-    return load_model(source(), options);
+  std::unique_ptr<Model> load(const ModelOptions& options = cpu_options(),
+                              at::ScalarType dtype = at::kFloat) const {
+    ModelSource read = source();
+    read.placement.dtype = dtype;
+    return load_model(read, options);
   }
 };
 

@@ -42,9 +42,7 @@ TEST_P(Golden, logprobs_and_entropies_match) {
 TEST_P(Golden, bfloat16_stays_near) {
   const Checkpoint checkpoint = Checkpoint::golden();
   const GoldenCase c = golden_case(GetParam());
-  ModelOptions options = cpu_options();
-  options.dtype = Dtype::kBfloat16;
-  const auto model = checkpoint.load(options);
+  const auto model = checkpoint.load(cpu_options(), at::kBFloat16);
   EXPECT_EQ(model->output_weight().scalar_type(), at::kBFloat16);
   const at::NoGradGuard guard;
   // Hidden states are of size 1 and carry 8 bits through about ten layers of roundings.

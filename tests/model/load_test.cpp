@@ -68,8 +68,9 @@ TEST(Load, spec_gives_the_facts_of_the_config) {
 
 TEST(Load, positions_beyond_the_models_are_warned_of_when_scored) {
   Checkpoint checkpoint = Checkpoint::golden();
-  const GoldenCase c = golden_case("images");
+  GoldenCase c = golden_case("images");
   const int64_t positions = c.input.position_ids.max().item<int64_t>() + 1;
+  c.input.num_positions = positions;
   const auto log_with = [&](int64_t limit) {
     checkpoint.config["max_position_embeddings"] = limit;
     const auto model = checkpoint.load();

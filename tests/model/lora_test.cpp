@@ -287,9 +287,9 @@ TEST(Lora, two_adapters_in_one_file_are_refused) {
 
 TEST(Lora, bfloat16_weights_keep_float32_adapters) {
   const LoraGolden golden("qwen2_attention", "qwen2");
-  ModelOptions options = cpu_options();
-  options.dtype = Dtype::kBfloat16;
-  const auto model = load_model(golden.source(), options);
+  ModelSource source = golden.source();
+  source.placement.dtype = at::kBFloat16;
+  const auto model = load_model(source, cpu_options());
   EXPECT_EQ(model->adapter().parameters.front().tensor.scalar_type(), at::kFloat);
   EXPECT_EQ(model->forward(golden.input).scalar_type(), at::kBFloat16);
 }

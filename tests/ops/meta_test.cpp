@@ -14,7 +14,8 @@ at::Tensor meta(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
 
 TEST(Meta, segment_attention_gives_shapes_forward_and_backward) {
   const at::Tensor q = meta({5, 4, 8}).requires_grad_(), k = meta({7, 2, 8}).requires_grad_();
-  const auto plan = AttentionPlan::make({{0, 5, 0, 2, 2, 7}}, {5, 7}, /*causal=*/true);
+  const auto plan =
+      AttentionPlan::make({{0, 5, 0, 2, 2, 7}}, {5, 7}, /*causal=*/true).to(at::kMeta);
   const at::Tensor out = segment_attention(q, k, k, plan, 1.0);
   EXPECT_TRUE(out.is_meta());
   EXPECT_EQ(out.sizes(), q.sizes());

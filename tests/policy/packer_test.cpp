@@ -272,5 +272,14 @@ TEST(Packer, a_decision_that_reads_past_its_row_is_refused) {
   }
 }
 
+TEST(Packer, labels_beyond_the_vocabulary_are_refused_before_they_reach_a_device) {
+  TrainRow row = counted_row(counted_prompt(), 2);
+  row.decisions[1].label = 408;
+  EXPECT_NE(testing::message_of<core::ContractError>([&] {
+              packed({row});
+            }).find("a decision's label is 408, expected 0..407"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace sgrpo::policy

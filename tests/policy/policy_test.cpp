@@ -181,8 +181,8 @@ TEST_F(OpenPolicy, device_that_is_not_there_is_refused) {
   model::ModelOptions options;
   options.device = model::DeviceKind::kCuda;
   EXPECT_EQ(error(options),
-            "model.device is cuda, but this build or machine has no CUDA device: use "
-            "model.device=auto or cpu");
+            "model.device is cuda, but this build has no CUDA (the preset `cuda` has); "
+            "model.device=auto or cpu takes the CPU");
 }
 
 TEST_F(OpenPolicy, bad_completion_ids_are_found) {

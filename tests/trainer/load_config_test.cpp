@@ -26,7 +26,7 @@ TEST(LoadRunConfig, defaults_are_those_of_the_documentation) {
 output_dir: null
 model:
   path: null
-  dtype: float32
+  dtype: auto
   device: auto
   freeze: []
   lora: null

@@ -91,9 +91,12 @@ class PromptEncoder {
   std::vector<int64_t> completion_ids(const std::string& text) const;
   /// Text of completion ids without a trailing end token.
   std::string completion_text(const std::vector<int64_t>& ids) const;
+  /// Bytes of that text up to the end of each of the ids.
+  std::vector<int64_t> completion_ends(const std::vector<int64_t>& ids) const;
   const EncoderSpec& spec() const { return spec_; }
 
  private:
+  bool is_ended(const std::vector<int64_t>& ids) const;
   EncodedPrompt encode_unchecked(const std::shared_ptr<const PromptRecord>& record,
                                  ImageCost& cost) const;
   EncodedPrompt assemble(const std::vector<int64_t>& ids,

@@ -103,8 +103,9 @@ class Learner {
                   Who who) const;
 
   /// All optimizer steps of one step. Groups in which nothing can change a parameter are left out,
-  /// but counted in every denominator. Old log-probs are scored where several updates need them,
-  /// reference ones where the loss has a KL term. A step in which no part has a signal on any rank
+  /// but counted in every denominator. Old log-probs are scored where several updates need them; of
+  /// a single one they are its own, detached, whatever the rows hold. Reference ones are scored
+  /// where the loss has a KL term. A step in which no part has a signal on any rank
   /// changes nothing. A non-finite loss or gradient leaves its update out on all ranks.
   UpdateReport update(const std::vector<StepPart>& parts,
                       const Passes& passes,
@@ -141,19 +142,21 @@ class Learner {
                   const std::string& run);
 
  private:
+  struct Unread;
   void begin();
   void add_gradient(const policy::PackedBatch& batch,
                     const StepPart& part,
                     const algorithm::StepContext& context,
                     PartReport& mutable_report,
-                    SamplerGap* gap);
+                    Unread& mutable_unread);
+  void read(Unread& mutable_unread, SamplerGap& mutable_gap);
   void add_statistics(const std::vector<policy::PackedBatch>& batches,
                       const StepPart& part,
                       algorithm::StepContext& mutable_context) const;
   void score_missing(std::vector<policy::PackedBatch>& mutable_batches,
                      const StepPart& part,
                      bool needs_old,
-                     SamplerGap& gap) const;
+                     Unread& mutable_unread) const;
 
   std::unique_ptr<policy::Policy> policy_, reference_;
   optim::AdamW optimizer_;

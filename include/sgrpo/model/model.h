@@ -109,6 +109,12 @@ class Model {
   mutable bool has_warned_ = false;
 };
 
+/// Where a model lies, and of which type its weights are.
+struct Placement {
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+};
+
 /// Reads one tensor of a checkpoint by name.
 using TensorReader = std::function<at::Tensor(const std::string& name)>;
 
@@ -129,6 +135,7 @@ struct ModelSource {
   std::vector<std::string> names;  // tensor names of the checkpoint, in order
   TensorReader read;               // throws checkpoint errors
   std::optional<AdapterSource> adapter = std::nullopt;
+  Placement placement = {};  // whoever opens a model says where it goes
 };
 
 /// What a model with some configuration consists of.

@@ -12,8 +12,8 @@
 
 namespace sgrpo::model {
 
-enum class Dtype { kFloat32, kBfloat16 };
-constexpr auto names_of(Dtype) { return std::array{"float32", "bfloat16"}; }
+enum class Dtype { kAuto, kFloat32, kBfloat16 };
+constexpr auto names_of(Dtype) { return std::array{"auto", "float32", "bfloat16"}; }
 
 enum class DeviceKind { kAuto, kCpu, kCuda };
 constexpr auto names_of(DeviceKind) { return std::array{"auto", "cpu", "cuda"}; }
@@ -24,7 +24,7 @@ constexpr auto names_of(Module) { return std::array{"vision", "merger", "languag
 
 struct ModelOptions {
   std::string path;
-  Dtype dtype = Dtype::kFloat32;
+  Dtype dtype = Dtype::kAuto;
   DeviceKind device = DeviceKind::kAuto;
   std::vector<Module> freeze;
   core::Json lora = nullptr;
@@ -37,7 +37,10 @@ struct ModelOptions {
           path,
           config::FieldInfo{
               .help = "checkpoint folder, Hugging Face layout", .required = true, .is_path = true});
-    visit("dtype", dtype, config::FieldInfo{.help = "type of weights and computation"});
+    visit("dtype",
+          dtype,
+          config::FieldInfo{.help = "type of weights and computation; auto: bfloat16 on a GPU, "
+                                    "float32 on a CPU"});
     visit("device", device, config::FieldInfo{.help = "auto takes a GPU where there is one"});
     visit("freeze",
           freeze,

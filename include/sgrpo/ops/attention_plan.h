@@ -54,7 +54,7 @@ class AttentionPlan {
   const at::Tensor& table() const { return table_; }
   /// Segments grouped so that two clusters share no key: their backward passes may run at the same
   /// time. Cluster c holds cluster_members[cluster_begin[c]] to before cluster_begin[c + 1].
-  /// Clusters and members ascend. [C+1] and [S] i64, CPU; both empty in a plan of decode steps.
+  /// Clusters and members ascend. [C+1] and [S] i64; both empty in a plan of decode steps.
   const at::Tensor& cluster_begin() const { return cluster_begin_; }
   const at::Tensor& cluster_members() const { return cluster_members_; }
   /// The same attention as calls whose results merge by log-sum-exp, in this order: prefixes, where

@@ -25,6 +25,10 @@ class Tokenizer {
   /// decode to nothing.
   virtual std::string decode(const std::vector<int64_t>& ids, bool skip_special = false) const = 0;
 
+  /// Bytes of decode(ids) up to the end of each token: never falling, the last is its size. Of a
+  /// character that several tokens make up, all but the last may end inside or before it.
+  virtual std::vector<int64_t> token_ends(const std::vector<int64_t>& ids) const;
+
   /// Number of ids, added tokens included: transformers' len(tokenizer).
   virtual int64_t size() const = 0;
 

@@ -29,6 +29,7 @@ struct MemoryPlan {
   std::vector<MemoryPart> parts;
   int64_t num_parameters = 0, num_trainable = 0;
   std::string device;  // cpu or cuda
+  std::string dtype;   // of the weights
 
   /// Sum of the parts of one phase.
   uint64_t bytes_of(Phase phase) const;

@@ -35,6 +35,8 @@ struct LossBatch {
   int64_t num_sequences() const { return cu_seqlens.size(0) - 1; }
   /// [M] bool: decisions that count.
   at::Tensor in_loss() const;
+  /// Everything but what says CPU on `device`: once after packing.
+  LossBatch to(at::Device device) const;
   /// Throws c10::ValueError: "advantages has shape [7], expected [M] with M = 9".
   void validate() const;
 };

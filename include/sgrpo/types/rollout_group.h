@@ -24,12 +24,15 @@ std::string_view to_string(GroupKind kind);       // all_fail, all_pass, mixed
 /// Generated tokens of one group member.
 struct Completion {
   std::vector<int64_t> token_ids;  // [L], end token included when finish_reason is kStop
-  /// [L] nats; empty for an injected member or an unscored recording
+  /// [L] nats, NaN for tokens that were not drawn; empty for an injected member or an unscored
+  /// recording
   std::vector<float> sampler_logprobs;
   /// Nats, over its tokens: of the distribution that the sampler saw, at its temperature and mask,
   /// before top-k and top-p
   double entropy_sum = 0.0;
   std::string text;  // decoded without the end token
+  /// [L] bytes of `text` up to the end of each token, never falling; empty where nobody asked
+  std::vector<int64_t> token_ends = {};
   FinishReason finish_reason = FinishReason::kStop;
   Origin origin = Origin::kSampled;
   int64_t sample_index = -1;  // its key inside the group; -1 for the ground truth

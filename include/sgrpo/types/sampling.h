@@ -19,6 +19,9 @@ struct SamplingRequest {
   std::shared_ptr<const EncodedPrompt> prompt = nullptr;
   int64_t num_samples = 1;
   int64_t first_index = 0;
+  /// What every completion begins with: read and kept, not drawn, and none of max_new_tokens. What
+  /// follows is drawn as behind the same tokens if they had been drawn.
+  std::vector<int64_t> forced_ids = {};
   core::RandomKey key = {};  // seed, step, prompt_index; the sampler fills the rest
   SamplingOptions options = {};
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace sgrpo {
@@ -15,7 +16,10 @@ struct SamplingOptions {
   bool greedy = false;        // the likeliest token; temperature still shapes the log-probs
   bool sampling_mask = true;  // placeholders and ids beyond the tokenizer are never sampled
   /// Any of them ends a completion and is kept; empty: nothing but max_new_tokens does.
-  std::vector<int64_t> end_token_ids;
+  std::vector<int64_t> end_token_ids = {};
+  /// The token that completes any of them ends a completion and is kept, wherever in the text it
+  /// is.
+  std::vector<std::string> stop_texts = {};
 };
 
 }  // namespace sgrpo
