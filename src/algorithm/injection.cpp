@@ -12,23 +12,58 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/rng.h"
+#include "sgrpo/core/text.h"
 
 namespace sgrpo::algorithm {
 namespace {
+
+/// What injection.gt_template must hold.
+constexpr const char* kTemplateWord = "{ground_truth}";
 
 bool is_sampled_and_valid(const GroupMember& member) {
   return member.completion.origin == Origin::kSampled && member.verdict.is_valid();
 }
 
+/// The verdicts' rewards of sampled, valid members.
+std::vector<double> judged_rewards(const RolloutGroup& group) {
+  std::vector<double> rewards;
+  for (const GroupMember& member : group.members) {
+    if (is_sampled_and_valid(member)) rewards.push_back(member.verdict.reward);
+  }
+  return rewards;
+}
+
+/// Both the best reward and the population deviation are low: Moondream's rule for boxes.
+bool is_low(const std::vector<double>& rewards, const LowReward& limits) {
+  double mean = 0.0, squares = 0.0;
+  const auto count = static_cast<double>(rewards.size());
+  for (const double reward : rewards) mean += reward / count;
+  for (const double reward : rewards) squares += (reward - mean) * (reward - mean);
+  return *std::max_element(rewards.begin(), rewards.end()) < limits.max &&
+         std::sqrt(squares / count) < limits.std;
+}
+
 /// all_fail asks for a group that failed as a whole; rewards are not consulted, so partial reward
-/// cannot block it. Both rules need one valid member: a group of timeouts says nothing.
-bool trigger_holds(const RolloutGroup& group, InjectWhen when) {
-  const auto& members = group.members;
-  if (std::none_of(members.begin(), members.end(), is_sampled_and_valid)) return false;
-  return when == InjectWhen::kAlways ||
-         std::none_of(members.begin(), members.end(), [](const auto& member) {
-           return member.verdict.status == VerdictStatus::kCorrect;
-         });
+/// cannot block it. low_reward asks rewards alone. Every rule needs one valid member: a group of
+/// timeouts says nothing.
+bool trigger_holds(const RolloutGroup& group, const InjectionOptions& options) {
+  const std::vector<double> rewards = judged_rewards(group);
+  if (rewards.empty()) return false;
+  switch (options.when) {
+    case InjectWhen::kNever: return false;
+    case InjectWhen::kAlways: return true;
+    case InjectWhen::kLowReward: return is_low(rewards, options.low_reward);
+    case InjectWhen::kAllFail: break;
+  }
+  return std::none_of(group.members.begin(), group.members.end(), [](const auto& member) {
+    return member.verdict.status == VerdictStatus::kCorrect;
+  });
+}
+
+/// A text that no verifier could judge, where one was asked, is no ground truth to learn from.
+bool has_ground_truth(const RolloutGroup& group) {
+  return !group.prompt->ground_truth_ids.empty() &&
+         (!group.ground_truth_verdict || group.ground_truth_verdict->is_valid());
 }
 
 core::RandomKey key_of(const RolloutGroup& group,
@@ -101,8 +136,11 @@ size_t choose_victim(const RolloutGroup& group, const std::vector<double>& score
   return victim;
 }
 
-GroupMember ground_truth_member(const EncodedPrompt& prompt, double reward) {
+/// Correct by definition; its parts, answer and items are those of its text, where that was judged.
+GroupMember ground_truth_member(const RolloutGroup& group, double reward) {
+  const EncodedPrompt& prompt = *group.prompt;
   GroupMember member;
+  member.verdict = group.ground_truth_verdict.value_or(Verdict{});
   member.completion.token_ids = prompt.ground_truth_ids;
   if (prompt.record != nullptr && prompt.record->injected_text()) {
     member.completion.text = *prompt.record->injected_text();
@@ -140,6 +178,22 @@ size_t place_of_truth(const RolloutGroup& group,
 
 }  // namespace
 
+double ground_truth_reward(const RolloutGroup& group, const InjectionOptions& options) {
+  if (options.gt_reward.is(GtReward::kJudged)) {
+    SGRPO_CHECK(group.ground_truth_verdict,
+                "injection.gt_reward judged: the ground truth of prompt ",
+                group.prompt_index,
+                " was not judged");
+    return group.ground_truth_verdict->reward;
+  }
+  if (options.gt_reward.is(GtReward::kRelative)) {
+    const std::vector<double> rewards = judged_rewards(group);
+    const double best = *std::max_element(rewards.begin(), rewards.end());
+    return std::max(options.gt_relative.floor, std::min(1.0, options.gt_relative.scale * best));
+  }
+  return options.gt_reward.number;
+}
+
 std::vector<double> victim_scores(const RolloutGroup& group,
                                   Victim rule,
                                   const InjectionContext& context) {
@@ -158,6 +212,9 @@ std::vector<double> victim_scores(const RolloutGroup& group,
     case Victim::kRandom:
       scores[pool[key_of(group, context, core::Purpose::kVictim).below(pool.size())]] = -1.0;
       break;
+    case Victim::kLowestReward:
+      for (size_t i = 0; i < scores.size(); ++i) scores[i] = group.members[i].verdict.reward;
+      break;
     // "Generation probability" of the paper's second-hand summary: favours the longest failure. An
     // invalid member may lack log-probs (its scoring failed with it).
     case Victim::kLowestLogprob:
@@ -171,8 +228,9 @@ std::vector<double> victim_scores(const RolloutGroup& group,
 void inject_at(RolloutGroup& group, size_t place, const InjectionOptions& options) {
   SGRPO_CHECK(
       !group.is_injected, "prompt ", group.prompt_index, " already holds an injected ground truth");
-  if (!options.smoothing) warn_once_if_beaten(group, options.gt_reward);
-  GroupMember ground_truth = ground_truth_member(*group.prompt, options.gt_reward);
+  const double reward = ground_truth_reward(group, options);
+  if (!options.smoothing) warn_once_if_beaten(group, reward);
+  GroupMember ground_truth = ground_truth_member(group, reward);
   if (place == group.members.size()) {
     group.members.push_back(std::move(ground_truth));
   } else {
@@ -180,6 +238,10 @@ void inject_at(RolloutGroup& group, size_t place, const InjectionOptions& option
     group.members[place] = std::move(ground_truth);
   }
   group.is_injected = true;
+}
+
+bool wants_ground_truth(const RolloutGroup& group, const InjectionOptions& options) {
+  return !group.prompt->ground_truth_ids.empty() && trigger_holds(group, options);
 }
 
 std::vector<size_t> groups_to_inject(std::vector<RolloutGroup>& groups,
@@ -190,8 +252,8 @@ std::vector<size_t> groups_to_inject(std::vector<RolloutGroup>& groups,
   for (size_t i = 0; i < groups.size(); ++i) {
     groups[i].validate();
     validate(options, groups[i].size());
-    if (!trigger_holds(groups[i], options.when)) continue;
-    groups[i].missing_ground_truth = groups[i].prompt->ground_truth_ids.empty();
+    if (!trigger_holds(groups[i], options)) continue;
+    groups[i].missing_ground_truth = !has_ground_truth(groups[i]);
     if (!groups[i].missing_ground_truth) candidates.push_back(i);
   }
   return cap_candidates(std::move(candidates), groups, options.max_fraction, context);
@@ -209,8 +271,7 @@ std::vector<double> rewards_after_injection(const RolloutGroup& group,
                                             const InjectionOptions& options,
                                             const InjectionContext& context) {
   RolloutGroup repaired = group;
-  if (is_on(options, context) && trigger_holds(group, options.when) &&
-      !group.prompt->ground_truth_ids.empty())
+  if (is_on(options, context) && wants_ground_truth(group, options) && has_ground_truth(group))
     inject_at(repaired, place_of_truth(repaired, options, context), options);
   std::vector<double> rewards;
   for (const GroupMember& member : repaired.members) {
@@ -220,6 +281,11 @@ std::vector<double> rewards_after_injection(const RolloutGroup& group,
 }
 
 void validate(const InjectionOptions& options, int64_t group_size) {
+  if (options.gt_template && options.gt_template->find(kTemplateWord) == std::string::npos) {
+    throw core::UserError(core::str("injection.gt_template is '",
+                                    core::printable(*options.gt_template),
+                                    "', expected a text with {ground_truth} in it"));
+  }
   if (options.when == InjectWhen::kNever) return;
   if (options.gt_shape != GtShape::kNone &&
       options.gt_old_logprob != GtOldLogprob::kCurrentDetached) {

@@ -19,6 +19,9 @@ std::vector<double> victim_scores(const RolloutGroup& group,
                                   Victim rule,
                                   const InjectionContext& context);
 
+/// What injection.gt_reward says for this judged group, before it is injected.
+double ground_truth_reward(const RolloutGroup& group, const InjectionOptions& options);
+
 /// The ground truth at `place`, whose member moves to `replaced`; at the end, it is appended.
 void inject_at(RolloutGroup& mutable_group, size_t place, const InjectionOptions& options);
 

@@ -86,6 +86,16 @@ bool MethodParams::flag(const std::string& key, bool fallback) {
   return value->get<bool>();
 }
 
+std::string MethodParams::text(const std::string& key, const std::optional<std::string>& fallback) {
+  const core::Json* value = find(key);
+  if (value == nullptr && fallback) return *fallback;
+  if (value == nullptr || !value->is_string()) {
+    throw core::UserError(core::str(
+        where_, ".", key, " is ", value == nullptr ? "missing" : value->dump(), ", expected text"));
+  }
+  return value->get<std::string>();
+}
+
 void MethodParams::finish() const {
   for (const auto& [key, value] : params_.items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;

@@ -61,6 +61,21 @@ void check_loss(const AlgorithmOptions& options, const InjectionOptions& injecti
   if (loss->needs_whole_groups()) check_whole_groups(options, injection);
 }
 
+void check_rewards(const AlgorithmOptions& options, const InjectionOptions& injection) {
+  if (!make_estimator(options)->ignores_sum()) return;
+  const char* shaped = nullptr;
+  if (!options.shaping.empty()) shaped = "algorithm.shaping is set";
+  if (options.has_kl_reward()) shaped = "algorithm.kl_place is reward";
+  if (injection.smoothing && injection.when != InjectWhen::kNever)
+    shaped = "injection.smoothing is true";
+  if (shaped == nullptr) return;
+  throw core::UserError(core::str(shaped,
+                                  ", which changes the sum of a member's rewards, but estimator ",
+                                  options.estimator,
+                                  " reads their parts: leave it out, or take another "
+                                  "algorithm.estimator"));
+}
+
 void validate(const AlgorithmOptions& options,
               const InjectionOptions& injection,
               int64_t group_size) {
@@ -76,6 +91,7 @@ void validate(const AlgorithmOptions& options,
   }
   make_shapers(options, {.max_new_tokens = 1 << 20});
   make_modifiers(options);
+  check_rewards(options, injection);
   validate(injection, group_size);
   if (group_size == 1 && !injection.can_append() && !estimator->allows_single()) {
     throw core::UserError(core::str("rollout.group_size is 1: estimator ",

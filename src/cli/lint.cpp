@@ -147,6 +147,7 @@ struct Lint {
   data::LintOptions stream_options(data::LintOptions options,
                                    const trainer::RunConfig& config) const {
     options.requires_completion = task == LintTask::kSft;
+    options.rows.ground_truth_template = config.injection.gt_template;
     options.requires_ground_truth = task != LintTask::kSft && config.trainer.sft_steps > 0;
     if (options.encoder) {
       options.encoder = std::make_shared<data::PromptEncoder>(trainer::with_stream_limits(

@@ -92,6 +92,11 @@ class FieldReader {
   }
 
   void read(const Node& node, const NamedMember& named) const {
+    if (named.assign_number != nullptr && is_plain(node) && read_double(node.scalar)) {
+      double value = 0.0;
+      read(node, value);
+      return named.assign_number(named.member, value);
+    }
     std::vector<std::string> texts;
     if (named.is_list) {
       read(node, texts);
@@ -169,7 +174,8 @@ class FieldReader {
 
   std::string choices_or(const std::string& otherwise) const {
     constexpr size_t kMaxBytes = 400;  // names that the configuration defines may be many
-    return choices_.empty() ? otherwise : core::printable(core::join(choices_, " | "), kMaxBytes);
+    if (choices_.empty()) return otherwise;
+    return number_or(field_) + core::printable(core::join(choices_, " | "), kMaxBytes);
   }
 
   void check_range(const Node& node, double number) const {

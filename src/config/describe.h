@@ -21,6 +21,9 @@ std::string type_name(const Field& field);
 /// choices; empty where anything goes.
 std::vector<std::string> choices_of(const Field& field);
 
+/// "0..1 | " or "a number | " in front of the choices of a field that takes both, else "".
+std::string number_or(const Field& field);
+
 /// "1..65536", ">= 0", "a | b", or "" where anything goes.
 std::string range_text(const Field& field);
 

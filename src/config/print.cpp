@@ -19,6 +19,7 @@ std::string name_of(const std::string&) { return "text"; }
 std::string name_of(const core::Json&) { return "free form"; }
 std::string name_of(const std::map<std::string, std::string>&) { return "map of texts"; }
 std::string name_of(const NamedMember& named) {
+  if (named.number != nullptr) return "number or name";
   return named.is_list ? "list of names" : named.is_optional ? "name or null" : "name";
 }
 template <class T>
@@ -52,6 +53,8 @@ core::Json json_of(const std::vector<T>& value) {
 }
 
 core::Json json_of(const NamedMember& named) {
+  if (named.number != nullptr && named.number(named.member))
+    return json_of(*named.number(named.member));
   const std::vector<std::string> texts = named.texts(named.member);
   if (named.is_list) return json_of(texts);
   return texts.empty() ? core::Json(nullptr) : core::Json(texts[0]);
@@ -81,17 +84,33 @@ std::vector<std::string> choices_of(const Field& field) {
   return named != nullptr ? named->known() : field.info.choices;
 }
 
+namespace {
+
+/// "1..65536", ">= 0" or "" for numbers without bounds.
+std::string bounds_text(const FieldInfo& info) {
+  if (std::isinf(info.low) && std::isinf(info.high)) return "";
+  if (std::isinf(info.high)) return ">= " + write_double(info.low);
+  if (std::isinf(info.low)) return "<= " + write_double(info.high);
+  return write_double(info.low) + ".." + write_double(info.high);
+}
+
+}  // namespace
+
+std::string number_or(const Field& field) {
+  const auto* named = std::get_if<NamedMember>(&field.member);
+  if (named == nullptr || named->number == nullptr) return "";
+  const std::string bounds = bounds_text(field.info);
+  return (bounds.empty() ? "a number" : bounds) + " | ";
+}
+
 std::string range_text(const Field& field) {
   const FieldInfo& info = field.info;
   if (const auto choices = choices_of(field); !choices.empty()) {
     const std::string more =
         *info.more_names == '\0' ? "" : str(" | a name under ", info.more_names);
-    return core::join(choices, " | ") + more;
+    return number_or(field) + core::join(choices, " | ") + more;
   }
-  if (std::isinf(info.low) && std::isinf(info.high)) return "";
-  if (std::isinf(info.high)) return ">= " + write_double(info.low);
-  if (std::isinf(info.low)) return "<= " + write_double(info.high);
-  return write_double(info.low) + ".." + write_double(info.high);
+  return bounds_text(info);
 }
 
 std::string value_text(const Field& field) {
@@ -99,6 +118,9 @@ std::string value_text(const Field& field) {
   if (const auto* number = std::get_if<double*>(&field.member)) return write_double(**number);
   if (const auto* number = std::get_if<std::optional<double>*>(&field.member)) {
     return (*number)->has_value() ? write_double(***number) : "null";
+  }
+  if (const auto* named = std::get_if<NamedMember>(&field.member); named && named->number) {
+    if (const auto number = named->number(named->member)) return write_double(*number);
   }
   return write_json(json_of(field));
 }

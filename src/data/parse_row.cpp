@@ -238,6 +238,18 @@ void add_completion(const Json& row, PromptRecord& record) {
   record.completion = std::move(own);
 }
 
+/// The template with every {ground_truth} replaced.
+std::string filled(const std::string& text, const std::string& ground_truth) {
+  const std::string word = "{ground_truth}";
+  std::string result;
+  size_t begin = 0;
+  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, begin)) {
+    result += text.substr(begin, at - begin) + ground_truth;
+    begin = at + word.size();
+  }
+  return result + text.substr(begin);
+}
+
 }  // namespace
 
 PromptRecord parse_row(const Json& row, const RowSource& source, const RowOptions& options) {
@@ -250,6 +262,8 @@ PromptRecord parse_row(const Json& row, const RowSource& source, const RowOption
     read_prompt(row, options, record);
     record.ground_truth = read_ground_truth(row);
     record.ground_truth_completion = read_string(row, "ground_truth_completion");
+    if (options.ground_truth_template && record.ground_truth && !record.ground_truth_completion)
+      record.ground_truth_completion = filled(*options.ground_truth_template, *record.ground_truth);
     add_completion(row, record);
     record.verifier = read_string(row, "verifier").value_or("");
     record.task = read_string(row, "task").value_or("");

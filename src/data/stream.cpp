@@ -391,6 +391,7 @@ RowOptions row_options(const DataOptions& options) {
   RowOptions result;
   if (options.image_dir) result.image_dir = *options.image_dir;
   if (options.image_root) result.image_root = *options.image_root;
+  result.ground_truth_template = options.ground_truth_template;
   return result;
 }
 

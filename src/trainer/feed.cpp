@@ -1,12 +1,30 @@
 #include "trainer/feed.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
+#include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/core/text.h"
 
 namespace sgrpo::trainer {
 namespace {
+
+/// Refuses a row without a column that the estimator reads.
+void check_number(const PromptRecord& record,
+                  const std::string& column,
+                  const std::string& estimator) {
+  const core::Json* value = core::find(record.columns, column);
+  const auto number = value == nullptr ? std::nullopt : core::number_value(*value);
+  if (number && std::isfinite(*number)) return;
+  throw core::UserError(core::str("column '",
+                                  column,
+                                  "' is ",
+                                  value == nullptr ? "missing" : core::dump_ascii(*value),
+                                  ", expected a number (algorithm.estimator ",
+                                  estimator,
+                                  ")"));
+}
 
 /// What a step of this run could not use although the row is well formed: it is found while the row
 /// is read, where a bad row is reported and replaced.
@@ -14,8 +32,12 @@ std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
                                                       Task task,
                                                       const verifier::VerifierSet& verifiers) {
   if (task == Task::kSft) return {};
-  return [&verifiers, sft_steps = config.trainer.sft_steps](const PromptRecord& record) {
+  const auto columns = algorithm::make_estimator(config.algorithm)->columns();
+  const std::string estimator = config.algorithm.estimator;
+  return [&verifiers, sft_steps = config.trainer.sft_steps, columns, estimator](
+             const PromptRecord& record) {
     verifiers.check_name(record.verifier, "'verifier'");
+    for (const std::string& column : columns) check_number(record, column, estimator);
     if (sft_steps == 0 || record.injected_text()) return;
     throw core::UserError(core::str(
         "no ground_truth or ground_truth_completion to learn from, which the SFT steps need "
@@ -35,7 +57,9 @@ Feed::Feed(const RunConfig& config,
   data::EncoderSpec spec = with_stream_limits(encoder.spec(), config, task);
   spec.requires_completion = spec.takes_last_turn = task == Task::kSft;
   spec.check_record = record_check(config, task, verifiers);
-  stream_ = std::make_unique<data::PromptStream>(config.data,
+  data::DataOptions options = config.data;
+  options.ground_truth_template = config.injection.gt_template;
+  stream_ = std::make_unique<data::PromptStream>(options,
                                                  std::make_shared<data::PromptEncoder>(spec),
                                                  static_cast<uint64_t>(config.seed),
                                                  config.trainer.prompts_per_step);

@@ -270,8 +270,7 @@ constexpr Advice kAlgorithmWords = {
     {"advantage_estimator", kEstimator},
     {"rlhf_type", "run the command `train`, or `sft`; algorithm.estimator says which advantage"},
     {"scale_rewards",
-     "set algorithm.std: true or group is sample, false or none is none (batch: no such "
-     "estimator)"},
+     "set algorithm.std: true or group is sample, false or none is none, batch is batch"},
     {"norm_adv_by_std_in_grpo", "set algorithm.std: true is sample, false is none"},
     {"loss_type",
      "set algorithm.loss and algorithm.aggregation: grpo is clipped with seq_mean_token_mean, "

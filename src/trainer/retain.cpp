@@ -8,8 +8,13 @@
 namespace sgrpo::trainer {
 namespace {
 
-/// One reward, `exact`: what the configuration makes of rewards and columns passes such rows over.
+/// One reward, `exact`: what the configuration makes of rewards and columns passes such rows over,
+/// and an estimator that reads more than a reward leaves them to grpo.
 algorithm::AlgorithmOptions without_shaping(algorithm::AlgorithmOptions options) {
+  if (!algorithm::reads_rewards_alone(options)) {
+    options.estimator = "grpo";
+    options.params.erase("estimator");
+  }
   options.shaping = core::Json::array();
   options.modifiers = core::Json::array();
   return options;
@@ -83,6 +88,9 @@ Retained retain(State& state,
   } else {
     state.timer.begin("verify");
     samples = state.feed->retention()->judge(std::move(samples));
+    // A row's own answer is right, whatever judges the other rows.
+    for (RolloutGroup& group : samples)
+      group.ground_truth_verdict = {.reward = 1.0, .status = VerdictStatus::kCorrect};
     retained.report.merge(describe_rewards(state, samples));
     retained.tokens = tokens_of(samples);
     retained.groups =

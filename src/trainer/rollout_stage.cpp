@@ -37,6 +37,23 @@ void request(const State& state,
   }
 }
 
+/// One completion more for each of the first `num_prompts` requests, if the estimator compares
+/// with one.
+void request_baselines(const State& state,
+                       size_t num_prompts,
+                       std::vector<SamplingRequest>& mutable_requests) {
+  const auto options =
+      algorithm::make_estimator(state.config.algorithm)->baseline_request(sampling_options(state));
+  if (!options) return;
+  for (size_t i = 0; i < num_prompts; ++i) {
+    SamplingRequest baseline = mutable_requests[i];
+    baseline.num_samples = 1;
+    baseline.first_index = state.config.rollout.group_size;
+    baseline.options = *options;
+    mutable_requests.push_back(std::move(baseline));
+  }
+}
+
 std::vector<RolloutGroup> sample(State& state, const std::vector<SamplingRequest>& requests) {
   const policy::Policy& policy = state.learner->policy();
   const double seen = policy.vision_seconds();
@@ -158,12 +175,17 @@ Rollout roll_out(State& state, const FedBatch& batch, int64_t step) {
   state.timer.begin("generate");
   std::vector<SamplingRequest> requests;
   request(state, batch.prompts, state.config.rollout.group_size, step, requests);
-  const auto num_prompts = static_cast<std::ptrdiff_t>(requests.size());
+  const size_t num_prompts = requests.size();
   request(state, batch.retention, retention_samples(state.config, false), step, requests);
+  const size_t num_groups = requests.size();
+  request_baselines(state, num_prompts, requests);
   Rollout rollout{.groups = sample(state, requests), .retained = {}};
-  rollout.retained.assign(std::make_move_iterator(rollout.groups.begin() + num_prompts),
-                          std::make_move_iterator(rollout.groups.end()));
-  rollout.groups.resize(static_cast<size_t>(num_prompts));
+  for (size_t i = num_groups; i < rollout.groups.size(); ++i)
+    rollout.groups[i - num_groups].baseline = std::move(rollout.groups[i].members.front());
+  const auto begin = rollout.groups.begin();
+  rollout.retained.assign(std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(num_prompts)),
+                          std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(num_groups)));
+  rollout.groups.resize(num_prompts);
   return rollout;
 }
 
@@ -175,6 +197,7 @@ std::vector<RolloutGroup> judge(State& state,
     const PromptRecord& record = *group.prompt->record;
     state.verifiers->check_name(record.verifier, record.source.str());
   }
+  const size_t count = groups.size();
   MemberFilter is_asked;  // where rewards were recorded, no verifier is
   if (!batch.recordings.empty()) {
     is_asked = [&batch](size_t group, size_t member) {
@@ -188,8 +211,10 @@ std::vector<RolloutGroup> judge(State& state,
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);
     }
   }
-  groups = judge_members(state, std::move(groups), is_asked);
-  return algorithm::classify(judge_again(state, std::move(groups), kPauses, is_asked));
+  groups = judge_members(state, with_baselines(std::move(groups)), is_asked);
+  groups = judge_again(state, std::move(groups), kPauses, is_asked);
+  groups = take_baselines(std::move(groups), count);
+  return judge_ground_truths(state, algorithm::classify(std::move(groups)));
 }
 
 algorithm::InjectionContext injection_context(State& state, int64_t step) {
@@ -251,7 +276,10 @@ std::vector<RolloutGroup> assign_credit(State& state,
       std::move(groups), options, config.injection, [&](std::vector<double> sums) {
         return state.communicator->reduce(std::move(sums));
       });
-  groups = algorithm::modify_advantages(std::move(groups), modifiers);
+  groups = algorithm::modify_advantages(
+      std::move(groups),
+      modifiers,
+      {.seed = static_cast<uint64_t>(config.seed), .step = static_cast<uint64_t>(step)});
   return algorithm::weigh_failures(std::move(groups), config.injection);
 }
 

@@ -106,7 +106,7 @@ void check_verifier(const std::string& name,
              core::join(known, ", ")));
 }
 
-/// `rewards: [{verifier, weight}]` and `verifiers: {name: {name, params}}`.
+/// `rewards: [{verifier, weight, on_ground_truth}]` and `verifiers: {name: {name, params}}`.
 void check_verifiers(const RunConfig& config) {
   if (!config.verifiers.is_object()) {
     refuse(str("verifiers is ", shown(config.verifiers), ", expected named {name, params}"));
@@ -134,12 +134,15 @@ void check_verifiers(const RunConfig& config) {
       refuse(str(where, " is ", shown(reward), ", expected {verifier: NAME, weight: 1.0}"));
     }
     for (const auto& [key, value] : reward.items()) {
-      if (key != "verifier" && key != "weight")
-        refuse(
-            str(where, ": unknown key '", core::printable(key), "', expected verifier and weight"));
+      if (key != "verifier" && key != "weight" && key != "on_ground_truth")
+        refuse(str(where,
+                   ": unknown key '",
+                   core::printable(key),
+                   "', expected verifier, weight and on_ground_truth"));
     }
     check_verifier(core::get_string(reward, "verifier", where), instances, where + ".verifier");
     core::get_double_or(reward, "weight", 1.0, where);
+    core::get_bool_or(reward, "on_ground_truth", true, where);
   }
 }
 
@@ -165,6 +168,12 @@ void check_group(const RunConfig& config) {
                " compares the members of a group: every advantage would be 0; expected "
                "group_size of 2 or more, or another algorithm.estimator"));
   }
+  if (config.rollout.replay && estimator->baseline_request({})) {
+    refuse(str("rollout.replay is set, and estimator ",
+               algorithm.estimator,
+               " compares with a completion that it samples itself; expected another "
+               "algorithm.estimator, or no replay"));
+  }
   if (algorithm.minibatches_per_rollout > config.trainer.prompts_per_step) {
     refuse(str("algorithm.minibatches_per_rollout is ",
                algorithm.minibatches_per_rollout,
@@ -178,6 +187,7 @@ void check_group(const RunConfig& config) {
 void check_methods(const RunConfig& config) {
   algorithm::make_shapers(config.algorithm, {.max_new_tokens = config.rollout.max_new_tokens});
   algorithm::make_modifiers(config.algorithm);
+  algorithm::check_rewards(config.algorithm, config.injection);
 }
 
 void check_optim(const RunConfig& config) {

@@ -53,6 +53,16 @@ FollowedStep follow_up(State& state,
 /// What injection needs to know of a step.
 algorithm::InjectionContext injection_context(State& state, int64_t step);
 
+/// Puts the baselines of `groups` behind them as groups of their own, so that they are judged
+/// alike.
+std::vector<RolloutGroup> with_baselines(std::vector<RolloutGroup> groups);
+
+/// Takes them back into the first `count` groups.
+std::vector<RolloutGroup> take_baselines(std::vector<RolloutGroup> groups, size_t count);
+
+/// Sets `ground_truth_verdict` of the groups that injection may repair, where a method reads it.
+std::vector<RolloutGroup> judge_ground_truths(State& state, std::vector<RolloutGroup> groups);
+
 /// Log-probs that a method asked for before advantages, over the injected groups.
 std::vector<RolloutGroup> score_members(State& state,
                                         std::vector<RolloutGroup> groups,

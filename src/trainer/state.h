@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "sgrpo/checkpoint/run_folder.h"
@@ -34,6 +36,8 @@ struct State {
   std::unique_ptr<checkpoint::RunFolder> folder;
   std::unique_ptr<telemetry::MetricsWriter> metrics;
   std::unique_ptr<telemetry::CompletionsWriter> completions;
+  /// By row: what the verifiers say about its ground truth, where a method asks; judged once a row
+  std::map<std::string, Verdict> ground_truth_verdicts;
   telemetry::PhaseTimer timer;
   Progress progress;
   core::Json passed_over = core::Json::array();  // [begin, end) of the stream, for bad numbers

@@ -37,7 +37,9 @@ struct Named {
 
 struct Component {
   const Named* named;
-  double weight;  // of all components: 1
+  double weight;   // of all components: 1
+  double written;  // as the configuration has it
+  bool on_ground_truth = true;
 };
 
 std::unique_ptr<Verifier> build(const std::string& name,
@@ -89,7 +91,10 @@ void take_findings(const std::vector<Verdict>& parts, Verdict& mutable_result) {
   }
 }
 
-Verdict combine(const std::vector<Component>& components, const std::vector<Verdict>& parts) {
+/// `is_whole`: these are all components of the combination.
+Verdict combine(const std::vector<Component>& components,
+                const std::vector<Verdict>& parts,
+                bool is_whole) {
   Verdict result;
   take_findings(parts, result);
   result.status = combined_status(parts);
@@ -97,10 +102,12 @@ Verdict combine(const std::vector<Component>& components, const std::vector<Verd
   for (size_t i = 0; i < parts.size(); ++i) {
     result.reward += components[i].weight * parts[i].reward;
     result.breakdown[components[i].named->name] = parts[i].reward;
+    result.weights[components[i].named->name] = components[i].written;
   }
   // Weights like 0.1 do not sum to 1 in binary; a full score must be exactly 1.
-  const bool is_full = std::all_of(
-      parts.begin(), parts.end(), [](const Verdict& part) { return part.reward == 1.0; });
+  const bool is_full = is_whole && std::all_of(parts.begin(), parts.end(), [](const Verdict& part) {
+                         return part.reward == 1.0;
+                       });
   result.reward = is_full ? 1.0 : std::min(result.reward, 1.0);
   return result;
 }
@@ -127,8 +134,11 @@ struct VerifierSet::Impl {
   }
   const Named& require(const std::string& name, const std::string& where) const;
   std::vector<Component> components_of(const Job& job) const {
-    if (!combination.empty()) return combination;
-    return {{&require(job.verifier, "job"), 1.0}};
+    if (combination.empty()) return {{&require(job.verifier, "job"), 1.0, 1.0}};
+    std::vector<Component> result = combination;
+    if (job.is_ground_truth)
+      std::erase_if(result, [](const Component& component) { return !component.on_ground_truth; });
+    return result;
   }
 };
 
@@ -183,7 +193,7 @@ void VerifierSet::Impl::add_combination(const core::Json& rewards) {
   double total = 0.0;
   for (const core::Json& entry : rewards) {
     const std::string path = core::str("rewards[", combination.size(), "]");
-    const Params fields(entry, path, {"verifier", "weight"});
+    const Params fields(entry, path, {"verifier", "weight", "on_ground_truth"});
     const Named& named = require(fields.required_text("verifier"), path + ".verifier");
     const double weight = fields.number("weight", 1.0);
     if (weight <= 0.0) refuse(path + ".weight", *fields.find("weight"), "a number above 0");
@@ -192,8 +202,17 @@ void VerifierSet::Impl::add_combination(const core::Json& rewards) {
       throw core::UserError(
           core::str(path, ".verifier: '", named.name, "' is listed twice; add up its weights"));
     }
-    combination.push_back({&named, weight});
+    combination.push_back({&named, weight, weight, fields.flag("on_ground_truth", true)});
     total += weight;
+  }
+  const bool judges_ground_truth =
+      combination.empty() || std::any_of(combination.begin(), combination.end(), [](const auto& c) {
+        return c.on_ground_truth;
+      });
+  if (!judges_ground_truth) {
+    throw core::UserError(
+        "rewards: every entry has on_ground_truth: false, so that nothing judges a ground truth; "
+        "expected true for at least one");
   }
   for (Component& component : combination) component.weight /= total;
 }
@@ -286,7 +305,9 @@ std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
   impl_->pool->run(tasks);
   std::vector<Verdict> result;
   for (size_t job = 0; job < jobs.size(); ++job) {
-    result.push_back(combine(components[job], parts[job]));
+    const bool is_whole =
+        impl_->combination.empty() || components[job].size() == impl_->combination.size();
+    result.push_back(combine(components[job], parts[job], is_whole));
   }
   return result;
 }

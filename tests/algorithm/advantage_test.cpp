@@ -17,7 +17,7 @@ using Doubles = std::vector<double>;
 AlgorithmOptions options_of(const std::string& estimator, const std::string& std, double eps) {
   AlgorithmOptions options;
   options.estimator = estimator;
-  options.std = core::from_name<ops::Deviation>(std).value();
+  options.std = core::from_name<RewardScale>(std).value();
   options.std_eps = eps;
   return options;
 }

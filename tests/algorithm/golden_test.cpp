@@ -33,7 +33,7 @@ TEST(Golden, advantages_match_every_row) {
   ASSERT_EQ(rows.size(), 63u);
   for (const core::Json& row : rows) {
     AlgorithmOptions options;
-    options.std = core::from_name<ops::Deviation>(row["std"].get<std::string>()).value();
+    options.std = core::from_name<RewardScale>(row["std"].get<std::string>()).value();
     options.std_eps = row["eps"].get<double>();
     const auto groups = estimate({make_group(prompt, row["rewards"].get<Doubles>())}, options, {});
     expect_close(advantages_of(groups[0]), row["advantages"].get<Doubles>(), row.dump());
@@ -75,7 +75,7 @@ TEST(Golden, injection_matches_every_row) {
     if (groups[0].size() == 1) continue;
     for (const std::string std : {"sample", "population", "none"}) {
       AlgorithmOptions algorithm;
-      algorithm.std = core::from_name<ops::Deviation>(std).value();
+      algorithm.std = core::from_name<RewardScale>(std).value();
       groups = estimate(std::move(groups), algorithm, options);
       expect_close(advantages_of(groups[0]), row["advantages"][std].get<Doubles>(), row.dump());
     }

@@ -143,7 +143,7 @@ TEST(Victim, first_last_and_ties_of_lowest_logprob) {
 
 TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
   const auto prompt = make_prompt();
-  for (const std::string rule : {"lowest_logprob", "random", "first", "last"}) {
+  for (const std::string rule : {"lowest_logprob", "lowest_reward", "random", "first", "last"}) {
     RolloutGroup group = make_group(prompt, {0, 0, 0});
     group.members[0].completion.sampler_logprobs = {-50, -50};
     group.members[1].verdict.status = VerdictStatus::kTimeout;
@@ -151,6 +151,78 @@ TEST(Victim, an_invalid_member_goes_first_under_every_rule) {
     options.victim = core::from_name<Victim>(rule).value();
     EXPECT_EQ(injected_place(inject_one(group, options)), 1) << rule;
   }
+}
+
+TEST(Victim, lowest_reward_takes_the_worst_and_the_first_of_equals) {
+  const auto prompt = make_prompt();
+  InjectionOptions options;
+  options.victim = Victim::kLowestReward;
+  EXPECT_EQ(injected_place(inject_one(make_group(prompt, {0.3, 0.1, 0.2, 0.1}), options)), 1);
+}
+
+InjectionOptions low_reward_options() {
+  InjectionOptions options;
+  options.when = InjectWhen::kLowReward;
+  options.victim = Victim::kLowestReward;
+  options.gt_reward = GtReward::kRelative;
+  return options;
+}
+
+// Population deviations of 0.1 0.3: 0.1; of 0.2 0.3: 0.05; of 0 0 0 0.39: 0.169.
+TEST(LowReward, best_and_deviation_of_the_rewards_must_both_be_low) {
+  const auto prompt = make_prompt();
+  const auto injects = [&](const Doubles& rewards) {
+    return inject_one(make_group(prompt, rewards), low_reward_options()).is_injected;
+  };
+  EXPECT_TRUE(injects({0.2, 0.3}));
+  EXPECT_FALSE(injects({0.1, 0.3 + 1e-9}));
+  EXPECT_FALSE(injects({0.4, 0.4}));
+  EXPECT_FALSE(injects({0, 0, 0, 0.39}));
+  RolloutGroup correct = make_group(prompt, {0.2, 0.3});
+  correct.members[0].verdict.status = VerdictStatus::kCorrect;  // rewards alone decide
+  EXPECT_TRUE(inject_one(correct, low_reward_options()).is_injected);
+  RolloutGroup unjudged = make_group(prompt, {0.2, 1.0});
+  unjudged.members[1].verdict.status = VerdictStatus::kTimeout;
+  EXPECT_TRUE(inject_one(unjudged, low_reward_options()).is_injected);
+  unjudged.members[0].verdict.status = VerdictStatus::kError;
+  EXPECT_FALSE(inject_one(unjudged, low_reward_options()).is_injected);
+}
+
+TEST(LowReward, the_ground_truth_earns_twice_the_best_within_a_half_and_one) {
+  const auto prompt = make_prompt();
+  const RolloutGroup low = inject_one(make_group(prompt, {0.125, 0.1, 0.15}), low_reward_options());
+  EXPECT_EQ(rewards_of(low), (Doubles{0.125, 0.5, 0.15}));
+  EXPECT_EQ(rewards_of(inject_one(make_group(prompt, {0.25, 0.375}), low_reward_options())),
+            (Doubles{0.75, 0.375}));
+  InjectionOptions options = low_reward_options();
+  options.low_reward = {.max = 0.9, .std = 0.9};
+  EXPECT_EQ(rewards_of(inject_one(make_group(prompt, {0.25, 0.75}), options)), (Doubles{1, 0.75}));
+  options.gt_relative = {.scale = 1.0, .floor = 0.8};
+  EXPECT_EQ(rewards_of(inject_one(make_group(prompt, {0.25, 0.75}), options)),
+            (Doubles{0.8, 0.75}));
+}
+
+TEST(Judged, the_ground_truth_earns_what_its_text_earned_and_keeps_its_parts) {
+  const auto prompt = make_prompt();
+  InjectionOptions options;
+  options.gt_reward = GtReward::kJudged;
+  RolloutGroup group = make_group(prompt, {0, 0});
+  EXPECT_NE(message_of([&] { inject_one(group, options); }).find("was not judged"),
+            std::string::npos);
+  group.ground_truth_verdict = Verdict{.reward = 0.75,
+                                       .status = VerdictStatus::kUnparsed,
+                                       .breakdown = {{"right", 1.0}},
+                                       .answer = "bag"};
+  const RolloutGroup judged = inject_one(group, options);
+  EXPECT_EQ(rewards_of(judged), (Doubles{0.75, 0}));
+  EXPECT_EQ(judged.members[0].verdict.status, VerdictStatus::kCorrect);  // by definition
+  EXPECT_EQ(judged.members[0].verdict.breakdown.at("right"), 1.0);
+  EXPECT_EQ(judged.members[0].verdict.answer, "bag");
+  options.gt_reward = 1.0;  // a method reads the parts, the reward is the number
+  EXPECT_EQ(rewards_of(inject_one(group, options)), (Doubles{1, 0}));
+  group.ground_truth_verdict->status = VerdictStatus::kTimeout;
+  EXPECT_FALSE(inject_one(group, options).is_injected);
+  EXPECT_TRUE(inject_one(group, options).missing_ground_truth);
 }
 
 TEST(Victim, random_is_a_function_of_seed_step_and_prompt) {
@@ -318,6 +390,10 @@ TEST(Validate, meaningless_combinations_are_refused_with_a_remedy) {
   options = {};
   options.when = InjectWhen::kNever;
   EXPECT_NO_THROW(validate(options, 1));
+  options.gt_template = "<answer>{ground truth}</answer>";
+  EXPECT_EQ(message_of([&] { validate(options, 8); }),
+            "injection.gt_template is '<answer>{ground truth}</answer>', expected a text with "
+            "{ground_truth} in it");
 }
 
 TEST(Inject, a_beaten_ground_truth_is_warned_about_once) {

@@ -23,7 +23,7 @@ double scale_of(const std::vector<std::string>& answers,
     group.members[i].verdict.answer = answers[i];
     group.members[i].set_advantage(1);
   }
-  return advantages_of(modify_advantages({group}, seed_with(params))[0])[0];
+  return advantages_of(modify_advantages({group}, seed_with(params), {})[0])[0];
 }
 
 TEST(Seed, equal_answers_leave_advantages_alone) {
@@ -51,11 +51,78 @@ TEST(Seed, counts_valid_sampled_members_and_scales_all_tokens) {
   group.members[2].advantages = {4, 4};
   group.members[2].completion.origin = Origin::kGroundTruth;
   group.members[3].verdict.status = VerdictStatus::kTimeout;
-  group = modify_advantages({group}, seed_with({{"coef", 1}}))[0];
+  group = modify_advantages({group}, seed_with({{"coef", 1}}), {})[0];
   const double scale = 1 / (1 + std::log(2));
   EXPECT_NEAR(group.members[0].advantages[0], scale, 1e-15);
   EXPECT_NEAR(group.members[0].advantages[1], -2 * scale, 1e-15);
   EXPECT_NEAR(group.members[2].advantages[1], 4 * scale, 1e-15);
+}
+
+std::vector<std::unique_ptr<Modifier>> modifiers_of(const core::Json& modifier) {
+  AlgorithmOptions options;
+  options.modifiers = core::Json::array({modifier});
+  return make_modifiers(options);
+}
+
+/// Members of these advantages (positive: correct) and sums of log-probs over two tokens.
+RolloutGroup advantaged(const Doubles& advantages, const Doubles& sums) {
+  RolloutGroup group;
+  group.prompt = make_prompt();
+  for (size_t i = 0; i < advantages.size(); ++i) {
+    group.members.push_back(make_member(advantages[i] > 0 ? 1 : 0, 2, sums[i]));
+    group.members.back().set_advantage(advantages[i]);
+  }
+  return group;
+}
+
+void expect_modified(const RolloutGroup& group, const core::Json& modifier, const Doubles& values) {
+  const Doubles got = advantages_of(modify_advantages({group}, modifiers_of(modifier), {})[0]);
+  ASSERT_EQ(got.size(), values.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], values[i], 1e-7) << i;
+}
+
+// Mean log-probs -0.5 and -1.5 around -1: eta 1.6487213 and 0.6065307, bonus 0 and 0.9836733.
+TEST(Novelty, unlikely_correct_members_gain_at_most_half) {
+  expect_modified(advantaged({1, 1}, {-1, -3}), method("novelty"), {1, 1.5});
+  expect_modified(advantaged({4, 4}, {-1, -3}), method("novelty"), {4, 4.9836733});
+  expect_modified(advantaged({4, 4}, {-1, -3}), method("novelty", {{"scale", 1}}), {4, 4.3934693});
+  expect_modified(advantaged({1, -1}, {-1, -3}), method("novelty"), {1, -1});
+}
+
+TEST(Novelty, the_ground_truth_and_unjudged_members_have_no_part) {
+  RolloutGroup group = advantaged({1, 1, 1, 1}, {-1, -3, -9, -9});
+  group.members[2].completion.origin = Origin::kGroundTruth;
+  group.members[2].completion.sampler_logprobs.clear();
+  group.members[3].verdict.status = VerdictStatus::kError;
+  expect_modified(group, method("novelty"), {1, 1.5, 1, 1});
+}
+
+TEST(RedDrop, as_many_negative_members_stay_as_positive_ones) {
+  const RolloutGroup group = advantaged({3, -1, -1, -1, 0.5, -1, 0}, Doubles(7, -1));
+  std::set<Doubles> seen;
+  for (uint64_t step = 0; step < 40; ++step) {
+    const core::RandomKey key{.seed = 3, .step = step};
+    const Doubles got =
+        advantages_of(modify_advantages({group}, modifiers_of(method("red_drop")), key)[0]);
+    EXPECT_EQ(std::count(got.begin(), got.end(), -1.0), 2);
+    EXPECT_EQ(got[0], 3.0);
+    EXPECT_EQ(got[4], 0.5);
+    EXPECT_EQ(got,
+              advantages_of(modify_advantages({group}, modifiers_of(method("red_drop")), key)[0]));
+    seen.insert(got);
+  }
+  EXPECT_EQ(seen.size(), 6U);  // of four negative members each pair stays at times
+  expect_modified(advantaged({1, 2, -1}, Doubles(3, -1)), method("red_drop"), {1, 2, -1});
+}
+
+TEST(RedWeight, advantages_are_weighed_by_their_exponential) {
+  expect_modified(advantaged({1, -1}, {-1, -1}), method("red_weight"), {2.7182818, -0.3678794});
+  expect_modified(advantaged({2, -2}, {-1, -1}),
+                  method("red_weight", {{"temperature", 2}}),
+                  {5.4365637, -0.7357589});
+  const auto large = advantages_of(
+      modify_advantages({advantaged({1e4}, {-1})}, modifiers_of(method("red_weight")), {})[0]);
+  EXPECT_NEAR(large[0], 1e4 * std::exp(20.0), 1.0);
 }
 
 TEST(Modifiers, broken_entries_are_named) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "config_error.h"
+#include "sgrpo/config/number_or.h"
 #include "sgrpo/core/registry.h"
 
 namespace sgrpo::config {
@@ -93,6 +94,75 @@ TEST(Named, help_lists_the_names) {
   EXPECT_EQ(lines[3].range, "hammer | saw");
   EXPECT_EQ(lines[3].default_value, "saw");
   EXPECT_EQ(lines[4].range, "hammer | saw | a name under tools");
+}
+
+enum class Source { kJudged, kRelative };
+constexpr auto names_of(Source) { return std::array{"judged", "relative"}; }
+
+struct Limits {
+  double low = 0.5;
+  template <class V>
+  void visit_fields(V& visit) {
+    visit("low", low, FieldInfo{});
+  }
+};
+
+struct NumberExample {
+  NumberOr<Source> reward = 1.0;
+  Limits limits;
+  bool last = true;
+  template <class V>
+  void visit_fields(V& visit) {
+    visit("reward", reward, FieldInfo{.low = 0, .high = 2});
+    visit.section("limits", limits);
+    visit("last", last, FieldInfo{});
+  }
+};
+
+struct OuterExample {
+  NumberExample inner;
+  template <class V>
+  void visit_fields(V& visit) {
+    visit.section("inner", inner);
+  }
+};
+
+std::string number_error(const std::string& text) {
+  NumberExample config;
+  try {
+    bind(parse_yaml(text, "run.yaml"), config);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(NumberOr, a_number_or_a_name_is_read_and_printed) {
+  NumberExample config;
+  EXPECT_EQ(to_yaml(config), "reward: 1\nlimits:\n  low: 0.5\nlast: true\n");
+  bind(parse_yaml("reward: judged\n", "run.yaml"), config);
+  EXPECT_TRUE(config.reward.is(Source::kJudged));
+  EXPECT_EQ(to_json(config)["reward"], "judged");
+  bind(parse_yaml("reward: 0.25\n", "run.yaml"), config);
+  EXPECT_FALSE(config.reward.name.has_value());
+  EXPECT_EQ(config.reward.number, 0.25);
+  EXPECT_EQ(to_json(config)["reward"], 0.25);
+  EXPECT_EQ(differences(config), std::vector<std::string>{"reward: 0.25 (default 1)"});
+  EXPECT_EQ(number_error("reward: jugded\n"),
+            "run.yaml:1: reward is jugded, expected 0..2 | judged | relative (did you mean "
+            "'judged'?)");
+  EXPECT_EQ(number_error("reward: 3\n"),
+            "run.yaml:1: reward is 3, expected 0..2 | judged | relative");
+  EXPECT_EQ(list_fields<NumberExample>()[0].type, "number or name");
+  EXPECT_EQ(list_fields<NumberExample>()[0].range, "0..2 | judged | relative");
+}
+
+TEST(Sections, nest_in_what_is_printed_and_read) {
+  OuterExample config;
+  const std::string text = "inner:\n  reward: relative\n  limits:\n    low: 0.25\n  last: false\n";
+  bind(parse_yaml(text, "run.yaml"), config);
+  EXPECT_EQ(config.inner.limits.low, 0.25);
+  EXPECT_EQ(to_yaml(config), text);
 }
 
 TEST(Paths, a_leading_home_is_expanded_in_every_kind_of_member) {

@@ -54,6 +54,20 @@ TEST(ParseRow, read_full_row_fills_every_member) {
   EXPECT_EQ(record.source.str(), "d/rows.jsonl:12");
 }
 
+TEST(ParseRow, a_template_writes_the_ground_truth_unless_the_row_does) {
+  const RowOptions options{.ground_truth_template = "<a>{ground_truth}</a> {ground_truth}!"};
+  const char* bare = R"({"prompt": "p", "ground_truth": "boot"})";
+  EXPECT_EQ(parse(bare, options).injected_text(), "<a>boot</a> boot!");
+  EXPECT_EQ(parse(bare, options).ground_truth, "boot");
+  EXPECT_EQ(
+      parse(R"({"prompt": "p", "ground_truth": "x", "ground_truth_completion": "y"})", options)
+          .injected_text(),
+      "y");
+  EXPECT_EQ(parse(R"({"prompt": "p"})", options).injected_text(), std::nullopt);
+  EXPECT_EQ(parse(R"({"prompt": "p", "ground_truth": "{ground_truth}"})", options).injected_text(),
+            "<a>{ground_truth}</a> {ground_truth}!");
+}
+
 TEST(ParseRow, read_string_prompt_is_one_user_turn_with_markers) {
   EXPECT_EQ(shape_of(parse(R"({"prompt": "Hi"})")), "user:Hi");
   EXPECT_EQ(shape_of(parse(R"({"prompt": "a <image>\nb<image>", "images": ["1.png", "2.png"]})")),

@@ -64,9 +64,16 @@ verifiers: {}
 rewards: []
 injection:
   when: all_fail
+  low_reward:
+    max: 0.4
+    std: 0.1
   mode: replace
   victim: lowest_logprob
   gt_reward: 1
+  gt_relative:
+    scale: 2
+    floor: 0.5
+  gt_template: null
   gt_old_logprob: current_detached
   gt_clip: true
   gt_kl: true

@@ -21,9 +21,14 @@ void expect_sound_step(const std::filesystem::path& model, const std::filesystem
 }
 
 TEST_F(Options, every_registered_estimator_and_loss_makes_a_step) {
+  const Overrides graded = {
+      "verifier.truncated=judge",
+      "verifiers={low: {name: regex, params: {pattern: '[a-m]'}}, high: {name: regex, params: "
+      "{pattern: '[n-z]'}}, digit: {name: regex, params: {pattern: '[0-9]'}}}",
+      "rewards=[{verifier: low, weight: 4}, {verifier: high, weight: 2}, {verifier: digit}]"};
   for (const std::string& name : algorithm::EstimatorRegistry::names()) {
     expect_sound_step(model(),
-                      run("estimator-" + name, both(coin(), {"algorithm.estimator=" + name})));
+                      run("estimator-" + name, both(graded, {"algorithm.estimator=" + name})));
   }
   for (const std::string& name : algorithm::LossRegistry::names()) {
     if (algorithm::LossRegistry::get("loss", name)({})->is_part_only()) continue;

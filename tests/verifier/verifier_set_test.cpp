@@ -146,6 +146,25 @@ TEST(VerifierSet, full_score_is_exactly_one_for_weights_that_do_not_sum_in_binar
   EXPECT_EQ(set.judge({job("x", "x")})[0].reward, 1.0);
 }
 
+TEST(VerifierSet, a_ground_truth_is_judged_without_the_rewards_that_say_so) {
+  const VerifierSet set = make("{}",
+                               R"({"right": {"name": "exact"}, "form": {"name": "exact"}})",
+                               R"([{"verifier": "right", "weight": 3},
+                                   {"verifier": "form", "on_ground_truth": false}])");
+  VerifierSet::Job truth = job("boot", "boot");
+  EXPECT_EQ(set.judge({truth})[0].reward, 1.0);
+  truth.is_ground_truth = true;
+  const Verdict verdict = set.judge({truth})[0];
+  EXPECT_EQ(verdict.reward, 0.75);  // the other weights stay
+  EXPECT_EQ(verdict.status, VerdictStatus::kCorrect);
+  EXPECT_EQ(verdict.breakdown, (std::map<std::string, double>{{"right", 1}}));
+  EXPECT_EQ(verdict.weights, (std::map<std::string, double>{{"right", 3}}));
+  EXPECT_EQ(
+      message([] { make("{}", "{}", R"([{"verifier": "exact", "on_ground_truth": false}])"); }),
+      "rewards: every entry has on_ground_truth: false, so that nothing judges a ground "
+      "truth; expected true for at least one");
+}
+
 TEST(VerifierSet, throwing_verifier_masks_its_sample_only) {
   const VerifierSet set = make(R"({"name": "test_throwing"})");
   const auto verdicts = set.judge({job("fine", "x"), job("throw", "x"), job("fine", "x")});

@@ -26,11 +26,17 @@ struct InjectionContext {
       [](const std::string& bytes) { return std::vector{bytes}; };
 };
 
+/// Whether the trigger of `options` holds for a judged group whose row has a ground truth, before
+/// warm-up and cap.
+bool wants_ground_truth(const RolloutGroup& group, const InjectionOptions& options);
+
 /// Injects the ground truth where `options.when` says so: trigger, cap (groups picked by key),
 /// victim, replace or append, reward. (Smoothing comes after shaping: shape_rewards.) Groups
 /// without ground truth are marked and left alone. The victim is chosen by the sum of its sampler
-/// log-probs (missing ones are a ContractError), an invalid member goes first, ties to the lowest
-/// index. Source: arXiv 2604.16557 (abstract).
+/// log-probs (missing ones are a ContractError) or by its reward, an invalid member goes first,
+/// ties to the lowest index. A ground truth that could not be judged (`ground_truth_verdict`)
+/// counts as missing. Source: arXiv 2604.16557 (abstract); low_reward, lowest_reward and relative:
+/// the detection examples of m87-labs/moondream-python.
 std::vector<RolloutGroup> inject_ground_truth(std::vector<RolloutGroup> groups,
                                               const InjectionOptions& options,
                                               const InjectionContext& context);

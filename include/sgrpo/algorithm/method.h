@@ -1,6 +1,7 @@
 // A list of methods in the configuration, as in algorithm.shaping: [{name, params}, ...].
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class MethodParams {
   double number(const std::string& key, double fallback, double low, double high);
   int64_t integer(const std::string& key, int64_t fallback, int64_t low, int64_t high);
   bool flag(const std::string& key, bool fallback);
+  /// Without a fallback the parameter is required.
+  std::string text(const std::string& key, const std::optional<std::string>& fallback);
   /// Throws core::UserError for a key that was not asked for, with the nearest one that was.
   void finish() const;
 

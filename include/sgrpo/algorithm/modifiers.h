@@ -7,6 +7,7 @@
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/method.h"
 #include "sgrpo/algorithm/options.h"
+#include "sgrpo/core/rng.h"
 #include "sgrpo/types/rollout_group.h"
 
 namespace sgrpo::algorithm {
@@ -16,7 +17,8 @@ class Modifier {
  public:
   virtual ~Modifier() = default;
   virtual Needs needs() const { return {}; }
-  virtual void modify(RolloutGroup& mutable_group) const = 0;
+  /// `key`: seed, step and prompt, for modifiers that draw under a purpose of their own.
+  virtual void modify(RolloutGroup& mutable_group, const core::RandomKey& key) const = 0;
 };
 
 using ModifierFactory = std::unique_ptr<Modifier> (*)(MethodParams& params);
@@ -27,8 +29,10 @@ using ModifierRegistry = core::Registry<ModifierFactory, ModifierTag>;
 /// unknown parameters and values out of range.
 std::vector<std::unique_ptr<Modifier>> make_modifiers(const AlgorithmOptions& options);
 
-std::vector<RolloutGroup> modify_advantages(
-    std::vector<RolloutGroup> groups, const std::vector<std::unique_ptr<Modifier>>& modifiers);
+/// `key`: seed and step.
+std::vector<RolloutGroup> modify_advantages(std::vector<RolloutGroup> groups,
+                                            const std::vector<std::unique_ptr<Modifier>>& modifiers,
+                                            core::RandomKey key);
 
 }  // namespace sgrpo::algorithm
 

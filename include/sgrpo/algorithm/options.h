@@ -9,22 +9,30 @@
 
 #include "sgrpo/config/choice.h"
 #include "sgrpo/config/fields.h"
+#include "sgrpo/config/number_or.h"
 #include "sgrpo/core/json.h"
 #include "sgrpo/core/registry.h"
-#include "sgrpo/ops/deviation.h"
 
 namespace sgrpo::algorithm {
 
 /// Which groups get the ground truth.
-enum class InjectWhen { kNever, kAllFail, kAlways };
-constexpr auto names_of(InjectWhen) { return std::array{"never", "all_fail", "always"}; }
+enum class InjectWhen { kNever, kAllFail, kLowReward, kAlways };
+constexpr auto names_of(InjectWhen) {
+  return std::array{"never", "all_fail", "low_reward", "always"};
+}
 
 enum class InjectMode { kReplace, kAppend };
 constexpr auto names_of(InjectMode) { return std::array{"replace", "append"}; }
 
 /// Whom `replace` removes.
-enum class Victim { kLowestLogprob, kRandom, kFirst, kLast };
-constexpr auto names_of(Victim) { return std::array{"lowest_logprob", "random", "first", "last"}; }
+enum class Victim { kLowestLogprob, kLowestReward, kRandom, kFirst, kLast };
+constexpr auto names_of(Victim) {
+  return std::array{"lowest_logprob", "lowest_reward", "random", "first", "last"};
+}
+
+/// Where the reward of the ground truth comes from, if it is no number.
+enum class GtReward { kJudged, kRelative };
+constexpr auto names_of(GtReward) { return std::array{"judged", "relative"}; }
 
 /// Old log-prob of injected tokens.
 enum class GtOldLogprob { kCurrentDetached, kPiOldScore, kOne };
@@ -74,6 +82,11 @@ struct TisOptions {
   }
 };
 
+/// What centred rewards are divided by: the group's deviation with divisor G-1 or G, nothing, or
+/// the deviation of all rewards of the step.
+enum class RewardScale { kSample, kPopulation, kNone, kBatch };
+constexpr auto names_of(RewardScale) { return std::array{"sample", "population", "none", "batch"}; }
+
 class Estimator;
 struct AlgorithmOptions;
 using EstimatorFactory = std::unique_ptr<Estimator> (*)(const AlgorithmOptions& options);
@@ -86,11 +99,39 @@ using LossFactory = std::unique_ptr<TokenLoss> (*)(const LossSettings& settings)
 struct LossTag {};
 using LossRegistry = core::Registry<LossFactory, LossTag>;
 
+/// injection.when low_reward: a group whose best reward and whose population deviation are below
+/// these.
+struct LowReward {
+  double max = 0.4, std = 0.1;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("max", max, FieldInfo{.help = "best reward", .low = -1e6, .high = 1e6});
+    visit("std", std, FieldInfo{.help = "deviation of the rewards", .low = 0, .high = 1e6});
+  }
+};
+
+/// injection.gt_reward relative: max(floor, min(1, scale * the group's best reward)).
+struct GtRelative {
+  double scale = 2.0, floor = 0.5;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("scale", scale, FieldInfo{.help = "times the best reward", .low = 1, .high = 1e6});
+    visit("floor", floor, FieldInfo{.help = "lowest reward", .low = -1e6, .high = 1});
+  }
+};
+
 struct InjectionOptions {
   InjectWhen when = InjectWhen::kAllFail;
+  LowReward low_reward = {};
   InjectMode mode = InjectMode::kReplace;
   Victim victim = Victim::kLowestLogprob;
-  double gt_reward = 1.0;
+  config::NumberOr<GtReward> gt_reward = 1.0;
+  GtRelative gt_relative = {};
+  std::optional<std::string> gt_template = {};
   GtOldLogprob gt_old_logprob = GtOldLogprob::kCurrentDetached;
   bool gt_clip = true;
   bool gt_kl = true;
@@ -108,12 +149,24 @@ struct InjectionOptions {
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("when", when, FieldInfo{.help = "never = GRPO; all_fail = CGI; always = every group"});
+    visit("when",
+          when,
+          FieldInfo{.help = "never = GRPO; all_fail = CGI; low_reward = CGI for graded rewards; "
+                            "always = every group"});
+    visit.section("low_reward", low_reward);
     visit("mode", mode, FieldInfo{.help = "replace a member, or append one"});
     visit("victim",
           victim,
           FieldInfo{.help = "whom replace removes; lowest_logprob sums the sampler's log-probs"});
-    visit("gt_reward", gt_reward, FieldInfo{.help = "reward of the injected ground truth"});
+    visit("gt_reward",
+          gt_reward,
+          FieldInfo{.help = "reward of the injected ground truth; judged = what its text earns, "
+                            "relative = by the group's best"});
+    visit.section("gt_relative", gt_relative);
+    visit("gt_template",
+          gt_template,
+          FieldInfo{.help = "text with {ground_truth}: writes it in the model's own format, where "
+                            "a row has no ground_truth_completion"});
     visit(
         "gt_old_logprob",
         gt_old_logprob,
@@ -145,7 +198,7 @@ struct InjectionOptions {
 
 struct AlgorithmOptions {
   config::Choice<EstimatorRegistry> estimator = "grpo";
-  ops::Deviation std = ops::Deviation::kSample;
+  RewardScale std = RewardScale::kSample;
   double std_eps = 1.0e-4;
   double min_spread = 0.0;
   config::Choice<LossRegistry> loss = "clipped";
@@ -180,8 +233,10 @@ struct AlgorithmOptions {
   void visit_fields(V& visit) {
     using config::FieldInfo;
     visit("estimator", estimator, FieldInfo{.help = "rewards to advantages"});
-    visit(
-        "std", std, FieldInfo{.help = "divisor of the group's deviation: G-1, G, or no division"});
+    visit("std",
+          std,
+          FieldInfo{.help = "divisor of the group's deviation: G-1, G, no division, or the "
+                            "deviation of the whole batch"});
     visit("std_eps", std_eps, FieldInfo{.help = "added to the deviation", .low = 0, .high = 1});
     visit("min_spread",
           min_spread,

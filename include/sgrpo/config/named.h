@@ -21,6 +21,9 @@ struct NamedMember {
   std::vector<std::string> (*texts)(const void* member) = nullptr;
   /// Takes names out of `known`; a Choice takes any.
   void (*assign)(void* member, const std::vector<std::string>& texts) = nullptr;
+  /// Where a number may stand in the place of a name: the number, if it holds one.
+  std::optional<double> (*number)(const void* member) = nullptr;
+  void (*assign_number)(void* member, double value) = nullptr;
 };
 
 /// How one name is read and written; not defined for types that are no names.

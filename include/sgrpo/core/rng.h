@@ -16,6 +16,7 @@ enum class Purpose : uint32_t {
   kInjectionCap = 5,
   kMixture = 6,
   kAdapter = 9,
+  kDrop = 12,
   kLoss = 20,
 };
 

@@ -27,6 +27,7 @@ struct DataOptions {
   int64_t max_prompt_tokens = 4096;
   OnLongPrompt on_long_prompt = OnLongPrompt::kDrop;
   double max_bad_fraction = 0.01;
+  std::optional<std::string> ground_truth_template;  // no key of its own: see RowOptions
 
   template <class V>
   void visit_fields(V& visit) {

@@ -31,6 +31,9 @@ struct RowOptions {
   std::optional<std::filesystem::path> image_dir = {};   // default: the data file's folder
   std::optional<std::filesystem::path> image_root = {};  // every image must resolve beneath it
   bool requires_prompt = true;                           // false: rows for verify
+  /// Writes ground_truth_completion where a row has a ground truth and none of its own: the text
+  /// with every {ground_truth} replaced
+  std::optional<std::string> ground_truth_template = {};
 };
 
 /// Parses one JSON object: aliases (messages, problem, conversations, solution, answer, image; two

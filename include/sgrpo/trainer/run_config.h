@@ -177,7 +177,8 @@ struct RunConfig {
   verifier::VerifierOptions verifier;
   /// Named instances: {name: {name: keywords, params: {...}}}
   core::Json verifiers = core::Json::object();
-  core::Json rewards = core::Json::array();  // [{verifier: name, weight: 1.0}, ...]
+  core::Json rewards =
+      core::Json::array();  // [{verifier: name, weight: 1.0, on_ground_truth: true}]
   algorithm::InjectionOptions injection;
   algorithm::AlgorithmOptions algorithm;
   RetentionOptions retention;
@@ -202,7 +203,8 @@ struct RunConfig {
     visit("verifiers", verifiers, FieldInfo{.help = "named verifier instances: {name, params}"});
     visit("rewards",
           rewards,
-          FieldInfo{.help = "several rewards: [{verifier, weight}]; empty = the row's verifier"});
+          FieldInfo{.help = "several rewards: [{verifier, weight, on_ground_truth}]; empty = the "
+                            "row's verifier"});
     visit.section("injection", injection);
     visit.section("algorithm", algorithm);
     visit.section("retention", retention);

@@ -72,6 +72,11 @@ struct RolloutGroup {
   bool has_valid_members = true;        // false: dropped and counted
   bool is_injected = false;
   bool missing_ground_truth = false;  // the trigger held, but the row has no ground truth
+  /// What the verifiers say about the ground truth's text; only where a method asks
+  std::optional<Verdict> ground_truth_verdict;
+  /// A sample that rewards are compared with, where an estimator asks for one: judged, but in no
+  /// count, metric, trigger or row
+  std::optional<GroupMember> baseline;
 
   int64_t size() const { return static_cast<int64_t>(members.size()); }
   /// Throws ContractError on an empty group, an empty completion, a non-finite reward or mismatched

@@ -38,6 +38,7 @@ struct Verdict {
   double reward = 0.0;
   VerdictStatus status = VerdictStatus::kIncorrect;
   std::map<std::string, double> breakdown = {};  // reward per verifier, when several are combined
+  std::map<std::string, double> weights = {};    // of these rewards, as written; none = 1
   std::string answer = {};  // the form in which the verifier compares; "" = no answer was read
   std::optional<TextSpan> answer_span = {};  // where the answer stands, if it has a place
   std::vector<VerdictItem> items = {};       // in the order of the verifier

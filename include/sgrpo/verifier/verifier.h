@@ -48,7 +48,9 @@ class Verifier {
 /// A name is looked up as an instance, then as the default, then as a built-in without parameters.
 /// Combination: reward = sum of weight * reward / sum of weights; kCorrect if every component is,
 /// kTimeout or kError if any component is, kUnparsed if every failed component is, else kIncorrect.
-/// Answer, items and comment are those of the first entry that gives one.
+/// Answer, items and comment are those of the first entry that gives one. A ground truth is judged
+/// without the entries that say on_ground_truth: false: they add nothing to its reward and are not
+/// in its breakdown, and the other weights stay.
 class VerifierSet {
  public:
   /// Throws core::UserError naming the key (verifiers.caption.params.slots) and what was expected.
@@ -62,6 +64,7 @@ class VerifierSet {
   struct Job {
     std::string verifier;  // the row's choice; "" = default
     Sample sample;
+    bool is_ground_truth = false;  // rewards with on_ground_truth: false do not judge it
   };
 
   /// Verdicts in order; runs in parallel, each with the time limit; late or failing verifiers give

@@ -13,6 +13,12 @@ std::unique_ptr<Estimator> make_estimator(const AlgorithmOptions& options) {
   return EstimatorRegistry::get("estimator", options.estimator)(options);
 }
 
+bool reads_rewards_alone(const AlgorithmOptions& options) {
+  const auto estimator = make_estimator(options);
+  return !estimator->reads_breakdown() && estimator->columns().empty() &&
+         !estimator->baseline_request({});
+}
+
 void check_group_sizes(const std::vector<RolloutGroup>& groups,
                        const Estimator& estimator,
                        const AlgorithmOptions& options,

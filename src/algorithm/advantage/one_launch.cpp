@@ -20,16 +20,18 @@ ops::GroupInjection injection_of(const std::vector<RolloutGroup>& groups,
   const auto rows = static_cast<int64_t>(groups.size());
   ops::GroupInjection result{.victim_score = at::zeros({rows, widest}, at::kDouble),
                              .may_inject = at::zeros({rows}, at::kBool),
-                             .gt_reward = at::full({rows}, options.gt_reward, at::kDouble),
+                             .gt_reward = at::zeros({rows}, at::kDouble),
                              .only_all_fail = options.when == InjectWhen::kAllFail,
                              .appends = options.mode == InjectMode::kAppend,
                              .fail_weight = options.fail_weight,
                              .smoothing = options.smoothing};
   auto score = result.victim_score.accessor<double, 2>();
+  auto gt_reward = result.gt_reward.accessor<double, 1>();
   auto may_inject = result.may_inject.accessor<bool, 1>();
   for (const size_t index : chosen) {
     const auto row = static_cast<int64_t>(index);
     may_inject[row] = true;
+    gt_reward[row] = ground_truth_reward(groups[index], options);
     if (result.appends) continue;
     const auto scores = victim_scores(groups[index], options.victim, context);
     for (size_t i = 0; i < scores.size(); ++i) score[row][static_cast<int64_t>(i)] = scores[i];

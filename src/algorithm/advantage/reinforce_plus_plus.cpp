@@ -1,11 +1,10 @@
 // Token returns, whitened over all loss tokens of the batch and of all ranks:
 //   R_t = r - kl_coef * sum over k >= t of k1_k,   A_t = (R_t - mean) / (s + std_eps)
 // with s by divisor N - 1 over the N tokens of valid members. k1 = old - ref of sampled members'
-// tokens (kl_place: reward); the injected member pays none. With `baseline` the group's mean reward
-// is subtracted first. Source: arXiv 2501.03262 (KL 0.001 there).
-#include <algorithm>
-#include <cmath>
-
+// tokens (kl_place: reward); the injected member pays none. With `baseline` (REINFORCE++-baseline)
+// the group's mean reward is subtracted first. Source: arXiv 2501.03262 (KL 0.001 there).
+#include "algorithm/advantage/members.h"
+#include "algorithm/advantage/moments.h"
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/core/check.h"
 
@@ -26,32 +25,23 @@ class ReinforcePlusPlus final : public Estimator {
   bool allows_single() const override { return !baseline_; }
   bool takes_token_kl() const override { return true; }
 
-  /// Tokens, their returns, and the returns' squares around 0: exact enough in f64 for rewards of
-  /// order 1, and a single exchange between ranks.
   std::vector<double> local(const std::vector<RolloutGroup>& groups) const override {
-    std::vector<double> sums(3, 0.0);
+    Moments moments;
     for_each_return(groups, [&](size_t, size_t, const std::vector<double>& returns) {
-      for (const double value : returns) {
-        sums[0] += 1.0;
-        sums[1] += value;
-        sums[2] += value * value;
-      }
+      for (const double value : returns) moments.add(value);
     });
-    return sums;
+    return moments.sums();
   }
 
   std::vector<RolloutGroup> finish(std::vector<RolloutGroup> groups,
                                    const std::vector<double>& sums) const override {
-    const double count = sums[0], mean = count > 0 ? sums[1] / count : 0.0;
-    const double squares = std::max(sums[2] - count * mean * mean, 0.0);
-    const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0.0;
-    // Rounding of the sums alone must not look like a spread; 1e-7 is the root of f64's digits.
-    const bool is_flat = deviation <= std::max(min_spread_, 1e-7 * std::max(1.0, std::abs(mean)));
+    const Moments moments(sums);
+    const double mean = moments.mean(), deviation = moments.deviation();
     std::vector<RolloutGroup> result = groups;
     for (RolloutGroup& group : result) {
       for (GroupMember& member : group.members) member.set_advantage(0.0);
     }
-    if (is_flat) return result;
+    if (moments.is_flat(min_spread_)) return result;
     for_each_return(groups, [&](size_t g, size_t m, const std::vector<double>& returns) {
       std::vector<double>& advantages = result[g].members[m].advantages;
       for (size_t t = 0; t < returns.size(); ++t)
@@ -65,23 +55,12 @@ class ReinforcePlusPlus final : public Estimator {
   template <class Take>
   void for_each_return(const std::vector<RolloutGroup>& groups, const Take& take) const {
     for (size_t g = 0; g < groups.size(); ++g) {
-      const double baseline = baseline_ ? mean_reward(groups[g]) : 0.0;
+      const double baseline = baseline_ ? mean_of(rewards_of(valid_members(groups[g]))) : 0.0;
       for (size_t m = 0; m < groups[g].members.size(); ++m) {
         const GroupMember& member = groups[g].members[m];
         if (member.verdict.is_valid()) take(g, m, returns_of(member, member.reward() - baseline));
       }
     }
-  }
-
-  static double mean_reward(const RolloutGroup& group) {
-    double sum = 0.0;
-    int64_t count = 0;
-    for (const GroupMember& member : group.members) {
-      if (!member.verdict.is_valid()) continue;
-      sum += member.reward();
-      ++count;
-    }
-    return count == 0 ? 0.0 : sum / static_cast<double>(count);
   }
 
   std::vector<double> returns_of(const GroupMember& member, double reward) const {

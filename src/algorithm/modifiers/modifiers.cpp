@@ -12,10 +12,14 @@ std::vector<std::unique_ptr<Modifier>> make_modifiers(const AlgorithmOptions& op
   return modifiers;
 }
 
-std::vector<RolloutGroup> modify_advantages(
-    std::vector<RolloutGroup> groups, const std::vector<std::unique_ptr<Modifier>>& modifiers) {
+std::vector<RolloutGroup> modify_advantages(std::vector<RolloutGroup> groups,
+                                            const std::vector<std::unique_ptr<Modifier>>& modifiers,
+                                            core::RandomKey key) {
   for (const auto& modifier : modifiers) {
-    for (RolloutGroup& group : groups) modifier->modify(group);
+    for (RolloutGroup& group : groups) {
+      key.prompt_index = static_cast<uint64_t>(group.prompt_index);
+      modifier->modify(group, key);
+    }
   }
   return groups;
 }

@@ -19,7 +19,7 @@ class Seed final : public Modifier {
       : coef_(params.number("coef", 0.0417, 0.0, 1e6)),
         normalizes_(params.flag("normalize", false)) {}
 
-  void modify(RolloutGroup& group) const override {
+  void modify(RolloutGroup& group, const core::RandomKey& /*key*/) const override {
     const double scale = 1.0 / (1.0 + coef_ * entropy_of(group));
     for (GroupMember& member : group.members) {
       for (double& advantage : member.advantages) advantage *= scale;
