@@ -107,7 +107,7 @@ at::Tensor logits_after(const LossSettings& settings) {
     const at::Tensor logprobs = leaf.log_softmax(0);
     const at::Tensor entropy = -(logprobs.exp() * logprobs).sum().expand(batch.num_decisions());
     const Scores scores{.logprobs = logprobs.index_select(0, batch.labels), .entropy = entropy};
-    context.statistics = loss_statistics(scores, batch, settings, context);
+    add_statistics(batch_statistics(scores, batch, settings, context), settings, at::kCPU, context);
     const LossResult result = batch_loss(scores, batch, settings, context);
     EXPECT_TRUE(result.loss.isfinite().item<bool>());
     result.loss.backward();

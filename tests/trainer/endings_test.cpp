@@ -250,6 +250,7 @@ TEST_F(Endings, replay_judges_failed_verifiers_again_but_asks_for_no_recorded_re
            "data.shuffle=false",
            "verifier.name=command",
            "verifier.params=" + params.dump(),
+           "verifier.sandbox=off",  // it counts its starts in a file
            "rollout.replay=" + scratch_.write("replay.jsonl", testing::to_jsonl(data))});
   const Json row = metrics_of(folder)[0];
   EXPECT_EQ(row.at("verifier/error_frac"), 0);

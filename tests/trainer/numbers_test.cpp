@@ -3,6 +3,7 @@
 
 #include "algorithm/loss/terms.h"
 #include "sgrpo/types/non_finite.h"
+#include "sgrpo/types/verdict.h"
 #include "trainer/planted_loss.h"
 #include "trainer/run_files.h"
 
