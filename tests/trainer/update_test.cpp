@@ -63,6 +63,21 @@ TEST_F(Update, several_updates_of_a_rollout_are_counted_and_clipped) {
   EXPECT_LT(row.at("sampling/sampling_logp_difference/max").get<double>(), 1e-4);
 }
 
+// What pays the KL was scored in other passes than the update's: a group without advantage is not
+// packed again, and with another number of rows a product rounds otherwise.
+TEST_F(Update, ratio_of_a_single_update_is_one_whatever_was_scored_before) {
+  const auto folder = run("paid",
+                          both(coin(),
+                               {"trainer.steps=4",
+                                "algorithm.kl_coef=0.01",
+                                "algorithm.kl_place=reward",
+                                "algorithm.clip_low=0",
+                                "algorithm.clip_high=0"}));
+  for (const Json& row : metrics_of(folder)) {
+    EXPECT_EQ(row.at("clip_ratio/region_mean").get<double>(), 0.0) << row.at("step");
+  }
+}
+
 TEST_F(Update, step_without_signal_leaves_everything_but_the_schedule_alone) {
   const auto folder = run("dead",
                           both(always_right(),
