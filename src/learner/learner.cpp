@@ -243,8 +243,8 @@ void Learner::add_statistics(const std::vector<PackedBatch>& batches,
   for (const int64_t count : columns) tables.push_back({at::empty({0, count}, at::kDouble)});
   for (const PackedBatch& batch : batches) {
     stop_if_asked();
-    const auto rows =
-        algorithm::batch_statistics(policy_->score(batch), batch.loss, part.loss, mutable_context);
+    const auto rows = read_on_host(
+        algorithm::batch_statistics(policy_->score(batch), batch.loss, part.loss, mutable_context));
     for (size_t i = 0; i < rows.size(); ++i) tables[i].push_back(rows[i]);
   }
   std::vector<at::Tensor> gathered;

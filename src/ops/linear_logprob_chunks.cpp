@@ -36,7 +36,7 @@ at::Tensor logits_of(const at::Tensor& hidden,
 
 /// The masked ids of [begin, end), counted from begin.
 at::Tensor masked_within(const at::Tensor& ids, int64_t begin, int64_t end) {
-  return ids.masked_select(ids.ge(begin).logical_and_(ids.lt(end))) - begin;
+  return ids.masked_select(ids.ge(begin).bitwise_and_(ids.lt(end))) - begin;
 }
 
 /// Inputs of one chunk or tile as the kernels take them.

@@ -114,8 +114,8 @@ TEST_F(ConfigErrors, name_place_value_and_what_is_expected) {
   expect_error("optim: {lr: fast}\n", "c.yaml:1: optim.lr is fast, expected a number");
   expect_error("trainer: {steps: 1.5}\n", "c.yaml:1: trainer.steps is 1.5, expected an integer");
   expect_error("injection: {when: allfail}\n",
-               "c.yaml:1: injection.when is allfail, expected never | all_fail | always (did you "
-               "mean 'all_fail'?)");
+               "c.yaml:1: injection.when is allfail, expected never | all_fail | low_reward | "
+               "always (did you mean 'all_fail'?)");
   expect_error("seed: 1\nseed: 2\n", "c.yaml:2: ");
   expect_error("rollout: {group_size: 1}\n",
                "rollout.group_size is 1 and injection.mode is replace: ");

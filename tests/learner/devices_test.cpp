@@ -76,6 +76,7 @@ struct Variant {
   bool has_lora = false;
 
   std::string name() const { return testing::family_name(tiny) + (has_lora ? "_lora" : ""); }
+  friend void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name(); }
   model::ModelOptions options() const {
     model::ModelOptions options;
     if (has_lora) options.lora = {{"rank", 2}, {"alpha", 4}};

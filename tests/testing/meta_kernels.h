@@ -29,6 +29,18 @@ inline at::Tensor isnan(const at::Tensor& self) {
   return at::empty(self.sizes(), self.options().dtype(at::kBool));
 }
 
+inline at::Tensor both(const at::Tensor& self, const at::Tensor& other) {
+  return at::empty(at::infer_size(self.sizes(), other.sizes()), self.options().dtype(at::kBool));
+}
+
+inline at::Tensor& both_in_place(at::Tensor& self, const at::Tensor& /*other*/) { return self; }
+
+inline at::Tensor& both_out(const at::Tensor& /*self*/,
+                            const at::Tensor& /*other*/,
+                            at::Tensor& out) {
+  return out;
+}
+
 inline at::Tensor same(const at::Tensor& self) { return at::empty(self.sizes(), self.options()); }
 
 inline at::Tensor scalar(const at::Tensor& self) { return at::empty({}, self.options()); }
@@ -80,6 +92,12 @@ TORCH_LIBRARY_IMPL(aten, Meta, m) {
   m.impl("where.self", meta::where);
   m.impl("index_select", meta::index_select);
   m.impl("isnan", meta::isnan);
+  m.impl("logical_not", meta::isnan);
+  m.impl("logical_and", meta::both);
+  m.impl("logical_and_", meta::both_in_place);
+  m.impl("logical_or", meta::both);
+  m.impl("logical_and.out", meta::both_out);
+  m.impl("logical_or.out", meta::both_out);
   m.impl("abs", meta::same);
   m.impl("dot", meta::dot);
   m.impl("max", meta::scalar);
