@@ -43,6 +43,13 @@ inline at::Tensor& both_out(const at::Tensor& /*self*/,
 
 inline at::Tensor same(const at::Tensor& self) { return at::empty(self.sizes(), self.options()); }
 
+inline at::Tensor nan_to_num(const at::Tensor& self,
+                             std::optional<double> /*nan*/,
+                             std::optional<double> /*posinf*/,
+                             std::optional<double> /*neginf*/) {
+  return same(self);
+}
+
 inline at::Tensor scalar(const at::Tensor& self) { return at::empty({}, self.options()); }
 
 inline at::Tensor dot(const at::Tensor& self, const at::Tensor& /*other*/) { return scalar(self); }
@@ -99,6 +106,7 @@ TORCH_LIBRARY_IMPL(aten, Meta, m) {
   m.impl("logical_and.out", meta::both_out);
   m.impl("logical_or.out", meta::both_out);
   m.impl("abs", meta::same);
+  m.impl("nan_to_num", meta::nan_to_num);
   m.impl("dot", meta::dot);
   m.impl("max", meta::scalar);
   m.impl("min", meta::scalar);

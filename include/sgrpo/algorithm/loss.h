@@ -97,8 +97,9 @@ class TokenLoss {
   /// Whether it is a part of a step only, never `algorithm.loss`.
   virtual bool is_part_only() const { return false; }
   /// Columns of what this loss must know of the whole optimizer step before its first backward, and
-  /// a micro-batch's rows of it, [rows, num_statistics] f64 (a row is a loss token, a group, ...).
-  /// Asked for without gradient, once per micro-batch; then no group is left out.
+  /// a micro-batch's rows of it, [rows, num_statistics] f64 (a row is a loss token, a group, ...)
+  /// on the log-probs' device; how many rows count is not read from there: one that begins with NaN
+  /// does not. Asked for without gradient, once per micro-batch; then no group is left out.
   virtual int64_t num_statistics() const { return 0; }
   virtual at::Tensor statistics(const LossInputs& inputs) const;
 };
@@ -152,15 +153,16 @@ void check_loss(const AlgorithmOptions& options, const InjectionOptions& injecti
 /// backward; empty if they need none.
 std::vector<int64_t> statistics_columns(const LossSettings& settings);
 
-/// The rows of those tables in this micro-batch, without gradient, [rows, columns] f64 on the CPU.
-/// Those of all micro-batches and ranks are put under one another, table by table, and given to
-/// `add_statistics`.
+/// The rows of those tables in this micro-batch, without gradient, [rows, columns] f64 on the
+/// log-probs' device; a row that begins with NaN does not count. Those of all micro-batches and
+/// ranks are put under one another on the host, table by table, and given to `add_statistics`.
 std::vector<at::Tensor> batch_statistics(const Scores& scores,
                                          const LossBatch& batch,
                                          const LossSettings& settings,
                                          const StepContext& context);
 
-/// Puts the gathered tables into the context of a step on `device`.
+/// Puts the gathered tables, without the rows that do not count, into the context of a step on
+/// `device`.
 void add_statistics(const std::vector<at::Tensor>& tables,
                     const LossSettings& settings,
                     at::Device device,

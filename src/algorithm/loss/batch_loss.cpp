@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "algorithm/loss/terms.h"
 #include "algorithm/loss/weights.h"
 
@@ -20,6 +22,11 @@ LossInputs detached(LossInputs inputs) {
   inputs.policy = inputs.policy.detach();
   inputs.entropy = inputs.entropy.detach();
   return inputs;
+}
+
+/// Of a table on the host.
+at::Tensor rows_that_count(const at::Tensor& table) {
+  return table.index_select(0, (~table.select(1, 0).isnan()).nonzero().squeeze(1));
 }
 
 }  // namespace
@@ -93,11 +100,11 @@ std::vector<at::Tensor> batch_statistics(const Scores& scores,
   const auto loss = LossRegistry::get("loss", settings.algorithm.loss)(settings);
   const LossInputs inputs = prepare_inputs(scores, batch, settings.injection, context);
   std::vector<at::Tensor> tables;
-  if (loss->num_statistics() > 0)
-    tables.push_back(loss->statistics(inputs).to(at::kCPU, at::kDouble));
+  if (loss->num_statistics() > 0) tables.push_back(loss->statistics(inputs).to(at::kDouble));
   if (settings.algorithm.top_entropy_quantile < 1.0) {
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     tables.push_back(
-        inputs.entropy.masked_select(batch.in_loss()).unsqueeze(1).to(at::kCPU, at::kDouble));
+        at::where(batch.in_loss(), inputs.entropy.to(at::kDouble), kNone).unsqueeze(1));
   }
   return tables;
 }
@@ -108,10 +115,10 @@ void add_statistics(const std::vector<at::Tensor>& tables,
                     StepContext& mutable_context) {
   size_t next = 0;
   if (LossRegistry::get("loss", settings.algorithm.loss)(settings)->num_statistics() > 0)
-    mutable_context.statistics = tables.at(next++).to(device);
+    mutable_context.statistics = rows_that_count(tables.at(next++)).to(device);
   const double kept = settings.algorithm.top_entropy_quantile;
   if (kept < 1.0) {
-    const at::Tensor& entropies = tables.at(next);
+    const at::Tensor entropies = rows_that_count(tables.at(next));
     mutable_context.entropy_floor =
         entropies.numel() == 0 ? 0.0 : quantile_of(entropies.flatten(), 1.0 - kept);
   }

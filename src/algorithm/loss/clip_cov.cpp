@@ -48,11 +48,14 @@ class ClipCov final : public TokenLoss {
     const at::Tensor plain = -range_.objective(ratio(inputs), inputs.batch);
     const at::Tensor& all = inputs.context.statistics;
     const at::Tensor own = covariance_of_batch(inputs);
-    const at::Tensor rivals =
-        all.select(1, 3).masked_select(is_candidate(covariance(all, all), all.select(1, 2) != 0));
-    if (rivals.numel() == 0) return plain;
-    const int64_t taken = std::min(share_of(share_, all.size(0)), rivals.numel());
-    const at::Tensor highest = std::get<0>(rivals.kthvalue(taken));
+    if (all.size(0) == 0) return plain;
+    // The draws of all that could lose their term, in order, those of the others behind them: no
+    // number of the device is read to choose.
+    const at::Tensor is_rival = is_candidate(covariance(all, all), all.select(1, 2) != 0);
+    const at::Tensor draws = std::get<0>(at::where(is_rival, all.select(1, 3), 2.0).sort());
+    const at::Tensor last =
+        (is_rival.sum().clamp_max(share_of(share_, all.size(0))) - 1).clamp_min(0);
+    const at::Tensor highest = draws.index_select(0, last.reshape({1}));
     const at::Tensor dropped =
         is_candidate(own, is_clipped(inputs)) & (draws_of(inputs) <= highest);
     return at::where(dropped, 0.0, plain);
@@ -64,9 +67,8 @@ class ClipCov final : public TokenLoss {
 
   int64_t num_statistics() const override { return 4; }
   at::Tensor statistics(const LossInputs& inputs) const override {
-    const at::Tensor tokens = inputs.batch.in_loss().nonzero().squeeze(1);
     const at::Tensor more = at::stack({is_clipped(inputs).to(at::kDouble), draws_of(inputs)}, 1);
-    return at::cat({covariance_columns(inputs), more.index_select(0, tokens)}, 1);
+    return at::cat({covariance_columns(inputs), more}, 1);
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "algorithm/loss/covariance.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace sgrpo::algorithm {
 namespace {
@@ -12,7 +13,9 @@ at::Tensor all_columns(const LossInputs& inputs) {
 }  // namespace
 
 at::Tensor covariance_columns(const LossInputs& inputs) {
-  return all_columns(inputs).index_select(0, inputs.batch.in_loss().nonzero().squeeze(1));
+  return at::where(inputs.batch.in_loss().unsqueeze(1),
+                   all_columns(inputs),
+                   std::numeric_limits<double>::quiet_NaN());
 }
 
 at::Tensor covariance(const at::Tensor& tokens, const at::Tensor& all) {

@@ -7,7 +7,8 @@
 
 namespace sgrpo::algorithm {
 
-/// Columns 0 and 1 of their statistics: the advantages and log-probs of the loss tokens, f64.
+/// Columns 0 and 1 of their statistics: the advantages and log-probs of the loss tokens, f64; NaN
+/// for other decisions, whose rows do not count.
 at::Tensor covariance_columns(const LossInputs& inputs);
 
 /// (A - mean A)(log p - mean log p) of each row of `tokens` (columns 0 and 1), f64 [rows]; the

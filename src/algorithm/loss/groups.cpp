@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "algorithm/loss/terms.h"
+#include "sgrpo/types/host_read.h"
 
 namespace sgrpo::algorithm {
 
 Groups groups_of(const LossBatch& batch) {
   const at::NoGradGuard no_grad;
   const at::Tensor lengths =
-      sequence_sums(batch.in_loss().to(at::kLong), batch).to(at::kCPU).contiguous();
+      read_on_host(sequence_sums(batch.in_loss().to(at::kLong), batch)).contiguous();
   const auto* length = lengths.const_data_ptr<int64_t>();
   std::map<int64_t, int64_t> known;
   std::vector<int64_t> sizes, of_sequence, place;

@@ -48,7 +48,9 @@ class Real final : public TokenLoss {
     const Groups groups = groups_of(inputs.batch);
     const at::Tensor alive =
         is_alive(sequence_sums(inputs.batch.advantages, inputs.batch) > 0, groups);
-    return at::ones({alive.sum().item<int64_t>(), 1}, at::kDouble);
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    return at::where(alive, at::ones({1}, inputs.policy.options().dtype(at::kDouble)), kNone)
+        .unsqueeze(1);
   }
 
  private:
