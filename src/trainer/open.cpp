@@ -85,6 +85,7 @@ void open_data(State& state) {
 }
 
 void open_run(State& state, bool is_again) {
+  state.memory = Memory(state.config.memory.reward_window);
   state.learner = open_learner(state.config, state.task, *state.communicator);
   open_data(state);
   open_folder(state, is_again);

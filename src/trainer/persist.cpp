@@ -73,6 +73,7 @@ void save_checkpoint(State& state) {
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
   if (const Retention* retention = state.feed->retention(); retention != nullptr)
     saved.state["retention"] = retention->state(saved.step);
+  saved.state["memory"] = state.memory.to_json();
   saved.state["pixel_hashes"] = state.feed->stream().pixel_hashes();
   saved.state["passed_over"] = state.passed_over;
   saved.optimizer = state.learner->state();
@@ -127,6 +128,8 @@ void restore(State& state, const std::filesystem::path& folder, const core::Json
   std::error_code error;
   const bool is_own = std::filesystem::equivalent(folder, state.folder->folder_of(step), error);
   state.saved_step = is_own ? step : -1;
+  if (const core::Json* memory = core::find(saved, "memory"); memory != nullptr)
+    state.memory.restore(*memory, where);
   restore_best(state, saved, where);
   restore_stream(state, saved, where);
 }

@@ -71,6 +71,16 @@ std::vector<RolloutGroup> score_members(State& state,
 /// Whether KL is taken off a member's reward; an estimator may take it token by token instead.
 bool pays_kl(const algorithm::AlgorithmOptions& options);
 
+/// The mean reward of each group that was sampled and judged, by prompt id.
+using PromptRewards = std::vector<std::pair<std::string, double>>;
+
+/// Of groups before injection, those that a follow-up dropped too; empty where the run's memory
+/// keeps none.
+PromptRewards mean_rewards(const State& state, const algorithm::FollowedGroups& sampled);
+
+/// Hands the rewards of all ranks, in rank order, to the run's memory: the step is done.
+void remember(State& state, const PromptRewards& rewards, int64_t step);
+
 /// Injection as the configuration says; scores, shaping, advantages and modifiers as `options` say.
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,

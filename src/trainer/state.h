@@ -14,6 +14,7 @@
 #include "sgrpo/learner/learner.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "sgrpo/trainer/trainer.h"
+#include "sgrpo/types/memory.h"
 #include "sgrpo/verifier/verifier.h"
 #include "trainer/feed.h"
 #include "trainer/progress.h"
@@ -39,6 +40,7 @@ struct State {
   /// By row: what the verifiers say about its ground truth, where a method asks; judged once a row
   std::map<std::string, Verdict> ground_truth_verdicts;
   telemetry::PhaseTimer timer;
+  Memory memory;
   Progress progress;
   core::Json passed_over = core::Json::array();  // [begin, end) of the stream, for bad numbers
   int64_t saved_step = -1;                       // of the newest checkpoint

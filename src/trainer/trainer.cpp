@@ -100,6 +100,7 @@ StepReport Trainer::train_step(int64_t step) {
   const int64_t sampled_tokens = tokens_of(sampled.groups) + tokens_of(sampled.dropped);
   StepReport report = describe_rollout(state, sampled);
   report.merge(followed.report);
+  const PromptRewards rewards = mean_rewards(state, sampled);
   sampled.groups = assign_credit(state, std::move(sampled.groups), state.config.algorithm, step);
   report.merge(describe_injection(state, sampled.groups));
   Retained retained =
@@ -111,6 +112,7 @@ StepReport Trainer::train_step(int64_t step) {
   state.timer.begin("update");
   groups = spread_among(std::move(sampled.groups), std::move(retained.groups));
   report.merge(update(state, algorithm::rows_of(groups), retained, /*is_sft=*/false, step));
+  remember(state, rewards, step);
   finish_report(state, report, step, sampled_tokens + retained.tokens, batch.prompts.epoch);
   return report;
 }

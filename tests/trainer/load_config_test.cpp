@@ -117,6 +117,8 @@ retention:
   weight: 0.2
   kind: self
   loss: arm
+memory:
+  reward_window: 0
 optim:
   lr: 1.0e-6
   betas: [0.9, 0.999]

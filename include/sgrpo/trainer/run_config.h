@@ -26,6 +26,20 @@ constexpr auto names_of(Resume) { return std::array{"auto", "never"}; }
 /// `trainer.resume`, the only place that reads its text.
 Resume read_resume(const std::string& text);
 
+struct MemoryOptions {
+  int64_t reward_window = 0;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    visit("reward_window",
+          reward_window,
+          config::FieldInfo{.help = "mean rewards of its last groups kept per prompt id; 0 = none",
+                            .unit = "groups",
+                            .low = 0,
+                            .high = 1e6});
+  }
+};
+
 struct TrainerOptions {
   int64_t steps = 100;
   int64_t prompts_per_step = 32;
@@ -182,6 +196,7 @@ struct RunConfig {
   algorithm::InjectionOptions injection;
   algorithm::AlgorithmOptions algorithm;
   RetentionOptions retention;
+  MemoryOptions memory;
   optim::OptimOptions optim;
   TrainerOptions trainer;
   eval::EvalOptions eval;
@@ -208,6 +223,7 @@ struct RunConfig {
     visit.section("injection", injection);
     visit.section("algorithm", algorithm);
     visit.section("retention", retention);
+    visit.section("memory", memory);
     visit.section("optim", optim);
     visit.section("trainer", trainer);
     visit.section("eval", eval);
