@@ -3,27 +3,52 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sgrpo/core/check.h"
 #include "sgrpo/core/rng.h"
 
 namespace sgrpo::data {
 
 StreamOrder::StreamOrder(uint64_t seed,
                          bool shuffle,
-                         std::vector<int64_t> sizes,
-                         const std::vector<double>& weights)
+                         std::vector<StreamList> lists,
+                         std::function<int64_t(int64_t)> step_of)
     : seed_(seed),
       shuffle_(shuffle),
-      sizes_(std::move(sizes)),
-      upper_(weights.size()),
-      taken_(sizes_.size(), 0),
-      current_(sizes_.size()) {
-  std::partial_sum(weights.begin(), weights.end(), upper_.begin());
-  const double total = upper_.back();
-  for (double& bound : upper_) bound /= total;
+      lists_(std::move(lists)),
+      step_of_(std::move(step_of)),
+      has_limits_(std::any_of(
+          lists_.begin(), lists_.end(), [](const StreamList& list) { return list.has_limits(); })),
+      cursor_{.position = 0, .drawn = std::vector<int64_t>(lists_.size(), 0)},
+      base_(cursor_),
+      last_(cursor_),
+      current_(lists_.size()) {
+  SGRPO_CHECK(!has_limits_ || step_of_, "lists with limits need the steps of positions");
+  if (!has_limits_) use_lists_of(1);
 }
 
-size_t StreamOrder::draw_list(int64_t position) const {
-  if (upper_.size() == 1) return 0;
+bool StreamOrder::is_active(int64_t step) const {
+  return std::any_of(lists_.begin(), lists_.end(), [step](const StreamList& list) {
+    return list.is_active(step);
+  });
+}
+
+/// The weights of the lists that are active at `step`.
+void StreamOrder::use_lists_of(int64_t step) {
+  std::vector<bool> is_active;
+  for (const StreamList& list : lists_) is_active.push_back(list.is_active(step));
+  if (is_active == is_active_) return;
+  SGRPO_CHECK(this->is_active(step), "no list is active at step ", step);
+  upper_.clear();
+  double total = 0.0;
+  for (size_t i = 0; i < lists_.size(); ++i)
+    upper_.push_back(total += is_active[i] ? lists_[i].weight : 0.0);
+  for (double& bound : upper_) bound /= total;
+  is_active_ = std::move(is_active);
+}
+
+size_t StreamOrder::draw_list(int64_t position) {
+  if (lists_.size() == 1) return 0;
+  if (has_limits_) use_lists_of(step_of_(position));
   const core::RandomKey key{.seed = seed_,
                             .prompt_index = static_cast<uint64_t>(position),
                             .purpose = core::Purpose::kMixture};
@@ -32,24 +57,33 @@ size_t StreamOrder::draw_list(int64_t position) const {
 }
 
 void StreamOrder::seek(int64_t position) {
-  if (position < position_) {
-    std::fill(taken_.begin(), taken_.end(), 0);
-    position_ = 0;
-  }
-  if (taken_.size() == 1) {
-    taken_[0] = position_ = position;
+  if (lists_.size() == 1) {
+    cursor_.drawn[0] = cursor_.position = position;
     return;
   }
-  for (; position_ < position; ++position_) ++taken_[draw_list(position_)];
+  if (position < cursor_.position) cursor_ = last_.position <= position ? last_ : base_;
+  SGRPO_CHECK(position >= cursor_.position, "position ", position, " is before the first");
+  for (; cursor_.position < position; ++cursor_.position)
+    ++cursor_.drawn[draw_list(cursor_.position)];
+}
+
+std::vector<int64_t> StreamOrder::drawn(int64_t position) {
+  seek(position);
+  return cursor_.drawn;
+}
+
+void StreamOrder::begin_at(int64_t position, std::vector<int64_t> drawn) {
+  SGRPO_CHECK(drawn.size() == lists_.size(), drawn.size(), " counts for ", lists_.size(), " lists");
+  base_ = last_ = cursor_ = {.position = position, .drawn = std::move(drawn)};
 }
 
 std::shared_ptr<const std::vector<int64_t>> StreamOrder::order_of(size_t list, int64_t epoch) {
   Epoch& current = current_[list];
   if (current.number != epoch && (shuffle_ || !current.order)) {
-    std::vector<int64_t> order(static_cast<size_t>(sizes_[list]));
+    std::vector<int64_t> order(static_cast<size_t>(lists_[list].rows));
     std::iota(order.begin(), order.end(), int64_t{0});
     if (shuffle_) {
-      order = core::permutation(sizes_[list],
+      order = core::permutation(lists_[list].rows,
                                 core::RandomKey{.seed = seed_,
                                                 .step = static_cast<uint64_t>(epoch),
                                                 .prompt_index = list,
@@ -62,13 +96,14 @@ std::shared_ptr<const std::vector<int64_t>> StreamOrder::order_of(size_t list, i
 
 std::vector<StreamSlot> StreamOrder::slots(int64_t first, int64_t count) {
   seek(first);
+  last_ = cursor_;
   std::vector<StreamSlot> result;
-  for (; position_ < first + count; ++position_) {
-    const size_t list = draw_list(position_);
-    const int64_t drawn = taken_[list]++;
+  for (; cursor_.position < first + count; ++cursor_.position) {
+    const size_t list = draw_list(cursor_.position);
+    const int64_t drawn = cursor_.drawn[list]++;
     result.push_back({.list = list,
-                      .index = drawn % sizes_[list],
-                      .order = order_of(list, drawn / sizes_[list])});
+                      .index = drawn % lists_[list].rows,
+                      .order = order_of(list, drawn / lists_[list].rows)});
   }
   return result;
 }

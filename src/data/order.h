@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -15,20 +17,53 @@ struct StreamSlot {
   std::shared_ptr<const std::vector<int64_t>> order;
 };
 
-/// Rows of one or several weighted lists. Not thread-safe.
+/// One list: its rows, its (positive) share among the lists of a step, and the steps that draw from
+/// it, both inclusive.
+struct StreamList {
+  int64_t rows = 0;
+  double weight = 1.0;
+  int64_t from_step = 1;
+  int64_t until_step = std::numeric_limits<int64_t>::max();
+
+  bool has_limits() const {
+    return from_step > 1 || until_step < std::numeric_limits<int64_t>::max();
+  }
+  bool is_active(int64_t step) const { return from_step <= step && step <= until_step; }
+};
+
+/// Rows of one or several weighted lists. Where lists have their steps, a position's row depends on
+/// how many were drawn from each list before it. Not thread-safe.
 class StreamOrder {
  public:
-  /// `sizes` are the lists' rows, `weights` their (positive) shares.
+  /// `step_of` names the step that a position belongs to; it is asked where lists have limits.
   StreamOrder(uint64_t seed,
               bool shuffle,
-              std::vector<int64_t> sizes,
-              const std::vector<double>& weights);
+              std::vector<StreamList> lists,
+              std::function<int64_t(int64_t)> step_of = {});
 
   /// The slots of positions [first, first + count).
   std::vector<StreamSlot> slots(int64_t first, int64_t count);
 
+  /// Whether some list has limits.
+  bool has_limits() const { return has_limits_; }
+  /// Whether a step has anything to draw from.
+  bool is_active(int64_t step) const;
+  /// Draws from each list before `position`.
+  std::vector<int64_t> drawn(int64_t position);
+  /// Takes `drawn` as given: no earlier position is asked for.
+  void begin_at(int64_t position, std::vector<int64_t> drawn);
+  /// A list's rows in the order of its first epoch.
+  std::shared_ptr<const std::vector<int64_t>> first_epoch(size_t list) { return order_of(list, 0); }
+
  private:
-  size_t draw_list(int64_t position) const;
+  /// What was drawn from each list before a position.
+  struct Cursor {
+    int64_t position = 0;
+    std::vector<int64_t> drawn;
+  };
+
+  size_t draw_list(int64_t position);
+  void use_lists_of(int64_t step);
   void seek(int64_t position);
   std::shared_ptr<const std::vector<int64_t>> order_of(size_t list, int64_t epoch);
 
@@ -39,10 +74,14 @@ class StreamOrder {
 
   uint64_t seed_;
   bool shuffle_;
-  std::vector<int64_t> sizes_;
-  std::vector<double> upper_;   // cumulated weights, the last is 1
-  int64_t position_ = 0;        // `taken_` counts the draws of positions before this one
-  std::vector<int64_t> taken_;  // per list
+  std::vector<StreamList> lists_;
+  std::function<int64_t(int64_t)> step_of_;
+  bool has_limits_;
+  std::vector<bool> is_active_;  // lists that `upper_` is of
+  std::vector<double> upper_;    // cumulated weights, the last is 1
+  Cursor cursor_;
+  Cursor base_;                 // the earliest that is known
+  Cursor last_;                 // where the last call of slots() began
   std::vector<Epoch> current_;  // per list, the last epoch asked for
 };
 

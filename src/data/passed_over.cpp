@@ -51,6 +51,13 @@ int64_t PassedOver::behind(int64_t first, int64_t count) const {
   return count > 0 ? stretches(first, count).back().second : first;
 }
 
+int64_t PassedOver::taken(int64_t first, int64_t end) const {
+  int64_t count = end - first;
+  for (const auto& [from, to] : gaps_)
+    count -= std::max<int64_t>(0, std::min(end, to) - std::max(first, from));
+  return count;
+}
+
 core::Json PassedOver::to_json() const {
   core::Json list = core::Json::array();
   for (const auto& [begin, end] : gaps_) list.push_back({begin, end});

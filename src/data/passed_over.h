@@ -22,6 +22,8 @@ class PassedOver {
   std::vector<Stretch> stretches(int64_t first, int64_t count) const;
   /// The position behind them.
   int64_t behind(int64_t first, int64_t count) const;
+  /// How many of the positions [first, end) are not passed over.
+  int64_t taken(int64_t first, int64_t end) const;
   core::Json to_json() const;
 
  private:

@@ -47,21 +47,20 @@ size_t loader_threads() {
   return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 8);
 }
 
-std::vector<int64_t> sizes_of(const std::vector<TrainFile>& files) {
-  std::vector<int64_t> sizes;
-  for (const TrainFile& file : files) sizes.push_back(static_cast<int64_t>(file.records.size()));
-  return sizes;
-}
-
-std::vector<double> weights_of(const std::vector<TrainFile>& files) {
-  std::vector<double> weights;
-  for (const TrainFile& file : files) weights.push_back(file.weight);
-  return weights;
+std::vector<StreamList> lists_of(const std::vector<TrainFile>& files) {
+  std::vector<StreamList> lists;
+  for (const TrainFile& file : files) {
+    lists.push_back({.rows = static_cast<int64_t>(file.records.size()),
+                     .weight = file.weight,
+                     .from_step = file.from_step,
+                     .until_step = file.until_step});
+  }
+  return lists;
 }
 
 int64_t total_rows(const std::vector<TrainFile>& files) {
   int64_t total = 0;
-  for (const int64_t size : sizes_of(files)) total += size;
+  for (const TrainFile& file : files) total += static_cast<int64_t>(file.records.size());
   return total;
 }
 
@@ -80,8 +79,12 @@ struct PromptStream::Impl {
         prompts_per_step(per_step),
         files(read_train_files(opts)),
         num_rows(total_rows(files)),
-        order(seed, opts.shuffle, sizes_of(files), weights_of(files)),
+        order(seed,
+              opts.shuffle,
+              lists_of(files),
+              [this](int64_t position) { return step_of(position); }),
         account(opts.max_bad_fraction, num_rows) {
+    if (order.has_limits()) drawn = {{1, std::vector<int64_t>(files.size(), 0)}};
     for (const TrainFile& file : files) {
       is_bad.emplace_back(file.records.size(), false);
       is_used.emplace_back(file.records.size(), false);
@@ -108,11 +111,21 @@ struct PromptStream::Impl {
   PromptBatch settle_all(std::vector<SlotResult> results, int64_t first);
   void settle(const SlotResult& result);
   void use(size_t list, int64_t row);
-  void use_positions(int64_t count);
+  void use_drawn(const std::vector<int64_t>& counts);
+  void end_batch(int64_t step);
+  void begin_at(int64_t step, int64_t position, const core::Json& counts);
   /// Behind the last known beginning every step takes as many positions.
   int64_t position(int64_t step) const {
     const auto known = std::prev(begins.upper_bound(step));
     return passed.behind(known->second, (step - known->first) * prompts_per_step);
+  }
+  /// The step whose positions hold this one; positions that no step takes go to the one behind.
+  int64_t step_of(int64_t position) const {
+    auto next = begins.end();
+    while (next != std::next(begins.begin()) && std::prev(next)->second > position) --next;
+    const auto known = std::prev(next);
+    const int64_t step = known->first + passed.taken(known->second, position) / prompts_per_step;
+    return next == begins.end() ? step : std::min(step, next->first - 1);  // it drew more
   }
 
   std::shared_ptr<const PromptEncoder> encoder;
@@ -126,8 +139,9 @@ struct PromptStream::Impl {
   std::unordered_map<std::string, std::vector<std::shared_ptr<const PromptRecord>>> by_id;
 
   StreamOrder order;
-  std::vector<std::vector<bool>> is_bad;   // per list and row: known to be unusable
-  std::vector<std::vector<bool>> is_used;  // per list and row: looked at by some batch
+  std::map<int64_t, std::vector<int64_t>> drawn;  // by step, where lists have their steps
+  std::vector<std::vector<bool>> is_bad;          // per list and row: known to be unusable
+  std::vector<std::vector<bool>> is_used;         // per list and row: looked at by some batch
   int64_t num_used = 0;
   core::Json rejected = core::Json::array();  // [list, row, is_long] in the order of reporting
   PixelHashes pixels;                         // changed, as `is_bad`, while no task runs
@@ -232,16 +246,17 @@ void PromptStream::Impl::use(size_t list, int64_t row) {
   used[static_cast<size_t>(row)] = true;
 }
 
-/// Notes the rows of the first `count` positions without encoding them: they follow from the order
-/// and from which rows are bad.
-void PromptStream::Impl::use_positions(int64_t count) {
-  for (int64_t begin = 0; begin < count && num_used < num_rows; begin += prompts_per_step) {
-    for (const StreamSlot& slot : order.slots(begin, std::min(prompts_per_step, count - begin))) {
-      const auto size = static_cast<int64_t>(slot.order->size());
+/// Notes the rows that so many draws of each list looked at, without encoding them: they follow
+/// from the order and from which rows are bad.
+void PromptStream::Impl::use_drawn(const std::vector<int64_t>& counts) {
+  for (size_t list = 0; list < counts.size(); ++list) {
+    const auto rows = order.first_epoch(list);
+    const auto size = static_cast<int64_t>(rows->size());
+    for (int64_t index = 0; index < std::min(counts[list], size); ++index) {
       for (int64_t i = 0; i < size; ++i) {
-        const int64_t row = (*slot.order)[static_cast<size_t>((slot.index + i) % size)];
-        if (is_bad[slot.list][static_cast<size_t>(row)]) continue;
-        use(slot.list, row);
+        const int64_t row = (*rows)[static_cast<size_t>((index + i) % size)];
+        if (is_bad[list][static_cast<size_t>(row)]) continue;
+        use(list, row);
         break;
       }
     }
@@ -304,24 +319,37 @@ PromptBatch PromptStream::Impl::settle_all(std::vector<SlotResult> results, int6
   return batch;
 }
 
+/// Encodes the step behind `step` in the background.
+void PromptStream::Impl::end_batch(int64_t step) {
+  const int64_t next = position(step + 1);
+  if (order.has_limits()) {
+    drawn.erase(drawn.begin(), drawn.lower_bound(step));
+    drawn[step + 1] = order.drawn(next);
+    if (!order.is_active(step + 1)) return;  // behind the last step of the run
+  }
+  prefetch(next, prompts_per_step);
+}
+
 PromptBatch PromptStream::batch(int64_t step) {
   const int64_t first_step = impl_->begins.begin()->first;
   SGRPO_CHECK(step >= first_step, "step is ", step, ", expected >= ", first_step);
+  impl_->collect();
   impl_->begins.erase(impl_->begins.upper_bound(step), impl_->begins.end());  // a step once more
   const int64_t first = impl_->position(step);
   impl_->batch_cost = {};
   PromptBatch batch = impl_->settle_all(impl_->take(first, impl_->prompts_per_step), first);
-  impl_->prefetch(impl_->position(step + 1), impl_->prompts_per_step);
+  impl_->end_batch(step);
   return batch;
 }
 
 PromptBatch PromptStream::more(int64_t step, int64_t count) {
   SGRPO_CHECK(count >= 1, "count is ", count, ", expected >= 1");
   const int64_t first = impl_->position(step + 1);
+  impl_->collect();
+  impl_->begins[step + 1] = impl_->passed.behind(first, count);
+  if (impl_->order.has_limits()) impl_->ready.clear();  // drawn for the step behind
   PromptBatch batch = impl_->settle_all(impl_->take(first, count), first);
-  const int64_t behind = impl_->passed.behind(first, count);
-  impl_->begins[step + 1] = behind;
-  impl_->prefetch(behind, impl_->prompts_per_step);
+  impl_->end_batch(step);
   return batch;
 }
 
@@ -346,10 +374,29 @@ void PromptStream::expect_pixels(const core::Json& pixel_hashes) {
 
 core::Json PromptStream::passed_over() const { return impl_->passed.to_json(); }
 
+/// Where lists have their steps, what was drawn cannot be known from the position.
+void PromptStream::Impl::begin_at(int64_t step, int64_t position, const core::Json& counts) {
+  if (order.has_limits()) {
+    std::vector<int64_t> known(files.size(), 0);
+    if (!counts.is_null()) known = counts.get<std::vector<int64_t>>();
+    order.begin_at(position, known);
+    drawn = {{step, known}};
+  }
+  use_drawn(order.drawn(position));
+}
+
+core::Json PromptStream::drawn(int64_t step) const {
+  if (!impl_->order.has_limits()) return nullptr;
+  const auto known = impl_->drawn.find(step);
+  SGRPO_CHECK(known != impl_->drawn.end(), "what was drawn before step ", step, " is not kept");
+  return known->second;
+}
+
 void PromptStream::resume(int64_t step,
                           int64_t position,
                           const core::Json& rejected_rows,
-                          const core::Json& passed_over) {
+                          const core::Json& passed_over,
+                          const core::Json& drawn) {
   SGRPO_CHECK(!impl_->pending.valid(), "resume after the first batch");
   SGRPO_CHECK(step >= 1 && position >= 0, "step ", step, ", position ", position);
   impl_->begins = {{step, position}};
@@ -361,12 +408,18 @@ void PromptStream::resume(int64_t step,
     impl_->account.add_known(entry.at(2).get<bool>());
     impl_->rejected.push_back(entry);
   }
-  impl_->use_positions(position);
+  impl_->begin_at(step, position, drawn);
 }
 
 std::string PromptStream::fingerprint() const {
   std::string all;
-  for (const TrainFile& file : impl_->files) all += core::str(file.sha256, " ", file.weight, "\n");
+  for (const TrainFile& file : impl_->files) {
+    all += core::str(file.sha256, " ", file.weight);
+    if (file.from_step > 1) all += core::str(" from ", file.from_step);
+    if (file.until_step < std::numeric_limits<int64_t>::max())
+      all += core::str(" until ", file.until_step);
+    all += "\n";
+  }
   return core::sha256_hex(all);
 }
 

@@ -18,7 +18,7 @@ struct TrainFile : TrainEntry {
   std::vector<RecordError> errors;                           // of the bad rows, in file order
 };
 
-/// Reads the files of `data.train`: a path, or a list of paths and {path, weight}. Throws
+/// Reads the files of `data.train`: as train_entries reads them. Throws
 /// core::UserError for a wrong value or an unreadable file.
 std::vector<TrainFile> read_train_files(const DataOptions& options);
 

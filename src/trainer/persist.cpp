@@ -34,10 +34,12 @@ void restore_stream(State& state, const core::Json& saved, const std::string& wh
   const core::Json* passed_over = core::find(saved, "passed_over");
   if (is_same && passed_over != nullptr && passed_over->is_array())
     state.passed_over.insert(state.passed_over.end(), passed_over->begin(), passed_over->end());
+  const core::Json* drawn = core::find(saved, "drawn");
   state.feed->stream().resume(state.progress.finished_steps + 1,
                               core::get_int(saved, "position", where, 0),
                               is_same ? *rejected : core::Json::array(),
-                              state.passed_over);
+                              state.passed_over,
+                              is_same && drawn != nullptr ? *drawn : core::Json());
   const core::Json* pixels = core::find(saved, "pixel_hashes");
   if (is_same && pixels != nullptr && pixels->is_array() &&
       encodes_alike(core::get_object(saved, "identity", where), state.identity))
@@ -70,6 +72,7 @@ void save_checkpoint(State& state) {
   saved.state = state.progress.to_json();
   saved.state["identity"] = state.identity;
   saved.state["position"] = state.feed->stream().position(saved.step + 1);
+  saved.state["drawn"] = state.feed->stream().drawn(saved.step + 1);
   saved.state["rejected_rows"] = state.feed->stream().rejected_rows();
   if (const Retention* retention = state.feed->retention(); retention != nullptr)
     saved.state["retention"] = retention->state(saved.step);

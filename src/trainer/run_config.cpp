@@ -273,7 +273,7 @@ void tell_difference(const RunConfig& config, const std::map<std::string, std::s
 void RunConfig::validate() const {
   check_supported(*this);
   model::read_lora(model.lora);
-  if (!data.train.is_null()) data::train_entries(data.train);
+  if (!data.train.is_null()) data::check_steps(data::train_entries(data.train), trainer.steps);
   check_pixels(data);
   check_verifiers(*this);
   algorithm::validate(injection, rollout.group_size);

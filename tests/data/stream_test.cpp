@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <set>
 #include <thread>
@@ -371,9 +372,13 @@ TEST_F(Stream, wrong_train_values_are_named) {
             "data.train is empty, expected a JSONL file or a list of {path, weight}");
   EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"wieght", 1}}})),
             "data.train[0]: unknown key 'wieght' (did you mean 'weight'?), "
-            "expected path and weight");
+            "expected path, weight, from_step and until_step");
   EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"weight", 0}}})),
             "data.train[0].weight is 0, expected a number above 0");
+  EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"from_step", 0}}})),
+            "data.train[0]: 'from_step' is 0, expected 1..1000000000000");
+  EXPECT_EQ(error(core::Json::array({{{"path", "a"}, {"from_step", 5}, {"until_step", 4}}})),
+            "data.train[0]: 'until_step' is 4, expected 5..1000000000000");
   EXPECT_EQ(error(5), "data.train is a number, expected a path or {path, weight}");
   EXPECT_EQ(error("gone.jsonl"), "cannot read gone.jsonl: No such file or directory");
 }
@@ -413,8 +418,79 @@ TEST_F(Stream, eval_set_leaves_bad_rows_out_and_counts_them) {
             0u);
 }
 
+/// Entries of a0.., b0.. and so on, each with its steps; 0 = no limit.
+core::Json stages(const std::vector<std::array<int64_t, 2>>& steps,
+                  const std::vector<std::string>& files) {
+  core::Json train = core::Json::array();
+  for (size_t i = 0; i < files.size(); ++i) {
+    train.push_back({{"path", files[i]}});
+    if (steps[i][0] > 0) train.back()["from_step"] = steps[i][0];
+    train.back()["until_step"] = steps[i][1] > 0 ? core::Json(steps[i][1]) : core::Json();
+  }
+  return train;
+}
+
+TEST_F(Stream, stages_give_their_rows_to_their_steps) {
+  const auto train = stages({{0, 2}, {3, 3}, {4, 0}}, {rows("a", 6), rows("b", 3), rows("c", 3)});
+  PromptStream stream = open(options(train), 0, 2);
+  EXPECT_EQ(ids(stream, 1, 5), (Ids{"a0", "a1", "a2", "a3", "b0", "b1", "c0", "c1", "c2", "c0"}));
+  EXPECT_EQ(ids(stream, 2, 3), (Ids{"a2", "a3", "b0", "b1"})) << "and back again";
+  check_steps(train_entries(train), 1'000'000);
+}
+
+TEST_F(Stream, prompts_drawn_besides_are_of_the_step_that_takes_them) {
+  const auto train = stages({{0, 1}, {2, 0}}, {rows("a", 4), rows("b", 4)});
+  PromptStream stream = open(options(train), 0, 2);
+  stream.batch(1);  // b0 and b1 are encoded ahead
+  Ids drawn;
+  for (const auto& prompt : stream.more(1, 3).prompts) drawn.push_back(prompt->record->id);
+  EXPECT_EQ(drawn, (Ids{"a2", "a3", "a0"}));
+  EXPECT_EQ(ids(stream, 2, 2), (Ids{"b0", "b1"}));
+  EXPECT_EQ(stream.drawn(3), (core::Json{5, 2}));
+}
+
+TEST_F(Stream, positions_passed_over_belong_to_a_step) {
+  const auto train = stages({{0, 1}, {2, 0}}, {rows("a", 4), rows("b", 4)});
+  PromptStream stream = open(options(train), 0, 2);
+  stream.resume(1, 0, core::Json::array(), {{1, 3}}, {0, 0});
+  EXPECT_EQ(ids(stream, 1, 2), (Ids{"a0", "a3", "b0", "b1"}));
+}
+
+TEST_F(Stream, stages_that_overlap_go_on_where_they_were) {
+  core::Json train = stages({{0, 4}, {3, 6}, {5, 0}}, {rows("a", 7), rows("b", 5), rows("c", 9)});
+  train[1]["weight"] = 2.5;
+  PromptStream whole = open(options(train, true), 3, 3);
+  const Ids all = ids(whole, 1, 9);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const size_t step = i / 3 + 1;
+    const std::string allowed = step < 3 ? "a" : step < 5 ? "ab" : step < 7 ? "bc" : "c";
+    EXPECT_NE(allowed.find(all[i][0]), std::string::npos) << all[i] << " at step " << step;
+  }
+  for (const int64_t step : {2, 4, 5, 8}) {
+    PromptStream before = open(options(train, true), 3, 3);
+    ids(before, 1, step - 1);
+    PromptStream resumed = open(options(train, true), 3, 3);
+    resumed.resume(step, before.position(step), before.rejected_rows(), {}, before.drawn(step));
+    EXPECT_EQ(ids(resumed, step, 9), Ids(all.begin() + 3 * (step - 1), all.end()));
+    EXPECT_EQ(resumed.num_used(), whole.num_used());
+  }
+}
+
+TEST_F(Stream, a_step_without_rows_is_refused) {
+  const auto error = [&](const std::vector<std::array<int64_t, 2>>& steps, int64_t count) {
+    return error_of([&] { check_steps(train_entries(stages(steps, {"a", "b"})), count); });
+  };
+  const std::string advice =
+      "; lower a from_step, raise an until_step, or shorten the run (trainer.steps)";
+  EXPECT_EQ(error({{0, 3}, {5, 0}}, 9), "data.train: no entry is active at step 4 of 9" + advice);
+  EXPECT_EQ(error({{2, 0}, {3, 0}}, 9), "data.train: no entry is active at step 1 of 9" + advice);
+  EXPECT_EQ(error({{0, 3}, {4, 8}}, 9), "data.train: no entry is active at step 9 of 9" + advice);
+  check_steps(train_entries(stages({{0, 3}, {4, 8}}, {"a", "b"})), 8);
+  check_steps(train_entries(stages({{0, 3}, {5, 0}}, {"a", "b"})), 3);
+}
+
 TEST(StreamOrder, order_is_the_keyed_permutation_of_each_epoch) {
-  StreamOrder order(3, true, {5}, {1.0});
+  StreamOrder order(3, true, {{.rows = 5}});
   const auto slots = order.slots(3, 4);  // two of epoch 0, two of epoch 1
   const auto expected = [](uint64_t epoch) {
     return core::permutation(

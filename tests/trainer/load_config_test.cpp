@@ -278,11 +278,15 @@ TEST(Validate, values_of_later_versions_are_refused_by_name) {
 TEST(Validate, free_form_lists_are_checked_entry_by_entry) {
   EXPECT_EQ(load_error({"data.train=[a.jsonl, {path: b.jsonl, weight: 2}]"}), "no error");
   EXPECT_EQ(load_error({"data.train=[{weight: 2}]"}), "data.train[0]: key 'path' is missing");
-  EXPECT_EQ(
-      load_error({"data.train=[{path: a, weigth: 2}]"}),
-      "data.train[0]: unknown key 'weigth' (did you mean 'weight'?), expected path and weight");
+  EXPECT_EQ(load_error({"data.train=[{path: a, weigth: 2}]"}),
+            "data.train[0]: unknown key 'weigth' (did you mean 'weight'?), expected path, weight, "
+            "from_step and until_step");
   EXPECT_EQ(load_error({"data.train=[{path: a, weight: 0}]"}),
             "data.train[0].weight is 0, expected a number above 0");
+  EXPECT_EQ(load_error({"data.train=[{path: a, until_step: 10}]", "trainer.steps=10"}), "no error");
+  EXPECT_EQ(load_error({"data.train=[{path: a, until_step: 10}]", "trainer.steps=11"}),
+            "data.train: no entry is active at step 11 of 11; lower a from_step, raise an "
+            "until_step, or shorten the run (trainer.steps)");
   EXPECT_EQ(load_error({"rewards=[{weight: 2}]"}), "rewards[0]: key 'verifier' is missing");
   EXPECT_EQ(load_error({"verifiers={caption: keywords}"}),
             "verifiers.caption is \"keywords\", expected {name: VERIFIER, params: {...}}");

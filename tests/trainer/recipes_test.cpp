@@ -36,11 +36,14 @@ class Recipes : public Runs {
 
   RunConfig shortened(const std::filesystem::path& recipe) const {
     const std::string name = recipe.stem().string();
-    const std::string data = rows_for(load_run_config(recipe, {}));
+    const RunConfig config = load_run_config(recipe, {});
+    Json train = config.data.train;  // the same entries of the tiny rows
+    if (train.is_string()) train = Json::array({{{"path", ""}}});
+    for (Json& entry : train) entry["path"] = rows_for(config);
     return load_run_config(recipe,
                            {"output_dir=" + (scratch_ / name).string(),
                             "model.path=" + model().string(),
-                            "data.train=" + data,
+                            "data.train=" + train.dump(),
                             "trainer.steps=2",
                             "trainer.prompts_per_step=2",
                             "rollout.group_size=3",

@@ -17,7 +17,7 @@ enum class OnLongPrompt { kDrop, kError };
 constexpr auto names_of(OnLongPrompt) { return std::array{"drop", "error"}; }
 
 struct DataOptions {
-  core::Json train = nullptr;  // a path, or a list of {path, weight}
+  core::Json train = nullptr;  // a path, or a list of {path, weight, from_step, until_step}
   std::map<std::string, std::string> eval;
   std::optional<std::string> image_dir;
   std::optional<std::string> image_root;
@@ -34,7 +34,8 @@ struct DataOptions {
     using config::FieldInfo;
     visit("train",
           train,
-          FieldInfo{.help = "JSONL file, or a list of {path, weight}", .required = true});
+          FieldInfo{.help = "JSONL file, or a list of {path, weight, from_step, until_step}",
+                    .required = true});
     visit("eval", eval, FieldInfo{.help = "split name: JSONL file", .is_path = true});
     visit("image_dir",
           image_dir,

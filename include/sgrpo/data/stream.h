@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,11 +17,16 @@ namespace sgrpo::data {
 struct TrainEntry {
   std::string path;
   double weight = 1.0;
+  int64_t from_step = 1;  // steps that draw from it, both inclusive
+  int64_t until_step = std::numeric_limits<int64_t>::max();
 };
 
-/// The entries of `data.train`: a path or a list of paths and {path, weight}. Throws
-/// core::UserError naming the entry.
+/// The entries of `data.train`: a path or a list of paths and {path, weight, from_step,
+/// until_step}. Throws core::UserError naming the entry.
 std::vector<TrainEntry> train_entries(const core::Json& train);
+
+/// Throws core::UserError naming the first of `steps` steps at which no entry is active.
+void check_steps(const std::vector<TrainEntry>& entries, int64_t steps);
 
 /// Rows of one or several weighted files, shuffled per epoch by key, encoded ahead of use on worker
 /// threads.
@@ -28,7 +34,7 @@ class PromptStream {
  public:
   /// Reads and parses the files (not the images). Throws core::UserError for unreadable files or a
   /// wrong `data.train`. Several lists: each position draws its list by weight (key: seed,
-  /// position), then takes that list's next row.
+  /// position) among those of its step, then takes that list's next row.
   PromptStream(const DataOptions& options,
                std::shared_ptr<const PromptEncoder> encoder,
                uint64_t seed,
@@ -59,13 +65,19 @@ class PromptStream {
   /// The position that the batch of `step` begins at: what a checkpoint keeps, so that another
   /// prompts_per_step, and what steps drew besides, neither repeat nor skip rows.
   int64_t position(int64_t step) const;
+  /// Where entries have their steps: how many rows of each list the steps before `step` took, for
+  /// a checkpoint; else null, for it follows from the position. Of the step that was taken last and
+  /// the one behind it.
+  core::Json drawn(int64_t step) const;
   /// Goes on with `step` at `position`, and counts the rejected rows of before although they may
-  /// not be met again. No step takes the positions `passed_over`, a list of [begin, end). Comes
-  /// before the first batch; the data must be the same.
+  /// not be met again. No step takes the positions `passed_over`, a list of [begin, end). `drawn`
+  /// as it was saved; null where the data changed, then lists with steps begin anew. Comes before
+  /// the first batch; the data must be the same.
   void resume(int64_t step,
               int64_t position,
               const core::Json& rejected_rows,
-              const core::Json& passed_over = core::Json::array());
+              const core::Json& passed_over = core::Json::array(),
+              const core::Json& drawn = nullptr);
   /// A hash of each row's pictures, kept when it is first read, for a checkpoint: a row whose
   /// pictures hold other pixels later is a bad one.
   core::Json pixel_hashes() const;
