@@ -273,6 +273,10 @@ PromptRecord parse_row(const Json& row, const RowSource& source, const RowOption
     throw RecordError(source, record.id, error.what());
   }
   record.columns = row;
+  if (options.baselines && core::find(row, "baseline") == nullptr) {
+    const auto known = options.baselines->find(record.id);
+    if (known != options.baselines->end()) record.columns["baseline"] = known->second;
+  }
   record.validate();
   return record;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/baselines.h"
 #include "data/describe.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/sha256.h"
@@ -105,10 +106,12 @@ void check_steps(const std::vector<TrainEntry>& entries, int64_t steps) {
 }
 
 std::vector<TrainFile> read_train_files(const DataOptions& options) {
+  RowOptions rows = row_options(options);
+  if (options.baseline) rows.baselines = read_baselines(*options.baseline);
   std::vector<TrainFile> files;
   for (TrainEntry& entry : train_entries(options.train)) {
     files.push_back({{std::move(entry)}, {}, {}, {}});
-    read_content(row_options(options), files.back());
+    read_content(rows, files.back());
   }
   return files;
 }

@@ -252,6 +252,38 @@ void Learner::add_statistics(const std::vector<PackedBatch>& batches,
   algorithm::add_statistics(gathered, part.loss, policy_->device(), mutable_context);
 }
 
+algorithm::AlgorithmOptions Learner::with_coefficients(
+    const algorithm::AlgorithmOptions& options) const {
+  return coefficients_ ? algorithm::with_coefficients(options, *coefficients_) : options;
+}
+
+/// The part as this optimizer step takes it, for what reads no rows.
+StepPart Learner::without_rows(const StepPart& part) const {
+  StepPart result{.rows = {},
+                  .loss = part.loss,
+                  .weight = part.weight,
+                  .scoring = part.scoring,
+                  .name = part.name};
+  result.loss.algorithm = with_coefficients(part.loss.algorithm);
+  return result;
+}
+
+/// What one optimizer step added to a part's sums moves the coefficients of the next one.
+void Learner::move_coefficients(const algorithm::AlgorithmOptions& options,
+                                const PartReport& before,
+                                const PartReport& after,
+                                int64_t completions) {
+  const auto added = [&](LossStats::Index index) { return after.at(index) - before.at(index); };
+  const std::vector<double> sums = communicator_.reduce({added(LossStats::kKl),
+                                                         added(LossStats::kEntropy),
+                                                         added(LossStats::kSampledTokens),
+                                                         static_cast<double>(completions)});
+  coefficients_ = algorithm::follow(
+      *coefficients_,
+      {.kl = sums[0], .entropy = sums[1], .tokens = sums[2], .completions = sums[3]},
+      options);
+}
+
 PartReport Learner::accumulate(const StepPart& part, const UpdateContext& context) {
   policy::Budget budget = budget_;
   budget.whole_groups = needs_whole_groups(part.loss);
@@ -259,12 +291,13 @@ PartReport Learner::accumulate(const StepPart& part, const UpdateContext& contex
   algorithm::StepContext inner =
       context_of(context, schedule.shares.front().front().denominators, communicator_.rank(), 0);
   PartReport report;
+  const StepPart current = without_rows(part);
   std::vector<PackedBatch> batches = policy_->pack(part.rows, part.scoring, budget);
   Unread unread;
-  score_missing(batches, part, /*needs_old=*/false, unread);
-  add_statistics(batches, part, inner);
+  score_missing(batches, current, /*needs_old=*/false, unread);
+  add_statistics(batches, current, inner);
   begin();
-  for (const PackedBatch& batch : batches) add_gradient(batch, part, inner, report, unread);
+  for (const PackedBatch& batch : batches) add_gradient(batch, current, inner, report, unread);
   SamplerGap none;
   read(unread, none);
   return report;
@@ -299,6 +332,9 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
   if (!report.had_signal) return report;
   const auto start = std::chrono::steady_clock::now();
   const bool needs_old = passes.updates() > 1;
+  const algorithm::AlgorithmOptions& arm = parts.front().loss.algorithm;
+  const bool moves = algorithm::has_moving_coefficient(arm);
+  if (moves && !coefficients_) coefficients_ = algorithm::first_coefficients(arm);
   Unread unread{.wants_gaps = !needs_old};
   std::vector<std::vector<std::vector<PackedBatch>>> packed(schedule.shares.size());
   for (size_t m = 0; m < schedule.shares.size(); ++m) {
@@ -316,12 +352,14 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
     for (size_t m = 0; m < packed.size(); ++m) {
       if (!holds_rows(schedule.shares[m])) continue;  // fewer groups than optimizer steps
       begin();
+      const PartReport before = report.parts.front();
       for (size_t p = 0; p < parts.size(); ++p) {
+        const StepPart part = without_rows(parts[p]);
         algorithm::StepContext inner = context_of(
             context, schedule.shares[m][p].denominators, communicator_.rank(), report.updates);
-        add_statistics(packed[m][p], parts[p], inner);
+        add_statistics(packed[m][p], part, inner);
         for (const PackedBatch& batch : packed[m][p]) {
-          add_gradient(batch, parts[p], inner, report.parts[p], unread);
+          add_gradient(batch, part, inner, report.parts[p], unread);
         }
         count_left_out(schedule.shares[m][p].left_out, report.parts[p]);
       }
@@ -330,6 +368,9 @@ UpdateReport Learner::update(const std::vector<StepPart>& parts,
       ++report.updates;
       report.skipped += applied.skipped;
       report.grad_norm_sum += applied.grad_norm;
+      if (moves && !applied.skipped)
+        move_coefficients(
+            arm, before, report.parts.front(), schedule.shares[m].front().completions);
     }
   }
   return report;

@@ -7,6 +7,28 @@
 #include "sgrpo/learner/learner.h"
 
 namespace sgrpo::learner {
+namespace {
+
+constexpr const char* kCoefficients = "coefficients";
+
+/// Every bit of them: [3] f64.
+at::Tensor to_tensor(const algorithm::Coefficients& values) {
+  return at::tensor({values.kl, values.entropy, values.last_entropy}, at::kDouble);
+}
+
+algorithm::Coefficients to_coefficients(const at::Tensor& tensor) {
+  if (tensor.scalar_type() != at::kDouble || tensor.numel() != 3) {
+    throw core::UserError(core::str("optimizer state: coefficients has ",
+                                    tensor.numel(),
+                                    " numbers of type ",
+                                    c10::toString(tensor.scalar_type()),
+                                    ", expected 3 of type Double"));
+  }
+  const auto* values = tensor.const_data_ptr<double>();
+  return {.kl = values[0], .entropy = values[1], .last_entropy = values[2]};
+}
+
+}  // namespace
 
 std::vector<std::pair<std::string, at::Tensor>> Learner::state() const {
   SGRPO_CHECK(!is_pending_, "a learner with a pending gradient is never saved");
@@ -18,6 +40,7 @@ std::vector<std::pair<std::string, at::Tensor>> Learner::state() const {
     for (const std::string& copy : segment.copies)
       state.emplace_back(checkpoint::kWidePrefix + copy, value);
   }
+  if (coefficients_) state.emplace_back(kCoefficients, to_tensor(*coefficients_));
   return state;
 }
 
@@ -26,8 +49,11 @@ void Learner::load_state(const std::filesystem::path& model,
                          const std::string& run) {
   std::vector<std::pair<std::string, at::Tensor>> moments;
   std::map<std::string, at::Tensor> wide;
+  coefficients_.reset();
   for (const auto& [name, tensor] : state) {
-    if (core::starts_with(name, checkpoint::kWidePrefix)) {
+    if (name == kCoefficients) {
+      coefficients_ = to_coefficients(tensor);
+    } else if (core::starts_with(name, checkpoint::kWidePrefix)) {
       wide[name.substr(std::string_view(checkpoint::kWidePrefix).size())] = tensor;
     } else {
       moments.emplace_back(name, tensor);

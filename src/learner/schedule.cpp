@@ -33,11 +33,18 @@ bool has_advantage(const Rows& group) {
   });
 }
 
+int64_t sampled_completions(const Rows& group) {
+  return std::count_if(group.begin(), group.end(), [](const TrainRow& row) {
+    return row.origin == Origin::kSampled;
+  });
+}
+
 /// Whether the loss changes parameters even where every advantage is 0.
 bool learns_anyway(const algorithm::LossSettings& settings) {
   const algorithm::AlgorithmOptions& options = settings.algorithm;
   const auto loss = algorithm::LossRegistry::get("loss", options.loss)(settings);
-  return loss->learns_without_advantage() || options.entropy_coef != 0.0 || options.has_kl_loss();
+  return loss->learns_without_advantage() || options.entropy_coef != 0.0 ||
+         !options.adaptive_entropy.is_null() || options.has_kl_loss();
 }
 
 void add(Denominators& total, const Denominators& more) {
@@ -101,6 +108,7 @@ Schedule make_schedule(const std::vector<StepPart>& parts,
       Share& share = schedule.shares[g * static_cast<size_t>(minibatches) / groups.size()][p];
       const Denominators counts = count_rows(groups[g]);
       add(share.denominators, counts);
+      share.completions += sampled_completions(groups[g]);
       const bool learns = always_learns || has_advantage(groups[g]);
       if (!takes_all && !learns) {
         share.left_out += counts.decisions;

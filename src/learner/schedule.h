@@ -12,6 +12,7 @@ struct Share {
   std::vector<TrainRow> rows;  // to be packed
   Denominators denominators;   // over all ranks, rows that are left out included
   int64_t left_out = 0;        // decisions of this rank that count in the loss
+  int64_t completions = 0;     // sampled ones of this rank, those left out included
 };
 
 /// The parts' shares in every optimizer step of an epoch: shares[minibatch][part].

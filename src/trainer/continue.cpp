@@ -40,10 +40,12 @@ std::map<std::string, Content> contents_of(const State& state) {
   for (const auto& [name, path] : config.data.eval)
     contents["data.eval." + name] = {path, core::sha256_hex(core::read_file(path))};
   const std::string& reference = config.algorithm.kl_ref;
-  if (config.retention.data) {
-    const std::string& path = *config.retention.data;
-    contents["retention.data"] = {path, core::sha256_hex(core::read_file(path))};
-  }
+  const auto add = [&](const char* key, const std::optional<std::string>& path) {
+    if (path) contents[key] = {*path, core::sha256_hex(core::read_file(*path))};
+  };
+  add("data.baseline", config.data.baseline);
+  add("retention.data", config.retention.data);
+  add("demonstrations.data", config.demonstrations.data);
   if (config.needs_reference() && !config.algorithm.refers_to_start())
     contents["algorithm.kl_ref"] = {reference, weights_of(checkpoint::ModelFolder(reference))};
   return contents;
@@ -64,11 +66,15 @@ void continue_from(State& state, const fs::path& checkpoint) {
   check_changes(changes, parse_allowed(state.allowed_changes, state.identity), checkpoint.string());
   for (const Change& change : changes)
     core::warn("changed since ", checkpoint.filename().string(), ": ", change.text);
+  const auto is_same = [&](const char* key) {
+    return before->contains(key) && before->at(key) == state.identity.at(key);
+  };
+  if (Demonstrations* rows = state.feed->demonstrations(); rows != nullptr) {
+    rows->resume(core::get_int(saved, "step", where, 0),
+                 is_same("demonstrations.data") ? core::find(saved, "demonstrations") : nullptr);
+  }
   if (Retention* retention = state.feed->retention(); retention != nullptr) {
     // Before the weights are the checkpoint's: the policy is still the start model.
-    const auto is_same = [&](const char* key) {
-      return before->contains(key) && before->at(key) == state.identity.at(key);
-    };
     retention->open(state.learner->policy(),
                     core::get_int(saved, "step", where, 0),
                     is_same("retention.data") ? core::find(saved, "retention") : nullptr);
@@ -198,6 +204,8 @@ void open_folder(State& state, bool is_again) {
   const bool continues = state.progress.finished_steps > 0;
   if (Retention* retention = state.feed->retention(); retention != nullptr && !continues)
     retention->open(state.learner->policy(), 0, nullptr);
+  if (Demonstrations* rows = state.feed->demonstrations(); rows != nullptr && !continues)
+    rows->resume(0, nullptr);
   state.metrics = std::make_unique<telemetry::MetricsWriter>(
       folder, continues ? state.progress.finished_steps : -1);
   telemetry::cut_completions(folder, state.progress.finished_steps);

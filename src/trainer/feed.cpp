@@ -6,24 +6,25 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/core/text.h"
+#include "trainer/labels.h"
 
 namespace sgrpo::trainer {
 namespace {
 
 /// Refuses a row without a column that the estimator reads.
-void check_number(const PromptRecord& record,
-                  const std::string& column,
-                  const std::string& estimator) {
+void check_number(const PromptRecord& record, const std::string& column, const RunConfig& config) {
   const core::Json* value = core::find(record.columns, column);
   const auto number = value == nullptr ? std::nullopt : core::number_value(*value);
   if (number && std::isfinite(*number)) return;
-  throw core::UserError(core::str("column '",
-                                  column,
-                                  "' is ",
-                                  value == nullptr ? "missing" : core::dump_ascii(*value),
-                                  ", expected a number (algorithm.estimator ",
-                                  estimator,
-                                  ")"));
+  throw core::UserError(core::str(
+      "column '",
+      column,
+      "' is ",
+      value == nullptr ? "missing" : core::dump_ascii(*value),
+      ", expected a number (algorithm.estimator ",
+      config.algorithm.estimator,
+      config.data.baseline ? core::str("), or rewards of its id in ", *config.data.baseline)
+                           : ")"));
 }
 
 /// What a step of this run could not use although the row is well formed: it is found while the row
@@ -33,11 +34,11 @@ std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
                                                       const verifier::VerifierSet& verifiers) {
   if (task == Task::kSft) return {};
   const auto columns = algorithm::make_estimator(config.algorithm)->columns();
-  const std::string estimator = config.algorithm.estimator;
-  return [&verifiers, sft_steps = config.trainer.sft_steps, columns, estimator](
+  return [&verifiers, sft_steps = config.trainer.sft_steps, columns, config](
              const PromptRecord& record) {
     verifiers.check_name(record.verifier, "'verifier'");
-    for (const std::string& column : columns) check_number(record, column, estimator);
+    check_row_labels(config, record);
+    for (const std::string& column : columns) check_number(record, column, config);
     if (sft_steps == 0 || record.injected_text()) return;
     throw core::UserError(core::str(
         "no ground_truth or ground_truth_completion to learn from, which the SFT steps need "
@@ -64,12 +65,15 @@ Feed::Feed(const RunConfig& config,
                                                  static_cast<uint64_t>(config.seed),
                                                  config.trainer.prompts_per_step);
   if (config.retention.data) retention_ = std::make_unique<Retention>(config, task, encoder);
+  if (config.demonstrations.data && task == Task::kPolicyGradient)
+    demonstrations_ = std::make_unique<Demonstrations>(config, encoder);
   if (!config.rollout.replay) return;
   replay_path_ = *config.rollout.replay;
   replay_ = data::load_replay(replay_path_,
                               data::row_options(config.data),
                               [&](const std::string& id) { return stream_->find(id); });
   for (const data::RecordedGroup& group : replay_) {
+    check_recorded_labels(config, group);
     if (static_cast<int64_t>(group.completions.size()) == config.rollout.group_size) continue;
     throw core::UserError(core::str(group.source.str(),
                                     ": ",
@@ -80,14 +84,15 @@ Feed::Feed(const RunConfig& config,
 }
 
 FedBatch Feed::next(int64_t step) {
-  FedBatch batch{.prompts = stream_->batch(step), .recordings = {}, .retention = {}};
+  FedBatch batch{.prompts = stream_->batch(step), .recordings = {}};
   if (retention_) batch.retention = retention_->next(step);
+  if (demonstrations_) batch.demonstrations = demonstrations_->next(step);
   if (is_replay()) batch.recordings = recordings_of(batch.prompts, step);
   return batch;
 }
 
 FedBatch Feed::more(int64_t step, int64_t count) {
-  return {.prompts = stream_->more(step, count), .recordings = {}, .retention = {}};
+  return {.prompts = stream_->more(step, count), .recordings = {}};
 }
 
 /// The recordings of one prompt that a step may take: the step's own where the file tells steps

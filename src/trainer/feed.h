@@ -11,6 +11,7 @@
 #include "sgrpo/trainer/trainer.h"
 #include "sgrpo/types/rollout_group.h"
 #include "sgrpo/verifier/verifier.h"
+#include "trainer/demonstrations.h"
 #include "trainer/retention.h"
 
 namespace sgrpo::trainer {
@@ -19,7 +20,8 @@ namespace sgrpo::trainer {
 struct FedBatch {
   PromptBatch prompts;
   std::vector<const data::RecordedGroup*> recordings;  // one a prompt, or none at all
-  PromptBatch retention;                               // of the retention stream, if there is one
+  PromptBatch retention = {};                          // of the retention stream, if there is one
+  PromptBatch demonstrations = {};                     // of that stream, if there is one
 };
 
 /// The stream and the recordings of a run.
@@ -41,6 +43,9 @@ class Feed {
   /// The retention stream; null where retention.data is not set. It must be opened before next().
   Retention* retention() { return retention_.get(); }
   const Retention* retention() const { return retention_.get(); }
+  /// The demonstration stream, likewise.
+  Demonstrations* demonstrations() { return demonstrations_.get(); }
+  const Demonstrations* demonstrations() const { return demonstrations_.get(); }
   bool is_replay() const { return !replay_.empty(); }
 
  private:
@@ -51,6 +56,7 @@ class Feed {
 
   std::unique_ptr<data::PromptStream> stream_;
   std::unique_ptr<Retention> retention_;
+  std::unique_ptr<Demonstrations> demonstrations_;
   std::vector<data::RecordedGroup> replay_;
   std::string replay_path_;
 };

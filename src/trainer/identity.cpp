@@ -32,6 +32,7 @@ constexpr std::array kRules = {
     ChangeRule{"data.max_bad_fraction", ChangeClass::kHarmless},
     ChangeRule{"algorithm.kl_ref", ChangeClass::kRefused, kReference},
     ChangeRule{"retention.data", ChangeClass::kRefused, kRows},
+    ChangeRule{"demonstrations.data", ChangeClass::kRefused, kRows},
     ChangeRule{"optim.betas", ChangeClass::kRefused, kMoments},
     ChangeRule{"trainer.steps", ChangeClass::kHarmless},
     ChangeRule{"trainer.micro_batch_tokens", ChangeClass::kHarmless},

@@ -113,6 +113,7 @@ std::string batch_equation(const RunConfig& config, Task task) {
   const int64_t updates = is_sft ? 1 : config.algorithm.epochs_per_rollout * minibatches;
   const int64_t completions = config.trainer.prompts_per_step * group_size;
   const int64_t retained = retention_rows(config);
+  const int64_t demonstrated = is_sft ? 0 : demonstration_rows(config);
   return core::str(
       "batch: ",
       config.trainer.prompts_per_step,
@@ -128,7 +129,8 @@ std::string batch_equation(const RunConfig& config, Task task) {
       updates,
       updates == 1 ? " update" : " updates",
       is_sft ? " a step)" : " a rollout)",
-      retained == 0 ? "" : core::str("; beside them ", retained, " retention rows a step"));
+      retained == 0 ? "" : core::str("; beside them ", retained, " retention rows a step"),
+      demonstrated == 0 ? "" : core::str("; beside them ", demonstrated, " demonstrations a step"));
 }
 
 Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)

@@ -77,6 +77,8 @@ void save_checkpoint(State& state) {
   if (const Retention* retention = state.feed->retention(); retention != nullptr)
     saved.state["retention"] = retention->state(saved.step);
   saved.state["memory"] = state.memory.to_json();
+  if (const Demonstrations* rows = state.feed->demonstrations(); rows != nullptr)
+    saved.state["demonstrations"] = rows->state(saved.step);
   saved.state["pixel_hashes"] = state.feed->stream().pixel_hashes();
   saved.state["passed_over"] = state.passed_over;
   saved.optimizer = state.learner->state();

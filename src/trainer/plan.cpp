@@ -14,6 +14,7 @@
 #include "sgrpo/model/model.h"
 #include "sgrpo/policy/placement.h"
 #include "sgrpo/policy/policy.h"
+#include "trainer/demonstrations.h"
 #include "trainer/retention.h"
 
 namespace sgrpo::trainer {
@@ -146,8 +147,10 @@ class Planner {
         str(count, " values x ", bytes_each, " bytes"));
   }
 
-  /// Of a step, retention rows included.
-  int64_t num_prompts() const { return config_.trainer.prompts_per_step + retention_rows(config_); }
+  /// Of a step, retention rows and demonstrations included.
+  int64_t num_prompts() const {
+    return config_.trainer.prompts_per_step + retention_rows(config_) + demonstration_rows(config_);
+  }
 
   /// Pixels of the step's prompts and of the next step's, which are encoded ahead.
   void add_prompts() {

@@ -48,14 +48,16 @@ learner::StepPart kl_part(const State& state, std::vector<RolloutGroup> samples)
   return {.rows = algorithm::rows_of(samples),
           .loss = algorithm::kl_settings(loss_settings(state.config)),
           .weight = state.config.retention.weight,
-          .scoring = state.scoring(/*is_sft=*/false)};
+          .scoring = state.scoring(/*is_sft=*/false),
+          .name = "retention"};
 }
 
 learner::StepPart nll_part(const State& state, const PromptBatch& prompts) {
   return {.rows = supervised_rows(state, prompts),
           .loss = algorithm::sft_settings(loss_settings(state.config)),
           .weight = state.config.retention.weight,
-          .scoring = state.scoring(/*is_sft=*/true)};
+          .scoring = state.scoring(/*is_sft=*/true),
+          .name = "retention"};
 }
 
 }  // namespace

@@ -7,12 +7,12 @@
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
-#include "sgrpo/core/rng.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/data/encoder.h"
 #include "sgrpo/eval/evaluate.h"
 #include "sgrpo/telemetry/telemetry.h"
+#include "trainer/side_stream.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -24,18 +24,10 @@ constexpr int64_t kFirstIndex = int64_t{1} << 40;
 /// Rows answered at a time: images of a large file never live in memory together.
 constexpr int64_t kRowsAtOnce = 64;
 
-/// What a given answer is: the completion, else what injection would take.
-const std::optional<std::string>& given_answer(const PromptRecord& record) {
-  return record.completion ? record.completion : record.injected_text();
-}
-
 data::EncoderSpec retention_spec(data::EncoderSpec spec, const RunConfig& config, Task task) {
-  spec = with_stream_limits(std::move(spec), config, task);
-  spec.takes_last_turn = true;  // an answer, like `completion`
-  if (config.retention.kind != RetentionKind::kRows) {
-    spec.max_ground_truth_tokens = 0;  // nobody learns it
-    return spec;
-  }
+  spec = side_spec(std::move(spec), config, task);
+  if (config.retention.kind != RetentionKind::kRows) return spec;  // nobody learns ground truths
+  spec.max_ground_truth_tokens = ground_truth_limit(config, task);
   spec.check_record = [](const PromptRecord& record) {
     if (given_answer(record)) return;
     throw core::UserError(
@@ -72,12 +64,8 @@ Retention::Retention(const RunConfig& config, Task task, const data::PromptEncod
       exact_(exact_verifier(config)) {}
 
 std::unique_ptr<data::PromptStream> Retention::open_stream(int64_t prompts_per_step) const {
-  data::DataOptions options = config_.data;
-  options.train = *config_.retention.data;
-  const core::RandomKey key{.seed = static_cast<uint64_t>(config_.seed),
-                            .prompt_index = static_cast<uint64_t>(kFirstIndex),
-                            .purpose = core::Purpose::kShuffle};
-  return std::make_unique<data::PromptStream>(options, encoder_, key.bits(), prompts_per_step);
+  return open_side_stream(
+      {*config_.retention.data, kFirstIndex, prompts_per_step}, config_, encoder_);
 }
 
 void Retention::open(const policy::Policy& start, int64_t finished_steps, const core::Json* saved) {
@@ -190,22 +178,12 @@ std::string Retention::answer_lines() const {
 
 /// The prompt with what it is to be answered with as its ground truth, and no verifier of its own.
 std::shared_ptr<const EncodedPrompt> Retention::answered(const EncodedPrompt& prompt) const {
-  auto result = std::make_shared<EncodedPrompt>(prompt);
-  auto record = std::make_shared<PromptRecord>(*prompt.record);
   if (config_.retention.kind == RetentionKind::kSelf) {
-    const Answer& answer = answers_.at(record->source.line);
-    record->ground_truth = answer.text;
-    result->ground_truth_ids = answer.token_ids;
-  } else {
-    record->ground_truth = given_answer(*prompt.record);
-    result->ground_truth_ids = encoder_->completion_ids(*record->ground_truth);
+    const Answer& answer = answers_.at(prompt.record->source.line);
+    return with_answer(prompt, answer.text, answer.token_ids);
   }
-  record->ground_truth_completion.reset();
-  record->completion.reset();
-  record->completion_was_last_turn = false;
-  record->verifier.clear();
-  result->record = std::move(record);
-  return result;
+  const std::string& text = *given_answer(*prompt.record);
+  return with_answer(prompt, text, encoder_->completion_ids(text));
 }
 
 PromptBatch Retention::next(int64_t step) {

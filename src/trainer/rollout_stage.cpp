@@ -5,6 +5,7 @@
 #include "sgrpo/algorithm/one_launch.h"
 #include "sgrpo/algorithm/rows.h"
 #include "sgrpo/algorithm/shaping.h"
+#include "trainer/labels.h"
 #include "trainer/stages.h"
 
 namespace sgrpo::trainer {
@@ -64,6 +65,13 @@ std::vector<RolloutGroup> sample(State& state, const std::vector<SamplingRequest
   });
   state.timer.credit("vision", policy.vision_seconds() - seen);
   return groups;
+}
+
+std::vector<std::shared_ptr<const EncodedPrompt>> prompts_of(
+    const std::vector<RolloutGroup>& groups) {
+  std::vector<std::shared_ptr<const EncodedPrompt>> prompts;
+  for (const RolloutGroup& group : groups) prompts.push_back(group.prompt);
+  return prompts;
 }
 
 /// The completion as sampled: a text that ends, or ids that end with an end token or were cut.
@@ -198,6 +206,9 @@ std::vector<RolloutGroup> judge(State& state,
     state.verifiers->check_name(record.verifier, record.source.str());
   }
   const size_t count = groups.size();
+  const auto prompts = prompts_of(groups);
+  const bool votes = state.config.algorithm.labels == algorithm::Labels::kMajority;
+  if (votes) groups = label_by_majority(state, std::move(groups), kPauses);
   MemberFilter is_asked;  // where rewards were recorded, no verifier is
   if (!batch.recordings.empty()) {
     is_asked = [&batch](size_t group, size_t member) {
@@ -214,6 +225,7 @@ std::vector<RolloutGroup> judge(State& state,
   groups = judge_members(state, with_baselines(std::move(groups)), is_asked);
   groups = judge_again(state, std::move(groups), kPauses, is_asked);
   groups = take_baselines(std::move(groups), count);
+  if (votes) groups = take_labels_off(state, std::move(groups), prompts);
   return judge_ground_truths(state, algorithm::classify(std::move(groups)));
 }
 
@@ -250,9 +262,10 @@ bool pays_kl(const algorithm::AlgorithmOptions& options) {
 
 std::vector<RolloutGroup> assign_credit(State& state,
                                         std::vector<RolloutGroup> groups,
-                                        const algorithm::AlgorithmOptions& options,
+                                        const algorithm::AlgorithmOptions& given,
                                         int64_t step) {
   const RunConfig& config = state.config;
+  const algorithm::AlgorithmOptions options = state.learner->with_coefficients(given);
   const at::Device device = state.learner->policy().device();
   if (device.is_cuda() && algorithm::fits_one_launch(options))
     return algorithm::inject_and_estimate(

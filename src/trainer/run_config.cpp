@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "sgrpo/algorithm/advantage.h"
+#include "sgrpo/algorithm/coefficients.h"
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/algorithm/modifiers.h"
@@ -16,7 +17,10 @@
 #include "sgrpo/data/stream.h"
 #include "sgrpo/model/lora.h"
 #include "sgrpo/trainer/load_config.h"
+#include "trainer/demonstrations.h"
 #include "trainer/foreign_keys.h"
+#include "trainer/labels.h"
+#include "trainer/retention.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -156,6 +160,30 @@ void check_filter(const RunConfig& config) {
              "filter_groups: off, or no replay"));
 }
 
+/// A baseline that nobody reads was meant for another estimator.
+void check_baseline(const RunConfig& config) {
+  const auto columns = algorithm::make_estimator(config.algorithm)->columns();
+  const bool is_read = std::find(columns.begin(), columns.end(), "baseline") != columns.end();
+  if (!config.data.baseline || is_read) return;
+  refuse(str("data.baseline is set, but algorithm.estimator ",
+             config.algorithm.estimator,
+             " reads no baseline: expected algorithm.estimator: pvpo, or no data.baseline"));
+}
+
+/// Whether retention rows are sampled and judged as prompts of the arm.
+bool retains_in_arm(const RunConfig& config) {
+  return config.retention.data && config.retention.kind != RetentionKind::kKl &&
+         config.retention.loss == RetentionLoss::kArm;
+}
+
+/// The most completions that one optimizer step samples.
+int64_t completions_of_update(const RunConfig& config) {
+  const int64_t groups =
+      config.trainer.prompts_per_step + (retains_in_arm(config) ? retention_rows(config) : 0);
+  const int64_t minibatches = config.algorithm.minibatches_per_rollout;
+  return (groups + minibatches - 1) / minibatches * config.rollout.group_size;
+}
+
 /// A group's mean and deviation need two members.
 void check_group(const RunConfig& config) {
   const algorithm::AlgorithmOptions& algorithm = config.algorithm;
@@ -280,6 +308,10 @@ void RunConfig::validate() const {
   algorithm::check_loss(algorithm, injection);
   check_group(*this);
   check_filter(*this);
+  check_baseline(*this);
+  check_labels(*this);
+  check_demonstrations(*this);
+  algorithm::check_coefficients(algorithm, completions_of_update(*this));
   check_methods(*this);
   check_optim(*this);
   check_eval(eval);

@@ -105,6 +105,10 @@ Retained retain(State& state,
                 bool is_sft,
                 int64_t step);
 
+/// Puts a step's demonstrations beside the rollouts, as the loss weighs the two. Nothing for a step
+/// without.
+void demonstrate(State& state, const PromptBatch& rows, int64_t step, Retained& mutable_beside);
+
 /// `more` spread evenly among `groups`: each of a step's minibatches gets its share.
 std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
                                        std::vector<RolloutGroup> more);

@@ -105,6 +105,7 @@ StepReport Trainer::train_step(int64_t step) {
   report.merge(describe_injection(state, sampled.groups));
   Retained retained =
       retain(state, batch.retention, std::move(rollout.retained), /*is_sft=*/false, step);
+  demonstrate(state, batch.demonstrations, step, retained);
   report.merge(retained.report);
   // Before the first update: from there to the end of the step nothing fails for an outside reason.
   state.timer.begin("save");

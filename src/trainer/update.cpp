@@ -33,6 +33,17 @@ StepReport describe_policy(const learner::PartReport& part, const learner::Sampl
   return report;
 }
 
+/// What the step's updates left of the coefficients that move.
+StepReport describe_coefficients(const learner::Learner& learner,
+                                 const algorithm::AlgorithmOptions& options) {
+  StepReport report;
+  if (!learner.coefficients()) return report;
+  if (!options.kl_adaptive.is_null()) report.set("kl_coef", learner.coefficients()->kl);
+  if (!options.adaptive_entropy.is_null())
+    report.set("entropy_coef", learner.coefficients()->entropy);
+  return report;
+}
+
 /// Sums, counts and the largest gap of all ranks.
 void agree(distributed::Communicator& communicator, learner::UpdateReport& report) {
   for (learner::PartReport& part : report.parts) part.sums = communicator.reduce(part.sums);
@@ -97,11 +108,13 @@ StepReport update(
     loss += parts[p].weight * done.parts[p].at(Stats::kLoss);
   StepReport report;
   report.set("loss", loss / at_least_one(done.updates));
-  if (parts.size() > 1)
-    report.set("retention/loss", done.parts[1].at(Stats::kLoss) / at_least_one(done.updates));
+  for (size_t p = 1; p < parts.size(); ++p)
+    report.set(parts[p].name + "/loss",
+               done.parts[p].at(Stats::kLoss) / at_least_one(done.updates));
   report.set("grad_norm", done.grad_norm_sum / at_least_one(done.updates - done.skipped));
   if (config.algorithm.kl_coef > 0.0 && done.had_signal)
     report.set("kl", sums.share(Stats::kKl, Stats::kSampledTokens));
+  if (!is_sft) report.merge(describe_coefficients(*state.learner, config.algorithm));
   report.merge(is_sft ? describe_supervised(sums) : describe_policy(sums, done.gap));
   return report;
 }

@@ -128,6 +128,7 @@ TEST(Identity, refused_are_exactly_these) {
                    "data.shuffle",
                    "algorithm.kl_ref",
                    "retention.data",
+                   "demonstrations.data",
                    "optim.betas"}));
   EXPECT_EQ(change_rule("distributed.timeout_s").treatment, ChangeClass::kHarmless);
   EXPECT_EQ(change_rule("trainer.stepsize").treatment, ChangeClass::kListed) << "another word";

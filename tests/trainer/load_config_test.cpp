@@ -34,6 +34,7 @@ model:
 data:
   train: null
   eval: {}
+  baseline: null
   image_dir: null
   image_root: null
   max_pixels: null
@@ -106,9 +107,12 @@ algorithm:
   kl_estimator: k3
   kl_place: loss
   kl_ref: start
+  kl_adaptive: null
+  labels: none
   epochs_per_rollout: 1
   minibatches_per_rollout: 1
   entropy_coef: 0
+  adaptive_entropy: null
   shaping: []
   modifiers: []
   params: {}
@@ -117,6 +121,9 @@ retention:
   weight: 0.2
   kind: self
   loss: arm
+demonstrations:
+  data: null
+  prompts_per_step: null
 memory:
   reward_window: 0
 optim:

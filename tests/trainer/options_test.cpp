@@ -32,7 +32,12 @@ TEST_F(Options, every_registered_estimator_and_loss_makes_a_step) {
   }
   for (const std::string& name : algorithm::LossRegistry::names()) {
     if (algorithm::LossRegistry::get("loss", name)({})->is_part_only()) continue;
-    expect_sound_step(model(), run("loss-" + name, both(coin(), {"algorithm.loss=" + name})));
+    Overrides options = both(coin(), {"algorithm.loss=" + name});
+    algorithm::LossSettings settings;
+    settings.algorithm.loss = name;
+    if (algorithm::plan_demonstrations(settings, 1, 1))
+      options.push_back("demonstrations.data=" + (scratch_ / "train.jsonl").string());
+    expect_sound_step(model(), run("loss-" + name, options));
   }
 }
 

@@ -28,26 +28,41 @@ class Recipes : public Runs {
                                 : i % 2 == 0 ? "a dark bag"
                                              : "bright top";
       data[i]["verifier"] = has_boxes ? "box_iou" : "caption";
+      if (recipe.data.baseline) data[i].erase("baseline");
     }
-    const std::string name = has_boxes ? "boxes.jsonl" : "captions.jsonl";
+    const std::string name = has_boxes              ? "boxes.jsonl"
+                             : recipe.data.baseline ? "captions_alone.jsonl"
+                                                    : "captions.jsonl";
     scratch_.write(name, testing::to_jsonl(data));
     return (scratch_ / name).string();
   }
 
+  /// What `eval --output` says of the rows.
+  std::string baselines() const {
+    std::vector<Json> measured;
+    for (const Json& row : rows(8, 100))
+      measured.push_back({{"id", row.at("id")}, {"reward", 0.5}, {"status", "incorrect"}});
+    scratch_.write("baselines.jsonl", testing::to_jsonl(measured));
+    return (scratch_ / "baselines.jsonl").string();
+  }
+
   RunConfig shortened(const std::filesystem::path& recipe) const {
     const std::string name = recipe.stem().string();
-    const RunConfig config = load_run_config(recipe, {});
-    Json train = config.data.train;  // the same entries of the tiny rows
+    const RunConfig named = load_run_config(recipe, {});
+    const std::string data = rows_for(named);
+    Json train = named.data.train;  // the same entries of the tiny rows
     if (train.is_string()) train = Json::array({{{"path", ""}}});
-    for (Json& entry : train) entry["path"] = rows_for(config);
-    return load_run_config(recipe,
-                           {"output_dir=" + (scratch_ / name).string(),
-                            "model.path=" + model().string(),
-                            "data.train=" + train.dump(),
-                            "trainer.steps=2",
-                            "trainer.prompts_per_step=2",
-                            "rollout.group_size=3",
-                            "rollout.max_new_tokens=32"});
+    for (Json& entry : train) entry["path"] = data;
+    Overrides options = {"output_dir=" + (scratch_ / name).string(),
+                         "model.path=" + model().string(),
+                         "data.train=" + train.dump(),
+                         "trainer.steps=2",
+                         "trainer.prompts_per_step=2",
+                         "rollout.group_size=3",
+                         "rollout.max_new_tokens=32"};
+    if (named.demonstrations.data) options.push_back("demonstrations.data=" + data);
+    if (named.data.baseline) options.push_back("data.baseline=" + baselines());
+    return load_run_config(recipe, options);
   }
 };
 

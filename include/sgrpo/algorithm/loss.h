@@ -75,6 +75,13 @@ struct LossInputs {
   StepContext context;
 };
 
+/// What a loss puts beside the rollouts of a step: -log p of demonstrations, rows of a stream of
+/// their own, at `weight`; the rollouts then have `own_weight`.
+struct DemonstrationShare {
+  double own_weight = 1.0, weight = 0.0;
+  bool weighs_by_phi = false;  // each token by p (1 - p), detached
+};
+
 /// One token loss (clipped, ...).
 class TokenLoss {
  public:
@@ -96,6 +103,11 @@ class TokenLoss {
   virtual bool needs_whole_groups() const { return false; }
   /// Whether it is a part of a step only, never `algorithm.loss`.
   virtual bool is_part_only() const { return false; }
+  /// The share of step `step` (from 1) of `steps`; nothing if it takes no demonstrations.
+  virtual std::optional<DemonstrationShare> demonstrations(int64_t /*step*/,
+                                                           int64_t /*steps*/) const {
+    return std::nullopt;
+  }
   /// Columns of what this loss must know of the whole optimizer step before its first backward, and
   /// a micro-batch's rows of it, [rows, num_statistics] f64 (a row is a loss token, a group, ...)
   /// on the log-probs' device; how many rows count is not read from there: one that begins with NaN
@@ -169,8 +181,20 @@ void add_statistics(const std::vector<at::Tensor>& tables,
                     StepContext& mutable_context);
 
 /// Settings of supervised steps under `settings`: loss `sft`, normalised over all decisions of the
-/// optimizer step whatever `aggregation` says, no entropy term; its KL term stays.
+/// optimizer step whatever `aggregation` says, no entropy term; its KL term stays, with the
+/// coefficient of the configuration.
 LossSettings sft_settings(LossSettings settings);
+
+/// A step's demonstrations as a part of it.
+struct DemonstrationPlan {
+  double own_weight = 1.0, weight = 0.0;
+  LossSettings loss;  // `sft`, over all tokens of the part, without KL term
+};
+
+/// What the loss of `settings` makes of demonstrations in a step; nothing if it takes none.
+std::optional<DemonstrationPlan> plan_demonstrations(const LossSettings& settings,
+                                                     int64_t step,
+                                                     int64_t steps);
 
 /// Settings of a part that is held to the reference: loss `kl` and weight 1 on the configured
 /// estimator, over all tokens of the part.

@@ -58,6 +58,10 @@ constexpr auto names_of(KlEstimator) { return std::array{"k1", "k2", "k3"}; }
 enum class KlPlace { kLoss, kReward };
 constexpr auto names_of(KlPlace) { return std::array{"loss", "reward"}; }
 
+/// Where ground truths come from: the rows, or the most frequent answer of each group.
+enum class Labels { kNone, kMajority };
+constexpr auto names_of(Labels) { return std::array{"none", "majority"}; }
+
 /// What becomes of a sampler/trainer ratio outside its range, per token or per sequence.
 enum class TisMode { kOff, kTokenTruncate, kTokenMask, kSequenceTruncate, kSequenceMask };
 constexpr auto names_of(TisMode) {
@@ -215,9 +219,12 @@ struct AlgorithmOptions {
   KlEstimator kl_estimator = KlEstimator::kK3;
   KlPlace kl_place = KlPlace::kLoss;
   std::string kl_ref = "start";
+  core::Json kl_adaptive = nullptr;  // {target, horizon}: coefficients.h
+  Labels labels = Labels::kNone;
   int64_t epochs_per_rollout = 1;
   int64_t minibatches_per_rollout = 1;
   double entropy_coef = 0.0;
+  core::Json adaptive_entropy = nullptr;       // {target, delta, min, max}: coefficients.h
   core::Json shaping = core::Json::array();    // [{name, params}, ...]
   core::Json modifiers = core::Json::array();  // [{name, params}, ...]
   core::Json params = core::Json::object();    // {estimator: {...}, loss: {...}}
@@ -290,6 +297,13 @@ struct AlgorithmOptions {
         "kl_ref",
         kl_ref,
         FieldInfo{.help = "start = the model at step 0, or a checkpoint folder", .is_path = true});
+    visit("kl_adaptive",
+          kl_adaptive,
+          FieldInfo{.help = "null, or {target: 0.1, horizon: 10000}: kl_coef follows the KL that "
+                            "each optimizer step measures"});
+    visit("labels",
+          labels,
+          FieldInfo{.help = "majority: a group's most frequent answer is its ground truth"});
     visit("epochs_per_rollout",
           epochs_per_rollout,
           FieldInfo{.help = "passes over one rollout", .low = 1, .high = 1000});
@@ -299,6 +313,10 @@ struct AlgorithmOptions {
     visit("entropy_coef",
           entropy_coef,
           FieldInfo{.help = "weight of the entropy bonus", .low = 0, .high = 1e3});
+    visit("adaptive_entropy",
+          adaptive_entropy,
+          FieldInfo{.help = "null, or {target: 0.2, delta: 0.005, min: 0, max: 1}: entropy_coef "
+                            "moves by delta, up while the entropy is low"});
     visit("shaping", shaping, FieldInfo{.help = "reward shapers, in order: [{name, params}, ...]"});
     visit("modifiers",
           modifiers,

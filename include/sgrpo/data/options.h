@@ -19,6 +19,7 @@ constexpr auto names_of(OnLongPrompt) { return std::array{"drop", "error"}; }
 struct DataOptions {
   core::Json train = nullptr;  // a path, or a list of {path, weight, from_step, until_step}
   std::map<std::string, std::string> eval;
+  std::optional<std::string> baseline;
   std::optional<std::string> image_dir;
   std::optional<std::string> image_root;
   std::optional<int64_t> max_pixels;
@@ -37,6 +38,12 @@ struct DataOptions {
           FieldInfo{.help = "JSONL file, or a list of {path, weight, from_step, until_step}",
                     .required = true});
     visit("eval", eval, FieldInfo{.help = "split name: JSONL file", .is_path = true});
+    visit(
+        "baseline",
+        baseline,
+        FieldInfo{.help = "rows of `eval --output` of a reference: their mean reward by id is the "
+                          "column baseline of training rows without one",
+                  .is_path = true});
     visit("image_dir",
           image_dir,
           FieldInfo{.help = "folder of relative image paths (default: the data file's folder)",

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +36,8 @@ struct RowOptions {
   /// Writes ground_truth_completion where a row has a ground truth and none of its own: the text
   /// with every {ground_truth} replaced
   std::optional<std::string> ground_truth_template = {};
+  /// By id: the column `baseline` of rows that have none
+  std::shared_ptr<const std::map<std::string, double>> baselines = {};
 };
 
 /// Parses one JSON object: aliases (messages, problem, conversations, solution, answer, image; two

@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "sgrpo/algorithm/coefficients.h"
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/distributed/communicator.h"
 #include "sgrpo/optim/optimizer.h"
@@ -25,6 +27,7 @@ struct StepPart {
   algorithm::LossSettings loss;
   double weight = 1.0;
   policy::ScoringOptions scoring;
+  std::string name = {};  // of its metrics, for those beside the rollouts
 };
 
 /// How often a step's rows are used: a group goes to optimizer step
@@ -122,6 +125,11 @@ class Learner {
   /// Forgets it: for a step that failed.
   void drop_gradient() { is_pending_ = false; }
 
+  /// `options` with the coefficients that move as the optimizer steps so far left them.
+  algorithm::AlgorithmOptions with_coefficients(const algorithm::AlgorithmOptions& options) const;
+  /// They, once an optimizer step has moved them.
+  const std::optional<algorithm::Coefficients>& coefficients() const { return coefficients_; }
+
   /// Whether parameters may be those of a step that has not ended. Such a learner is no state to go
   /// on from.
   bool is_mid_step() const { return is_mid_step_; }
@@ -131,8 +139,8 @@ class Learner {
   /// Number of optimizer steps done.
   int64_t num_updates() const { return optimizer_.count(); }
 
-  /// What a checkpoint must hold beside the model folder: moments, and weights that the folder
-  /// rounds.
+  /// What a checkpoint must hold beside the model folder: moments, weights that the folder rounds,
+  /// and coefficients that move.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   checkpoint::ModelWriter writer() const { return policy_->writer(); }
   /// Takes over a checkpoint's `model` folder and what state() gave. `run` names the run in
@@ -144,6 +152,11 @@ class Learner {
  private:
   struct Unread;
   void begin();
+  StepPart without_rows(const StepPart& part) const;
+  void move_coefficients(const algorithm::AlgorithmOptions& options,
+                         const PartReport& before,
+                         const PartReport& after,
+                         int64_t completions);
   void add_gradient(const policy::PackedBatch& batch,
                     const StepPart& part,
                     const algorithm::StepContext& context,
@@ -160,6 +173,7 @@ class Learner {
 
   std::unique_ptr<policy::Policy> policy_, reference_;
   optim::AdamW optimizer_;
+  std::optional<algorithm::Coefficients> coefficients_;
   policy::Budget budget_;
   distributed::Communicator& communicator_;
   bool is_pending_ = false;

@@ -160,6 +160,27 @@ struct RetentionOptions {
   }
 };
 
+/// Rows with answers that a loss learns from beside the rollouts (algorithm.loss chord).
+struct DemonstrationOptions {
+  std::optional<std::string> data;
+  std::optional<int64_t> prompts_per_step;
+
+  template <class V>
+  void visit_fields(V& visit) {
+    using config::FieldInfo;
+    visit("data",
+          data,
+          FieldInfo{.help = "rows with answers, a stream of its own beside each step's rollouts",
+                    .is_path = true});
+    visit("prompts_per_step",
+          prompts_per_step,
+          FieldInfo{.help = "its rows a step; null = trainer.prompts_per_step",
+                    .unit = "rows",
+                    .low = 1,
+                    .high = 1e7});
+  }
+};
+
 enum class Backend { kAuto, kLocal, kGloo, kNccl };
 constexpr auto names_of(Backend) { return std::array{"auto", "local", "gloo", "nccl"}; }
 
@@ -196,6 +217,7 @@ struct RunConfig {
   algorithm::InjectionOptions injection;
   algorithm::AlgorithmOptions algorithm;
   RetentionOptions retention;
+  DemonstrationOptions demonstrations;
   MemoryOptions memory;
   optim::OptimOptions optim;
   TrainerOptions trainer;
@@ -223,6 +245,7 @@ struct RunConfig {
     visit.section("injection", injection);
     visit.section("algorithm", algorithm);
     visit.section("retention", retention);
+    visit.section("demonstrations", demonstrations);
     visit.section("memory", memory);
     visit.section("optim", optim);
     visit.section("trainer", trainer);

@@ -134,7 +134,22 @@ LossSettings sft_settings(LossSettings settings) {
   settings.algorithm.off_policy_mask = std::nullopt;
   settings.algorithm.kl_importance = false;
   settings.algorithm.kl_place = KlPlace::kLoss;
+  settings.algorithm.kl_adaptive = nullptr;
+  settings.algorithm.adaptive_entropy = nullptr;
   return settings;
+}
+
+std::optional<DemonstrationPlan> plan_demonstrations(const LossSettings& settings,
+                                                     int64_t step,
+                                                     int64_t steps) {
+  const auto share =
+      LossRegistry::get("loss", settings.algorithm.loss)(settings)->demonstrations(step, steps);
+  if (!share) return std::nullopt;
+  DemonstrationPlan plan{
+      .own_weight = share->own_weight, .weight = share->weight, .loss = sft_settings(settings)};
+  plan.loss.algorithm.kl_coef = 0.0;
+  if (share->weighs_by_phi) plan.loss.algorithm.params["loss"] = {{"phi", true}};
+  return plan;
 }
 
 LossSettings kl_settings(LossSettings settings) {
