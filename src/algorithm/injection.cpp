@@ -142,6 +142,7 @@ GroupMember ground_truth_member(const RolloutGroup& group, double reward) {
   GroupMember member;
   member.verdict = group.ground_truth_verdict.value_or(Verdict{});
   member.completion.token_ids = prompt.ground_truth_ids;
+  member.completion.token_ends = group.ground_truth_ends;
   if (prompt.record != nullptr && prompt.record->injected_text()) {
     member.completion.text = *prompt.record->injected_text();
   }

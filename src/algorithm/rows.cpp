@@ -1,5 +1,6 @@
 #include "sgrpo/algorithm/rows.h"
 
+#include "algorithm/units.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/error.h"
 
@@ -10,6 +11,7 @@ TrainRow row_of(const RolloutGroup& group, const GroupMember& member, int64_t gr
   TrainRow row = completion_row(group.prompt, member.completion.token_ids);
   row.group = group_index;
   row.origin = member.completion.origin;
+  const std::vector<int64_t> units = units_of(member);
   for (size_t t = 0; t < row.decisions.size(); ++t) {
     Decision& decision = row.decisions[t];
     const auto at = [t](const std::vector<float>& values) {
@@ -19,6 +21,7 @@ TrainRow row_of(const RolloutGroup& group, const GroupMember& member, int64_t gr
     decision.sampler_logprob = at(member.completion.sampler_logprobs);
     decision.old_logprob = at(member.scores.old_logprobs);
     decision.ref_logprob = at(member.scores.ref_logprobs);
+    if (!units.empty()) decision.unit = units[t];
   }
   return row;
 }

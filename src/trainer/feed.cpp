@@ -37,6 +37,7 @@ std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
   return [&verifiers, sft_steps = config.trainer.sft_steps, columns, config](
              const PromptRecord& record) {
     verifiers.check_name(record.verifier, "'verifier'");
+    verifiers.check_row(record.verifier, record.columns);
     check_row_labels(config, record);
     for (const std::string& column : columns) check_number(record, column, config);
     if (sft_steps == 0 || record.injected_text()) return;

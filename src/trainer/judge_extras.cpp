@@ -51,6 +51,16 @@ void judge_texts(State& state, const std::vector<RolloutGroup*>& groups) {
   }
 }
 
+/// Where the tokens of a ground truth with items end in its text, unless its tokens spell another.
+void place_items(const State& state, RolloutGroup& group) {
+  if (!group.ground_truth_verdict || group.ground_truth_verdict->items.empty()) return;
+  const EncodedPrompt& prompt = *group.prompt;
+  std::vector<int64_t> ends =
+      state.learner->policy().encoder()->completion_ends(prompt.ground_truth_ids);
+  const auto bytes = static_cast<int64_t>(prompt.record->injected_text()->size());
+  if (ends.back() == bytes) group.ground_truth_ends = std::move(ends);
+}
+
 }  // namespace
 
 std::vector<RolloutGroup> judge_ground_truths(State& state, std::vector<RolloutGroup> groups) {
@@ -66,6 +76,7 @@ std::vector<RolloutGroup> judge_ground_truths(State& state, std::vector<RolloutG
     }
   }
   judge_texts(state, unknown);
+  for (RolloutGroup& group : groups) place_items(state, group);
   return groups;
 }
 

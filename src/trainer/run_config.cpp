@@ -176,6 +176,17 @@ bool retains_in_arm(const RunConfig& config) {
          config.retention.loss == RetentionLoss::kArm;
 }
 
+/// Retention rows of the arm are judged by `exact`, which names no items.
+void check_units(const RunConfig& config) {
+  const auto loss = algorithm::LossRegistry::get("loss", config.algorithm.loss)(
+      {.algorithm = config.algorithm, .injection = config.injection});
+  if (!loss->reads_units() || !retains_in_arm(config)) return;
+  refuse(str("algorithm.loss is ",
+             config.algorithm.loss,
+             ", which compares list items, and retention rows of the arm have none: expected "
+             "retention.loss: nll, retention.kind: kl, or another algorithm.loss"));
+}
+
 /// The most completions that one optimizer step samples.
 int64_t completions_of_update(const RunConfig& config) {
   const int64_t groups =
@@ -311,6 +322,7 @@ void RunConfig::validate() const {
   check_baseline(*this);
   check_labels(*this);
   check_demonstrations(*this);
+  check_units(*this);
   algorithm::check_coefficients(algorithm, completions_of_update(*this));
   check_methods(*this);
   check_optim(*this);

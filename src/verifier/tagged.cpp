@@ -36,6 +36,7 @@ class Tagged : public Verifier {
     return verdicts;
   }
 
+  void check_row(const core::Json& columns) const override { inner_->check_row(columns); }
   bool is_batched() const override { return inner_->is_batched(); }
   void use(const VerifierOptions& options) override { inner_->use(options); }
 

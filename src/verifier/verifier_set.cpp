@@ -258,6 +258,11 @@ void VerifierSet::check_name(const std::string& verifier, const std::string& whe
   impl_->require(verifier, where);
 }
 
+void VerifierSet::check_row(const std::string& verifier, const core::Json& columns) const {
+  for (const Component& component : impl_->components_of({.verifier = verifier, .sample = {}}))
+    component.named->verifier->check_row(columns);
+}
+
 std::vector<Verdict> VerifierSet::judge(const std::vector<Job>& jobs) const {
   // parts[job][component]; every task fills its own places, so no two threads share one.
   std::vector<std::vector<Component>> components(jobs.size());

@@ -29,6 +29,7 @@ GroupMember full_member(double reward, int64_t first_token) {
     member.completion.token_ids[static_cast<size_t>(t)] = (first_token + 2 * t) % kTokens;
   member.completion.sampler_logprobs = {-2.0f, -2.5f, -3.0f};
   member.completion.text = "one two";
+  member.completion.token_ends = {3, 4, 7};
   member.verdict.breakdown = {{"right", reward}, {"form", first_token % 2 == 0 ? 1.0 : 0.0}};
   member.verdict.answer = std::to_string(first_token);
   member.verdict.items = {{.span = {0, 3}, .reward = reward}, {.span = {4, 7}, .reward = 0.5}};
@@ -49,6 +50,7 @@ std::vector<RolloutGroup> full_groups() {
       group.members.push_back(full_member(reward, 3 * group.size() + group.prompt_index));
     group.baseline = full_member(0.5, 1);
     group.ground_truth_verdict = full_member(1, 0).verdict;
+    group.ground_truth_ends = {4, 13};
     groups.push_back(std::move(group));
   }
   return groups;

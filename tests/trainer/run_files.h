@@ -81,6 +81,7 @@ class Runs : public ::testing::Test {
            {"prompt", i % 3 == 0 ? "<image>what is this" : "<image>which item is this?"},
            {"images", {image}},
            {"ground_truth", items[static_cast<size_t>(i) % items.size()]},
+           {"items", {items[static_cast<size_t>(i) % items.size()]}},
            {"baseline", 0.25},
            {"task", i % 2 == 0 ? "even" : "odd"}});
     }

@@ -101,6 +101,8 @@ class TokenLoss {
   virtual bool learns_without_advantage() const { return false; }
   /// Whether a group must lie in one micro-batch as a whole.
   virtual bool needs_whole_groups() const { return false; }
+  /// Whether it reads which list item a token belongs to.
+  virtual bool reads_units() const { return false; }
   /// Whether it is a part of a step only, never `algorithm.loss`.
   virtual bool is_part_only() const { return false; }
   /// The share of step `step` (from 1) of `steps`; nothing if it takes no demonstrations.

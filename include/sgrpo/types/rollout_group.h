@@ -74,6 +74,8 @@ struct RolloutGroup {
   bool missing_ground_truth = false;  // the trigger held, but the row has no ground truth
   /// What the verifiers say about the ground truth's text; only where a method asks
   std::optional<Verdict> ground_truth_verdict;
+  /// Bytes of that text up to the end of each token; only where the verdict names places in it
+  std::vector<int64_t> ground_truth_ends;
   /// A sample that rewards are compared with, where an estimator asks for one: judged, but in no
   /// count, metric, trigger or row
   std::optional<GroupMember> baseline;

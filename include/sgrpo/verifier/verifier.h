@@ -34,6 +34,8 @@ class Verifier {
   /// Throws core::Interrupted if a stop was asked for and samples are left.
   virtual std::vector<Verdict> verify_all(const std::vector<Sample>& samples,
                                           const TimeLimits& limits) const;
+  /// Throws core::UserError for a row whose columns lack what this verifier judges by.
+  virtual void check_row(const core::Json& /*columns*/) const {}
   /// Whether samples should arrive in few verify_all calls, `verifier.workers` of them at once (a
   /// process serves each).
   virtual bool is_batched() const { return false; }
@@ -75,6 +77,9 @@ class VerifierSet {
 
   /// Throws core::UserError if the row names an unknown verifier.
   void check_name(const std::string& verifier, const std::string& where) const;
+
+  /// Throws core::UserError if the row lacks a column that its verifiers judge by.
+  void check_row(const std::string& verifier, const core::Json& columns) const;
 
  private:
   struct Impl;
