@@ -26,6 +26,23 @@ TrainRow row_of(const RolloutGroup& group, const GroupMember& member, int64_t gr
   return row;
 }
 
+/// Gives every valid member what `place` says is its vector, in the order of rows_of.
+template <class Place>
+void put_scores(std::vector<RolloutGroup>& mutable_groups,
+                const std::vector<std::vector<float>>& logprobs,
+                const Place& place) {
+  size_t next = 0;
+  for (RolloutGroup& group : mutable_groups) {
+    for (GroupMember& member : group.members) {
+      if (!member.verdict.is_valid()) continue;
+      SGRPO_CHECK(
+          next < logprobs.size() && logprobs[next].size() == member.completion.token_ids.size(),
+          "scores of other rows");
+      place(member) = logprobs[next++];
+    }
+  }
+}
+
 std::vector<float>& scores_of(GroupMember& member, ScoreKind kind) {
   switch (kind) {
     case ScoreKind::kOld: return member.scores.old_logprobs;
@@ -52,16 +69,17 @@ std::vector<TrainRow> rows_of(const std::vector<RolloutGroup>& groups) {
 void set_scores(std::vector<RolloutGroup>& mutable_groups,
                 const std::vector<std::vector<float>>& logprobs,
                 ScoreKind kind) {
-  size_t next = 0;
-  for (RolloutGroup& group : mutable_groups) {
-    for (GroupMember& member : group.members) {
-      if (!member.verdict.is_valid()) continue;
-      SGRPO_CHECK(
-          next < logprobs.size() && logprobs[next].size() == member.completion.token_ids.size(),
-          "scores of other rows");
-      scores_of(member, kind) = logprobs[next++];
-    }
-  }
+  put_scores(mutable_groups, logprobs, [&](GroupMember& member) -> std::vector<float>& {
+    return scores_of(member, kind);
+  });
+}
+
+void set_frozen_scores(std::vector<RolloutGroup>& mutable_groups,
+                       const std::vector<std::vector<float>>& logprobs,
+                       const std::string& frozen) {
+  put_scores(mutable_groups, logprobs, [&](GroupMember& member) -> std::vector<float>& {
+    return member.scores.frozen_logprobs[frozen];
+  });
 }
 
 }  // namespace sgrpo::algorithm

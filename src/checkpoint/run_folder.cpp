@@ -50,13 +50,28 @@ WrittenFile write_state(const fs::path& folder, const RunState& state) {
   return {kStateFile, text.size(), core::sha256_hex(text)};
 }
 
-WrittenFile write_optimizer(const fs::path& folder, NamedTensors tensors) {
+uint64_t bytes_of(const RunState& state) {
+  uint64_t bytes = bytes_of(state.optimizer);
+  for (const auto& [name, tensors] : state.frozen) bytes += bytes_of(tensors);
+  return bytes;
+}
+
+/// `file` is relative to `folder`.
+WrittenFile write_tensors(const fs::path& folder, const std::string& file, NamedTensors tensors) {
   // Wide elements first: every tensor then starts at a multiple of its element size.
   std::stable_sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
     return a.second.element_size() > b.second.element_size();
   });
-  const std::string digest = write_safetensors(folder / kOptimizerFile, tensors);
-  return {kOptimizerFile, fs::file_size(folder / kOptimizerFile), digest};
+  const std::string digest = write_safetensors(folder / file, tensors);
+  return {file, fs::file_size(folder / file), digest};
+}
+
+WrittenFile write_frozen(const fs::path& folder,
+                         const std::string& name,
+                         const NamedTensors& tensors) {
+  const fs::path own = fs::path("frozen") / name;
+  make_folder(folder / own);
+  return write_tensors(folder, (own / "model.safetensors").string(), tensors);
 }
 
 constexpr double kMiB = 1024.0 * 1024.0;
@@ -172,13 +187,15 @@ void RunFolder::check_space(uint64_t bytes, int64_t keep_last) const {
 void RunFolder::save(const RunState& state, const ModelWriter& model, int64_t keep_last) {
   SGRPO_CHECK(state.step >= 0 && keep_last >= 0, "step ", state.step, ", keep_last ", keep_last);
   make_folder(folder_);
-  check_free_space(folder_, model.bytes + bytes_of(state.optimizer), steps().size() > 1);
+  check_free_space(folder_, model.bytes + bytes_of(state), steps().size() > 1);
   TemporaryFolder temporary(temporary_beside(folder_of(state.step)));
   std::vector<WrittenFile> files = model.write(temporary.path() / "model");
   for (WrittenFile& file : files) file.file = "model/" + file.file;
   if (!state.optimizer.empty()) {
-    files.push_back(write_optimizer(temporary.path(), state.optimizer));
+    files.push_back(write_tensors(temporary.path(), kOptimizerFile, state.optimizer));
   }
+  for (const auto& [name, tensors] : state.frozen)
+    files.push_back(write_frozen(temporary.path(), name, tensors));
   files.push_back(write_state(temporary.path(), state));
   write_manifest(temporary.path(), state.step, files);
   if (const std::string damage = find_damage(temporary.path()); !damage.empty()) {

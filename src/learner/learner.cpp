@@ -158,8 +158,19 @@ void Learner::set_reference(std::unique_ptr<policy::Policy> reference) {
 RowScores Learner::score(const std::vector<TrainRow>& rows,
                          const policy::ScoringOptions& scoring,
                          Who who) const {
+  return score_with(who == Who::kCurrent ? *policy_ : *reference(), rows, scoring);
+}
+
+RowScores Learner::score(const std::vector<TrainRow>& rows,
+                         const policy::ScoringOptions& scoring,
+                         const std::string& frozen) const {
+  return score_with(*frozen_.at(frozen).policy, rows, scoring);
+}
+
+RowScores Learner::score_with(const policy::Policy& scorer,
+                              const std::vector<TrainRow>& rows,
+                              const policy::ScoringOptions& scoring) const {
   const at::NoGradGuard no_grad;
-  const policy::Policy& scorer = who == Who::kCurrent ? *policy_ : *reference_;
   RowScores result;
   result.logprobs.resize(rows.size());
   result.entropy.resize(rows.size());
@@ -181,7 +192,7 @@ void Learner::score_missing(std::vector<PackedBatch>& batches,
                             Unread& unread) const {
   const at::NoGradGuard no_grad;
   const algorithm::AlgorithmOptions& options = part.loss.algorithm;
-  const bool needs_reference = reference_ && options.has_kl_loss();
+  const bool needs_reference = has_reference() && options.has_kl_loss();
   for (PackedBatch& batch : batches) {
     stop_if_asked();
     if (needs_old) {
@@ -190,7 +201,7 @@ void Learner::score_missing(std::vector<PackedBatch>& batches,
       batch.loss.old_logprobs = filled(batch.loss.old_logprobs, fresh);
     }
     if (needs_reference)
-      batch.loss.ref_logprobs = filled(batch.loss.ref_logprobs, reference_->score(batch).logprobs);
+      batch.loss.ref_logprobs = filled(batch.loss.ref_logprobs, reference()->score(batch).logprobs);
   }
 }
 

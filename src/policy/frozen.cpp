@@ -6,6 +6,7 @@
 
 #include "policy/language_policy.h"
 #include "sgrpo/core/check.h"
+#include "sgrpo/core/text.h"
 
 namespace sgrpo::policy {
 namespace {
@@ -70,14 +71,28 @@ std::unique_ptr<Policy> LanguagePolicy::frozen_copy() const {
   return std::make_unique<LanguagePolicy>(std::move(parts));
 }
 
+std::vector<std::pair<std::string, at::Tensor>> Policy::followers_of(
+    const Policy& /*leader*/) const {
+  throw core::ContractError(core::str(where(), ": this kind of policy follows no other"));
+}
+
+std::vector<std::pair<std::string, at::Tensor>> LanguagePolicy::followers_of(
+    const Policy& leader) const {
+  const auto& own = has_adapter() ? parts_.model->adapter().parameters : parts_.model->parameters();
+  std::vector<std::pair<std::string, at::Tensor>> followers;
+  for (const model::Parameter& parameter : model::trainable_parameters(as_language(leader).model()))
+    followers.emplace_back(parameter.name, tensor_of(own, parameter.name));
+  return followers;
+}
+
 void LanguagePolicy::move_toward(const Policy& other, double keep) {
   SGRPO_CHECK(arena_.segments.empty(), "only a frozen copy follows another policy");
   const at::NoGradGuard no_grad;
   const model::Model& leader = as_language(other).model();
+  const auto followers = followers_of(other);
+  size_t next = 0;
   for (const model::Parameter& parameter : model::trainable_parameters(leader)) {
-    const auto& own =
-        has_adapter() ? parts_.model->adapter().parameters : parts_.model->parameters();
-    at::Tensor target = tensor_of(own, parameter.name);
+    at::Tensor target = followers[next++].second;
     SGRPO_CHECK(target.scalar_type() == at::kFloat || target.scalar_type() == at::kDouble,
                 "'",
                 parameter.name,

@@ -49,6 +49,7 @@ class LanguagePolicy : public Policy {
   ParameterArena& arena() override { return arena_; }
   std::unique_ptr<Policy> frozen_copy() const override;
   void move_toward(const Policy& other, double keep) override;
+  std::vector<std::pair<std::string, at::Tensor>> followers_of(const Policy& leader) const override;
   checkpoint::ModelWriter writer() const override;
   void load_weights(const std::filesystem::path& folder,
                     const std::map<std::string, at::Tensor>& wide,

@@ -7,6 +7,7 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
+#include "trainer/frozen.h"
 #include "trainer/identity.h"
 #include "trainer/stages.h"
 
@@ -46,7 +47,12 @@ std::map<std::string, Content> contents_of(const State& state) {
   add("data.baseline", config.data.baseline);
   add("retention.data", config.retention.data);
   add("demonstrations.data", config.demonstrations.data);
-  if (config.needs_reference() && !config.algorithm.refers_to_start())
+  for (const auto& [name, frozen] : read_frozen(config.frozen)) {
+    if (frozen.begins_at_start()) continue;
+    contents["frozen." + name] = {frozen.from, weights_of(checkpoint::ModelFolder(frozen.from))};
+  }
+  const bool is_folder = !config.algorithm.refers_to_start() && !config.refers_to_frozen();
+  if (config.needs_reference() && is_folder)
     contents["algorithm.kl_ref"] = {reference, weights_of(checkpoint::ModelFolder(reference))};
   return contents;
 }

@@ -33,6 +33,7 @@ constexpr std::array kRules = {
     ChangeRule{"algorithm.kl_ref", ChangeClass::kRefused, kReference},
     ChangeRule{"retention.data", ChangeClass::kRefused, kRows},
     ChangeRule{"demonstrations.data", ChangeClass::kRefused, kRows},
+    ChangeRule{"frozen", ChangeClass::kRefused, kReference},
     ChangeRule{"optim.betas", ChangeClass::kRefused, kMoments},
     ChangeRule{"trainer.steps", ChangeClass::kHarmless},
     ChangeRule{"trainer.micro_batch_tokens", ChangeClass::kHarmless},

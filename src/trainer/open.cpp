@@ -8,6 +8,7 @@
 #include "sgrpo/core/names.h"
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/evaluation.h"
+#include "trainer/frozen.h"
 #include "trainer/retention.h"
 #include "trainer/stages.h"
 
@@ -24,7 +25,7 @@ std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
   limits.takes_last_turn = task == Task::kSft;  // of validation rows, too
   auto policy = policy::open_trainable(config.model.path, options, limits);
   std::unique_ptr<policy::Policy> reference;
-  if (config.needs_reference()) {
+  if (config.needs_reference() && !config.refers_to_frozen()) {
     reference = config.algorithm.refers_to_start()
                     ? policy->frozen_copy()
                     : policy::open_reference(
@@ -37,6 +38,7 @@ std::unique_ptr<learner::Learner> open_learner(const RunConfig& config,
                                                         .share_prefix = config.model.share_prefix},
                                          communicator);
   learner->set_reference(std::move(reference));
+  open_frozen(config, *learner);
   return learner;
 }
 

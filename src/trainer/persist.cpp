@@ -6,6 +6,7 @@
 #include "sgrpo/checkpoint/safetensors.h"
 #include "sgrpo/core/file.h"
 #include "sgrpo/core/text.h"
+#include "trainer/frozen.h"
 #include "trainer/identity.h"
 #include "trainer/stages.h"
 
@@ -82,6 +83,7 @@ void save_checkpoint(State& state) {
   saved.state["pixel_hashes"] = state.feed->stream().pixel_hashes();
   saved.state["passed_over"] = state.passed_over;
   saved.optimizer = state.learner->state();
+  saved.frozen = state.learner->frozen_state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
   state.saved_step = saved.step;
   state.saved_at = std::chrono::steady_clock::now();
@@ -92,6 +94,8 @@ void check_space(const State& state) {
   if (state.progress.finished_steps >= state.config.trainer.steps) return;
   uint64_t bytes = state.learner->writer().bytes;
   for (const auto& [name, tensor] : state.learner->state()) bytes += tensor.nbytes();
+  for (const auto& [name, tensors] : state.learner->frozen_state())
+    for (const auto& [weight, tensor] : tensors) bytes += tensor.nbytes();
   state.folder->check_space(bytes, state.config.trainer.keep_last);
 }
 
@@ -128,6 +132,7 @@ void restore(State& state, const std::filesystem::path& folder, const core::Json
   for (const checkpoint::TensorEntry& entry : file.entries())
     tensors.emplace_back(entry.name, file.read(entry.name));
   state.learner->load_state(folder / "model", tensors, state.config.output_dir);
+  restore_frozen(state, folder);
   state.progress = Progress::from_json(saved, where);
   const int64_t step = state.progress.finished_steps;
   std::error_code error;

@@ -15,6 +15,7 @@
 #include "sgrpo/policy/placement.h"
 #include "sgrpo/policy/policy.h"
 #include "trainer/demonstrations.h"
+#include "trainer/frozen.h"
 #include "trainer/retention.h"
 
 namespace sgrpo::trainer {
@@ -128,15 +129,18 @@ class Planner {
     add_values("gradients", plan_.num_trainable, kF32);
     add_values("AdamW moments", plan_.num_trainable, 2 * kF32);
     if (width < kF32) add_values("AdamW f32 weights", plan_.num_trainable, kF32);
-    if (config_.needs_reference()) add_reference();
+    if (config_.needs_reference() && !config_.refers_to_frozen())
+      add_frozen_model("reference", config_.algorithm.refers_to_start());
+    for (const auto& [name, frozen] : read_frozen(config_.frozen))
+      add_frozen_model("frozen " + name, frozen.begins_at_start());
   }
 
   /// Under an adapter, the start of the run shares the frozen weights.
-  void add_reference() {
-    if (has_adapter() && config_.algorithm.refers_to_start()) {
-      add_values("reference adapter", plan_.num_trainable, kF32);
+  void add_frozen_model(const std::string& name, bool begins_at_start) {
+    if (has_adapter() && begins_at_start) {
+      add_values(name + " adapter", plan_.num_trainable, kF32);
     } else {
-      add_values("reference model", plan_.num_parameters, width_);
+      add_values(name + " model", plan_.num_parameters, width_);
     }
   }
 

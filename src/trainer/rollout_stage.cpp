@@ -240,7 +240,7 @@ algorithm::InjectionContext injection_context(State& state, int64_t step) {
 std::vector<RolloutGroup> score_members(State& state,
                                         std::vector<RolloutGroup> groups,
                                         const algorithm::Needs& needs) {
-  if (!needs.old_logprobs && !needs.ref_logprobs) return groups;
+  if (!needs.old_logprobs && !needs.ref_logprobs && needs.frozen.empty()) return groups;
   const auto rows = algorithm::rows_of(groups);
   const policy::ScoringOptions scoring = state.scoring(/*is_sft=*/false);
   if (needs.old_logprobs) {
@@ -253,6 +253,8 @@ std::vector<RolloutGroup> score_members(State& state,
                           state.learner->score(rows, scoring, learner::Who::kReference).logprobs,
                           algorithm::ScoreKind::kReference);
   }
+  for (const std::string& name : needs.frozen)
+    algorithm::set_frozen_scores(groups, state.learner->score(rows, scoring, name).logprobs, name);
   return groups;
 }
 

@@ -19,6 +19,7 @@
 #include "sgrpo/trainer/load_config.h"
 #include "trainer/demonstrations.h"
 #include "trainer/foreign_keys.h"
+#include "trainer/frozen.h"
 #include "trainer/labels.h"
 #include "trainer/retention.h"
 
@@ -323,6 +324,7 @@ void RunConfig::validate() const {
   check_labels(*this);
   check_demonstrations(*this);
   check_units(*this);
+  check_frozen(*this);
   algorithm::check_coefficients(algorithm, completions_of_update(*this));
   check_methods(*this);
   check_optim(*this);

@@ -158,7 +158,7 @@ void Trainer::run_steps(telemetry::Progress& bar) {
     for (const std::string& warning : alarms.watch(step, progress.row)) core::warn(warning);
     progress.finished_steps = step;
     progress.is_validated = false;
-    state.learner->end_step();
+    state.learner->end_step(step);
     if (has_gone_wrong(state)) {
       go_back(state);
       begin();

@@ -22,6 +22,7 @@ struct TableOptions {
   std::vector<float> logits = {0, 0, 0};
   bool trains_on_images_only = false;  // as a frozen language model behind a vision tower
   bool has_broken_gradient = false;    // NaN, with a finite loss
+  at::ScalarType dtype = at::kFloat;   // of what a frozen copy says it keeps
 };
 
 /// Packs as many rows as have `budget.tokens` decisions, the last row first: what comes back in the
@@ -79,7 +80,14 @@ class TablePolicy final : public policy::Policy {
 
   ParameterArena& arena() override { return arena_; }
   std::unique_ptr<policy::Policy> frozen_copy() const override { return nullptr; }
-  void move_toward(const policy::Policy& /*other*/, double /*keep*/) override {}
+  void move_toward(const policy::Policy& other, double keep) override {
+    const at::NoGradGuard no_grad;
+    weight_.lerp_(dynamic_cast<const TablePolicy&>(other).weight_, 1.0 - keep);
+  }
+  std::vector<std::pair<std::string, at::Tensor>> followers_of(
+      const policy::Policy& /*leader*/) const override {
+    return {{"logits", weight_.detach().to(options_.dtype)}};
+  }
   checkpoint::ModelWriter writer() const override { return {}; }
   void load_weights(const std::filesystem::path& /*folder*/,
                     const std::map<std::string, at::Tensor>& wide,

@@ -129,6 +129,7 @@ TEST(Identity, refused_are_exactly_these) {
                    "algorithm.kl_ref",
                    "retention.data",
                    "demonstrations.data",
+                   "frozen",
                    "optim.betas"}));
   EXPECT_EQ(change_rule("distributed.timeout_s").treatment, ChangeClass::kHarmless);
   EXPECT_EQ(change_rule("trainer.stepsize").treatment, ChangeClass::kListed) << "another word";

@@ -124,6 +124,7 @@ retention:
 demonstrations:
   data: null
   prompts_per_step: null
+frozen: {}
 memory:
   reward_window: 0
 optim:

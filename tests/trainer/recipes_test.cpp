@@ -61,6 +61,10 @@ class Recipes : public Runs {
                          "rollout.group_size=3",
                          "rollout.max_new_tokens=32"};
     if (named.demonstrations.data) options.push_back("demonstrations.data=" + data);
+    for (const auto& [frozen, entry] : named.frozen.items()) {
+      if (entry.contains("decay")) continue;
+      options.push_back("frozen={" + frozen + ": {from: " + model().string() + "}}");
+    }
     if (named.data.baseline) options.push_back("data.baseline=" + baselines());
     return load_run_config(recipe, options);
   }

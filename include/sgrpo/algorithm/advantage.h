@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,15 @@ struct Needs {
   bool old_logprobs = false;          // under the rollout policy, by the trainer's forward
   bool ref_logprobs = false;          // under the KL reference
   bool ground_truth_verdict = false;  // parts and answer of the injected ground truth, as judged
+  std::set<std::string> frozen = {};  // under policies of `frozen`, by name
 
   Needs operator|(const Needs& other) const {
-    return {.old_logprobs = old_logprobs || other.old_logprobs,
-            .ref_logprobs = ref_logprobs || other.ref_logprobs,
-            .ground_truth_verdict = ground_truth_verdict || other.ground_truth_verdict};
+    Needs both{.old_logprobs = old_logprobs || other.old_logprobs,
+               .ref_logprobs = ref_logprobs || other.ref_logprobs,
+               .ground_truth_verdict = ground_truth_verdict || other.ground_truth_verdict,
+               .frozen = frozen};
+    both.frozen.insert(other.frozen.begin(), other.frozen.end());
+    return both;
   }
 };
 

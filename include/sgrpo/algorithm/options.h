@@ -293,10 +293,10 @@ struct AlgorithmOptions {
           FieldInfo{.help = "multiplies the KL term by the ratio policy / old, with its gradient"});
     visit("kl_estimator", kl_estimator, FieldInfo{.help = "per-token estimator"});
     visit("kl_place", kl_place, FieldInfo{.help = "in the loss, or subtracted from the reward"});
-    visit(
-        "kl_ref",
-        kl_ref,
-        FieldInfo{.help = "start = the model at step 0, or a checkpoint folder", .is_path = true});
+    visit("kl_ref",
+          kl_ref,
+          FieldInfo{.help = "start = the model at step 0, a name of frozen, or a checkpoint folder",
+                    .is_path = true});
     visit("kl_adaptive",
           kl_adaptive,
           FieldInfo{.help = "null, or {target: 0.1, horizon: 10000}: kl_coef follows the KL that "

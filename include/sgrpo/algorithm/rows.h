@@ -1,6 +1,7 @@
 // Groups with advantages -> the rows that a policy packs, scores and learns from.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "sgrpo/types/rollout_group.h"
@@ -18,5 +19,9 @@ enum class ScoreKind { kOld, kReference, kSampler };
 void set_scores(std::vector<RolloutGroup>& mutable_groups,
                 const std::vector<std::vector<float>>& logprobs,
                 ScoreKind kind);
+/// The same for log-probs under the frozen policy of that name.
+void set_frozen_scores(std::vector<RolloutGroup>& mutable_groups,
+                       const std::vector<std::vector<float>>& logprobs,
+                       const std::string& frozen);
 
 }  // namespace sgrpo::algorithm

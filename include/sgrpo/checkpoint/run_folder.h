@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,6 +24,8 @@ struct RunState {
   int64_t step = 0;
   core::Json state;  // state.json: counters, data position, config hash
   std::vector<std::pair<std::string, at::Tensor>> optimizer;  // optimizer.safetensors; may be empty
+  /// By name: what moves of frozen policies, frozen/NAME/model.safetensors
+  std::map<std::string, std::vector<std::pair<std::string, at::Tensor>>> frozen = {};
 };
 
 /// Empty if every file that a checkpoint's manifest lists has its size and checksum; else what is

@@ -84,6 +84,16 @@ struct RowScores {
   std::vector<std::vector<float>> entropy;
 };
 
+/// A policy that does not learn. With a decay it follows the learner's: every so many steps each of
+/// its weights becomes decay * own + (1 - decay) * learner's.
+struct FrozenPolicy {
+  std::unique_ptr<policy::Policy> policy;
+  std::optional<double> decay = {};
+  int64_t every = 1;
+};
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
 /// Which policy scores.
 enum class Who { kCurrent, kReference };
 
@@ -98,12 +108,21 @@ class Learner {
   const policy::Policy& policy() const { return *policy_; }
   /// What KL terms compare with.
   void set_reference(std::unique_ptr<policy::Policy> reference);
-  bool has_reference() const { return reference_ != nullptr; }
+  bool has_reference() const { return reference() != nullptr; }
+  /// Takes a frozen policy under a name. Throws core::UserError for one that moves and has weights
+  /// of fewer digits than f32, which would never move.
+  void add_frozen(const std::string& name, FrozenPolicy frozen);
+  /// KL terms compare with this one of them.
+  void refer_to(const std::string& frozen) { referred_ = frozen; }
 
   /// Log-probs and entropies of every decision of `rows`, without gradient.
   RowScores score(const std::vector<TrainRow>& rows,
                   const policy::ScoringOptions& scoring,
                   Who who) const;
+  /// The same under the frozen policy of that name.
+  RowScores score(const std::vector<TrainRow>& rows,
+                  const policy::ScoringOptions& scoring,
+                  const std::string& frozen) const;
 
   /// All optimizer steps of one step. Groups in which nothing can change a parameter are left out,
   /// but counted in every denominator. Old log-probs are scored where several updates need them; of
@@ -133,8 +152,8 @@ class Learner {
   /// Whether parameters may be those of a step that has not ended. Such a learner is no state to go
   /// on from.
   bool is_mid_step() const { return is_mid_step_; }
-  /// All updates of the step are done.
-  void end_step() { is_mid_step_ = false; }
+  /// All updates of the step are done: frozen policies that are due follow.
+  void end_step(int64_t step);
 
   /// Number of optimizer steps done.
   int64_t num_updates() const { return optimizer_.count(); }
@@ -143,6 +162,11 @@ class Learner {
   /// and coefficients that move.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   checkpoint::ModelWriter writer() const { return policy_->writer(); }
+  /// Of the frozen policies that move, by name, what of them moves.
+  std::map<std::string, NamedTensors> frozen_state() const;
+  /// Takes back what frozen_state() gave of one. Throws core::UserError, with `where`, if it is of
+  /// another model.
+  void load_frozen(const std::string& name, const NamedTensors& state, const std::string& where);
   /// Takes over a checkpoint's `model` folder and what state() gave. `run` names the run in
   /// messages. Throws core::UserError if they are of another model.
   void load_state(const std::filesystem::path& model,
@@ -151,6 +175,11 @@ class Learner {
 
  private:
   struct Unread;
+  /// Null where nothing is compared with.
+  const policy::Policy* reference() const;
+  RowScores score_with(const policy::Policy& scorer,
+                       const std::vector<TrainRow>& rows,
+                       const policy::ScoringOptions& scoring) const;
   void begin();
   StepPart without_rows(const StepPart& part) const;
   void move_coefficients(const algorithm::AlgorithmOptions& options,
@@ -172,6 +201,8 @@ class Learner {
                      Unread& mutable_unread) const;
 
   std::unique_ptr<policy::Policy> policy_, reference_;
+  std::map<std::string, FrozenPolicy> frozen_;
+  std::string referred_;  // one of them that is the reference; "" = reference_
   optim::AdamW optimizer_;
   std::optional<algorithm::Coefficients> coefficients_;
   policy::Budget budget_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sgrpo/checkpoint/model_folder.h"
@@ -94,6 +95,10 @@ class Policy {
   /// Of a frozen copy: each parameter that trains in `other` becomes keep * own + (1 - keep) *
   /// other's. Throws core::ContractError if the two differ in their parameters.
   virtual void move_toward(const Policy& other, double keep) = 0;
+
+  /// Of a frozen copy: what move_toward(leader) changes, by name, to be saved and to be copied
+  /// into.
+  virtual std::vector<std::pair<std::string, at::Tensor>> followers_of(const Policy& leader) const;
 
   /// Writes the model in the layout that it was read from, each tensor in the input's dtype.
   virtual checkpoint::ModelWriter writer() const = 0;

@@ -218,6 +218,7 @@ struct RunConfig {
   algorithm::AlgorithmOptions algorithm;
   RetentionOptions retention;
   DemonstrationOptions demonstrations;
+  core::Json frozen = core::Json::object();  // {name: {from: start, decay: null, every: 1}}
   MemoryOptions memory;
   optim::OptimOptions optim;
   TrainerOptions trainer;
@@ -246,6 +247,10 @@ struct RunConfig {
     visit.section("algorithm", algorithm);
     visit.section("retention", retention);
     visit.section("demonstrations", demonstrations);
+    visit("frozen",
+          frozen,
+          FieldInfo{.help = "policies that score and do not learn, by name: {from: start or a "
+                            "folder, decay: null = it never moves, every: steps}"});
     visit.section("memory", memory);
     visit.section("optim", optim);
     visit.section("trainer", trainer);
@@ -257,6 +262,9 @@ struct RunConfig {
   bool needs_reference() const {
     return algorithm.kl_coef > 0.0 || (retention.data && retention.kind == RetentionKind::kKl);
   }
+
+  /// Whether that is a policy of `frozen`.
+  bool refers_to_frozen() const { return frozen.is_object() && frozen.contains(algorithm.kl_ref); }
 
   /// Checks across sections. Throws config::ConfigError naming the key path, what was found and
   /// what is expected.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,7 @@ struct Completion {
 struct MemberScores {
   std::vector<float> old_logprobs;  // under the rollout policy, by the trainer's forward
   std::vector<float> ref_logprobs;  // under the KL reference
+  std::map<std::string, std::vector<float>> frozen_logprobs = {};  // under a frozen policy, by name
 };
 
 /// One member: completion, verdict and, later, shaped reward, scores and advantages.
