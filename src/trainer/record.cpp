@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "sgrpo/core/json.h"
@@ -11,9 +12,15 @@ using core::Json;
 
 constexpr size_t kShownGroups = 6;
 
+bool differs_by_token(const std::vector<double>& advantages) {
+  return std::any_of(advantages.begin(), advantages.end(), [&](double advantage) {
+    return advantage != advantages.front();
+  });
+}
+
 Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, bool is_replaced) {
   const Completion& completion = member.completion;
-  return Json{{"step", step},
+  Json row = {{"step", step},
               {"prompt_id", group.prompt->record->id},
               {"index", completion.sample_index},
               {"completion", completion.text},
@@ -23,6 +30,8 @@ Json row_of(const RolloutGroup& group, const GroupMember& member, int64_t step, 
               {"origin", to_string(completion.origin)},
               {"replaced", is_replaced},
               {"advantage", member.advantage()}};
+  if (differs_by_token(member.advantages)) row["advantages"] = member.advantages;
+  return row;
 }
 
 /// What the console shows of a prompt: its last text.
