@@ -122,5 +122,36 @@ TEST(Coefficients, what_makes_no_sense_is_refused) {
             "number in its [min, max] = [0, 0.1]");
 }
 
+AlgorithmOptions options_of(const core::Json& row) {
+  AlgorithmOptions options;
+  options.kl_coef = row.value("kl_coef", 0.0);
+  options.kl_adaptive = row.value("kl_adaptive", core::Json());
+  options.entropy_coef = row.value("entropy_coef", 0.0);
+  options.adaptive_entropy = row.value("adaptive_entropy", core::Json());
+  return options;
+}
+
+TEST(Coefficients, follow_as_those_of_trl_and_verl_do) {
+  const std::vector<core::Json> rows = golden_rows("coefficients.jsonl");
+  ASSERT_EQ(rows.size(), 8U);
+  for (const core::Json& row : rows) {
+    const AlgorithmOptions options = options_of(row);
+    check_coefficients(options, 512);
+    const bool is_kl = row.contains("kl_adaptive");
+    Coefficients now = first_coefficients(options);
+    for (const core::Json& step : row.at("steps")) {
+      const double acted = with_coefficients(options, now).entropy_coef;
+      EXPECT_NEAR(acted, step.value("acted", 0.0), 1e-12) << step;
+      now = follow(now,
+                   {.kl = step.value("kl", 0.0),
+                    .entropy = step.value("entropy", 0.0),
+                    .tokens = 1,
+                    .completions = step.value("completions", 1.0)},
+                   options);
+      EXPECT_DOUBLE_EQ(is_kl ? now.kl : now.entropy, step.at("coef").get<double>()) << step;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sgrpo::algorithm
