@@ -332,9 +332,17 @@ constexpr Advice kAlgorithmWords = {
     {"compute_score", kRewardFunctions},
     {"reward_weights", "set the weights in rewards: [{verifier: NAME, weight: 1.0}]"},
     {"ref_model_path", "set algorithm.kl_ref (start, or a checkpoint folder)"},
-    {"sync_ref_model", "leave it out: algorithm.kl_ref is start, or a checkpoint folder"},
-    {"ref_model_mixup_alpha", "leave it out: algorithm.kl_ref is start, or a checkpoint folder"},
-    {"ref_model_sync_steps", "leave it out: algorithm.kl_ref is start, or a checkpoint folder"},
+    {"sync_ref_model", "set algorithm.kl_ref: ema and frozen: {ema: {decay: ..., every: ...}}"},
+    {"ref_model_mixup_alpha",
+     "set frozen: {ema: {decay: 1 - that number}} and algorithm.kl_ref: ema"},
+    {"ref_model_sync_steps",
+     "set frozen: {ema: {every: ...}} (rollout steps, where TRL counts optimizer steps) and "
+     "algorithm.kl_ref: ema"},
+    {"use_adaptive_entropy", "set algorithm.adaptive_entropy: {target: ..., delta: ...}"},
+    {"entropy_target", "set algorithm.adaptive_entropy: {target: ...} (the same number)"},
+    {"entropy_coef_delta", "set algorithm.adaptive_entropy: {delta: ...} (the same number)"},
+    {"entropy_coef_min", "set algorithm.adaptive_entropy: {min: ...} (the same number)"},
+    {"entropy_coef_max", "set algorithm.adaptive_entropy: {max: ...} (the same number)"},
     {"disable_dropout", "leave it out: there is no dropout"},
 };
 
@@ -350,7 +358,6 @@ constexpr Advice kNestedWords = {
      "leave it out: algorithm.kl_coef is a fixed number unless algorithm.kl_adaptive is set"},
     {"kl_ctrl.target_kl", "set algorithm.kl_adaptive: {target: ..., horizon: ...}"},
     {"kl_ctrl.horizon", "set algorithm.kl_adaptive: {target: ..., horizon: ...}"},
-    {"use_adaptive_entropy", "set algorithm.adaptive_entropy: {target: ..., delta: ...}"},
     {"rollout.name", kEngine},
     {"worker.rollout.n", "set rollout.group_size, in completions a prompt (the same number)"},
     {"actor_rollout_ref.rollout.n",

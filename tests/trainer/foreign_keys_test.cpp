@@ -83,6 +83,11 @@ TEST(ForeignKeys, keys_of_the_usual_programs_lead_to_ours) {
       {"lora_rank", "model.lora"},
       {"freeze_vit", "model.freeze"},
       {"reward_funcs", "verifier.name"},
+      {"sync_ref_model", "algorithm.kl_ref: ema"},
+      {"ref_model_mixup_alpha", "decay: 1 - that number"},
+      {"use_adaptive_entropy", "algorithm.adaptive_entropy: {target"},
+      {"entropy_coef_delta", "algorithm.adaptive_entropy: {delta"},
+      {"algorithm.kl_ctrl.target_kl", "algorithm.kl_adaptive"},
   };
   for (const auto& [key, advice] : expected) {
     const std::string message = refusal_of({std::string(key) + "=1"});
