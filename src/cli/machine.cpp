@@ -59,10 +59,12 @@ int available_cores() {
   return std::max(cores, 1);
 }
 
-int default_threads() {
+int default_threads(int64_t processes) {
   const char* variable = std::getenv("OMP_NUM_THREADS");
   const int64_t wanted = variable == nullptr ? 0 : std::strtoll(variable, nullptr, 10);
-  return wanted >= 1 && wanted <= 4096 ? static_cast<int>(wanted) : available_cores();
+  return wanted >= 1 && wanted <= 4096
+             ? static_cast<int>(wanted)
+             : std::max(available_cores() / static_cast<int>(processes), 1);
 }
 
 Memory read_memory() {

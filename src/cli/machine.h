@@ -10,8 +10,9 @@ namespace sgrpo::cli {
 /// Cores this process may use: its affinity mask, cut to the control group's quota.
 int available_cores();
 
-/// OMP_NUM_THREADS if it is a positive number, else available_cores().
-int default_threads();
+/// OMP_NUM_THREADS if it is a positive number, else available_cores() shared among so many
+/// processes of the machine.
+int default_threads(int64_t processes = 1);
 
 /// Bytes, 0 where unknown. `limit` is the control group's.
 struct Memory {

@@ -13,6 +13,7 @@
 #include "cli/version.h"
 #include "sgrpo/core/error.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/distributed/environment.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "sgrpo/trainer/crash_loop.h"
 
@@ -57,6 +58,11 @@ int print_help(const std::string& name, const Command& command, bool json) {
   return kDone;
 }
 
+/// The others work on rank 0 alone.
+bool runs_on_all_ranks(const std::string& command) {
+  return command == "train" || command == "sft";
+}
+
 int dispatch(const std::vector<std::string>& words) {
   if (words.empty()) {
     std::cout << program_help();
@@ -75,8 +81,18 @@ int dispatch(const std::vector<std::string>& words) {
   const Arguments arguments =
       parse_arguments(command, std::vector<std::string>(words.begin() + 1, words.end()));
   if (arguments.help) return print_help(name, command, arguments.invocation.json);
-  telemetry::install_logging(arguments.quiet);
-  at::set_num_threads(arguments.threads ? static_cast<int>(*arguments.threads) : default_threads());
+  const distributed::Environment place = distributed::read_environment();
+  if (place.rank > 0 && !runs_on_all_ranks(name)) {
+    std::fprintf(stderr,
+                 "rank %d: `sgrpo %s` runs on rank 0 alone\n",
+                 static_cast<int>(place.rank),
+                 name.c_str());
+    return kDone;
+  }
+  place.rank > 0 ? telemetry::install_logging_of_rank(place.rank)
+                 : telemetry::install_logging(arguments.quiet);
+  at::set_num_threads(arguments.threads ? static_cast<int>(*arguments.threads)
+                                        : default_threads(place.local_size));
   return command.run(arguments.flags, arguments.invocation);
 }
 

@@ -13,6 +13,7 @@ constexpr int kSecondInterrupt = 130;  // 128 + SIGINT, as a shell reports it
 
 std::atomic<bool> stop{false};
 std::atomic<int> num_interrupts{0};
+std::atomic<int64_t> progress{0};
 std::atomic<double> deadline{0.0};  // not for the handler
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
               "the handler may touch lock-free atomics only");
@@ -43,8 +44,13 @@ void install_stop_signals() {
 }
 
 bool stop_requested() noexcept {
+  note_progress();
   return stop.load(std::memory_order_relaxed) || deadline_is_over();
 }
+
+void note_progress() noexcept { progress.fetch_add(1, std::memory_order_relaxed); }
+
+int64_t progress_count() noexcept { return progress.load(std::memory_order_relaxed); }
 
 void set_deadline(double seconds) noexcept { deadline.store(seconds, std::memory_order_relaxed); }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <exception>
 #include <future>
 #include <iterator>
@@ -15,6 +14,7 @@
 #include "data/parallel.h"
 #include "data/passed_over.h"
 #include "data/pixel_hashes.h"
+#include "data/slot_result.h"
 #include "data/train_files.h"
 #include "sgrpo/core/check.h"
 #include "sgrpo/core/log.h"
@@ -22,25 +22,6 @@
 
 namespace sgrpo::data {
 namespace {
-
-/// A row that cannot be used, and why.
-struct Rejection {
-  int64_t row = 0;
-  RecordError error;
-  bool is_long = false;
-};
-
-/// What became of one position.
-struct SlotResult {
-  EncodedPrompt prompt;
-  size_t list = 0;
-  int64_t row = -1;  // the row that was taken; -1: none
-  bool is_replaced = false;
-  std::string pixel_hash;
-  std::vector<Rejection> rejections;  // rows found unusable on the way
-  ImageCost cost;                     // of the prompt's own images
-  std::exception_ptr failure;         // not a row's fault
-};
 
 /// Half of the cores: the other half computes the current step.
 size_t loader_threads() {
@@ -72,8 +53,10 @@ struct PromptStream::Impl {
   Impl(const DataOptions& opts,
        std::shared_ptr<const PromptEncoder> enc,
        uint64_t seed,
-       int64_t per_step)
+       int64_t per_step,
+       Sharing among)
       : encoder(std::move(enc)),
+        sharing(std::move(among)),
         is_long_fatal(opts.on_long_prompt == OnLongPrompt::kError),
         max_bad_fraction(opts.max_bad_fraction),
         prompts_per_step(per_step),
@@ -104,12 +87,19 @@ struct PromptStream::Impl {
   }
 
   SlotResult encode_slot(const StreamSlot& slot) const;
-  std::vector<SlotResult> encode(int64_t first, int64_t count);
+  Results encode(const std::vector<int64_t>& positions);
   void collect();
+  std::vector<int64_t> positions(int64_t first, int64_t count) const;
+  std::vector<StreamSlot> slots_of(const std::vector<int64_t>& positions);
+  double cost_of(const StreamSlot& slot) const;
+  std::vector<int64_t> owners_of(const std::vector<int64_t>& positions);
+  std::vector<int64_t> unready(const std::vector<int64_t>& positions,
+                               const std::vector<int64_t>& owners) const;
   void prefetch(int64_t first, int64_t count);
-  std::vector<SlotResult> take(int64_t first, int64_t count);
-  PromptBatch settle_all(std::vector<SlotResult> results, int64_t first);
+  Results take(const std::vector<int64_t>& positions, const std::vector<int64_t>& owners);
+  PromptBatch settle_all(int64_t first, const std::vector<int64_t>& owners);
   void settle(const SlotResult& result);
+  void note_tokens(const SlotResult& result);
   void use(size_t list, int64_t row);
   void use_drawn(const std::vector<int64_t>& counts);
   void end_batch(int64_t step);
@@ -129,6 +119,7 @@ struct PromptStream::Impl {
   }
 
   std::shared_ptr<const PromptEncoder> encoder;
+  Sharing sharing;
   bool is_long_fatal;
   double max_bad_fraction;
   int64_t prompts_per_step;
@@ -148,10 +139,12 @@ struct PromptStream::Impl {
   BadRowAccount account;
   ImageCost batch_cost;
 
+  std::map<std::pair<size_t, int64_t>, int64_t> tokens;  // prompts' tokens, of rows met so far
+  int64_t image_tokens = 0, num_images = 0;              // of the rows met so far
+
   std::atomic<bool> stop{false};
-  std::deque<SlotResult> ready;  // of the positions from `ready_first` on
-  int64_t ready_first = 0;
-  std::future<std::vector<SlotResult>> pending;  // of those behind them
+  Results ready;  // own ones, by position
+  std::future<Results> pending;
 };
 
 /// The slot's row, else the next usable row of the same order.
@@ -179,6 +172,8 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
       }
       result.cost = cost;
       result.row = row;
+      result.num_tokens = result.prompt.num_tokens();
+      result.num_image_tokens = static_cast<int64_t>(result.prompt.image_rows.size());
       result.is_replaced = i > 0;
       return result;
     } catch (const LongPromptError& error) {
@@ -192,11 +187,8 @@ SlotResult PromptStream::Impl::encode_slot(const StreamSlot& slot) const {
   return result;
 }
 
-std::vector<SlotResult> PromptStream::Impl::encode(int64_t first, int64_t count) {
-  std::vector<StreamSlot> slots;
-  for (const auto& [begin, end] : passed.stretches(first, count)) {
-    for (StreamSlot& slot : order.slots(begin, end - begin)) slots.push_back(std::move(slot));
-  }
+Results PromptStream::Impl::encode(const std::vector<int64_t>& wanted) {
+  const std::vector<StreamSlot> slots = slots_of(wanted);
   std::vector<SlotResult> results(slots.size());
   run_parallel(slots.size(), loader_threads(), 1, [&](size_t i) {
     if (stop) return;
@@ -206,37 +198,94 @@ std::vector<SlotResult> PromptStream::Impl::encode(int64_t first, int64_t count)
       results[i].failure = std::current_exception();
     }
   });
-  return results;
+  Results by_position;
+  for (size_t i = 0; i < wanted.size(); ++i) by_position[wanted[i]] = std::move(results[i]);
+  return by_position;
 }
 
 /// Waits for the background task.
 void PromptStream::Impl::collect() {
-  if (!pending.valid()) return;
-  for (SlotResult& result : pending.get()) ready.push_back(std::move(result));
+  if (pending.valid()) ready.merge(pending.get());
 }
 
-/// Encodes in the background what of the positions is not ready.
+/// Those that are not passed over.
+std::vector<int64_t> PromptStream::Impl::positions(int64_t first, int64_t count) const {
+  std::vector<int64_t> result;
+  for (const auto& [begin, end] : passed.stretches(first, count)) {
+    for (int64_t position = begin; position < end; ++position) result.push_back(position);
+  }
+  return result;
+}
+
+/// Of ascending positions.
+std::vector<StreamSlot> PromptStream::Impl::slots_of(const std::vector<int64_t>& wanted) {
+  std::vector<StreamSlot> slots;
+  for (size_t begin = 0; begin < wanted.size();) {
+    size_t end = begin + 1;
+    while (end < wanted.size() && wanted[end] == wanted[end - 1] + 1) ++end;
+    for (StreamSlot& slot : order.slots(wanted[begin], static_cast<int64_t>(end - begin)))
+      slots.push_back(std::move(slot));
+    begin = end;
+  }
+  return slots;
+}
+
+/// Tokens of the prompt that a position will most likely take: those of a row that was met before,
+/// else by its text and by the images met so far, without opening a file.
+double PromptStream::Impl::cost_of(const StreamSlot& slot) const {
+  const int64_t row = (*slot.order)[static_cast<size_t>(slot.index)];
+  if (const auto known = tokens.find({slot.list, row}); known != tokens.end())
+    return static_cast<double>(known->second);
+  const auto& record = files[slot.list].records[static_cast<size_t>(row)];
+  if (!record) return 0.0;
+  constexpr double kTokensOfImage = 256.0, kBytesOfToken = 4.0;
+  const double of_image = num_images == 0
+                              ? kTokensOfImage
+                              : static_cast<double>(image_tokens) / static_cast<double>(num_images);
+  size_t bytes = 0;
+  for (const Message& message : record->messages) {
+    for (const ContentPart& part : message.content) bytes += part.text.size();
+  }
+  return static_cast<double>(bytes) / kBytesOfToken +
+         of_image * static_cast<double>(record->images.size());
+}
+
+/// The rank of each of a step's positions: the same on all ranks, which know the same rows.
+std::vector<int64_t> PromptStream::Impl::owners_of(const std::vector<int64_t>& wanted) {
+  if (sharing.size == 1) return std::vector<int64_t>(wanted.size(), 0);
+  std::vector<double> costs;
+  for (const StreamSlot& slot : slots_of(wanted)) costs.push_back(cost_of(slot));
+  return deal(costs, sharing.size);
+}
+
+std::vector<int64_t> PromptStream::Impl::unready(const std::vector<int64_t>& wanted,
+                                                 const std::vector<int64_t>& owners) const {
+  std::vector<int64_t> result;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (owners[i] == sharing.rank && ready.count(wanted[i]) == 0) result.push_back(wanted[i]);
+  }
+  return result;
+}
+
+/// Encodes in the background what of the next step's own positions is not ready.
 void PromptStream::Impl::prefetch(int64_t first, int64_t count) {
-  if (first != ready_first) ready.clear();  // positions that nobody asks for any more
-  ready_first = first;
-  const auto done = static_cast<int64_t>(ready.size());
-  if (done >= count) return;
-  pending = std::async(std::launch::async,
-                       [this, first = passed.behind(first, done), left = count - done] {
-                         return encode(first, left);
-                       });
+  const std::vector<int64_t> wanted = positions(first, count);
+  ready.erase(ready.begin(), ready.lower_bound(first));  // nobody asks for them any more
+  ready.erase(ready.upper_bound(wanted.back()), ready.end());
+  const std::vector<int64_t> left = unready(wanted, owners_of(wanted));
+  if (left.empty()) return;
+  pending = std::async(std::launch::async, [this, left] { return encode(left); });
 }
 
-std::vector<SlotResult> PromptStream::Impl::take(int64_t first, int64_t count) {
+Results PromptStream::Impl::take(const std::vector<int64_t>& wanted,
+                                 const std::vector<int64_t>& owners) {
   collect();
-  prefetch(first, count);
-  collect();
-  const auto end = ready.begin() + static_cast<std::ptrdiff_t>(count);
-  std::vector<SlotResult> results(std::make_move_iterator(ready.begin()),
-                                  std::make_move_iterator(end));
-  ready.erase(ready.begin(), end);
-  ready_first = passed.behind(ready_first, count);
-  return results;
+  ready.merge(encode(unready(wanted, owners)));
+  Results own;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (owners[i] == sharing.rank) own.insert(ready.extract(wanted[i]));
+  }
+  return sharing.size == 1 ? std::move(own) : exchange_results(std::move(own), sharing);
 }
 
 /// Notes that a batch has looked at a row.
@@ -263,6 +312,14 @@ void PromptStream::Impl::use_drawn(const std::vector<int64_t>& counts) {
   }
 }
 
+void PromptStream::Impl::note_tokens(const SlotResult& result) {
+  if (sharing.size == 1) return;
+  if (!tokens.insert({{result.list, result.row}, result.num_tokens}).second) return;
+  const auto& record = files[result.list].records[static_cast<size_t>(result.row)];
+  num_images += static_cast<int64_t>(record->images.size());
+  image_tokens += result.num_image_tokens;
+}
+
 /// Books what one position found out, in the order of positions.
 void PromptStream::Impl::settle(const SlotResult& result) {
   if (result.failure) std::rethrow_exception(result.failure);
@@ -281,6 +338,7 @@ void PromptStream::Impl::settle(const SlotResult& result) {
   if (result.row >= 0) {
     use(result.list, result.row);
     pixels.note({result.list, result.row}, result.pixel_hash);
+    note_tokens(result);
   }
   account.check(num_used);
   if (result.row < 0) {
@@ -295,24 +353,32 @@ void PromptStream::Impl::settle(const SlotResult& result) {
 PromptStream::PromptStream(const DataOptions& options,
                            std::shared_ptr<const PromptEncoder> encoder,
                            uint64_t seed,
-                           int64_t prompts_per_step) {
+                           int64_t prompts_per_step,
+                           Sharing sharing) {
   SGRPO_CHECK(encoder != nullptr, "PromptStream without an encoder");
   SGRPO_CHECK(prompts_per_step >= 1, "prompts_per_step is ", prompts_per_step, ", expected >= 1");
-  impl_ = std::make_unique<Impl>(options, std::move(encoder), seed, prompts_per_step);
+  impl_ = std::make_unique<Impl>(
+      options, std::move(encoder), seed, prompts_per_step, std::move(sharing));
 }
 
 PromptStream::~PromptStream() = default;
 
-PromptBatch PromptStream::Impl::settle_all(std::vector<SlotResult> results, int64_t first) {
+PromptBatch PromptStream::Impl::settle_all(int64_t first, const std::vector<int64_t>& owners) {
   PromptBatch batch;
-  const auto count = static_cast<int64_t>(results.size());
-  for (const auto& [begin, end] : passed.stretches(first, count)) {
-    for (int64_t position = begin; position < end; ++position)
-      batch.prompt_index.push_back(position);
-  }
-  for (SlotResult& result : results) {
+  const auto count = static_cast<int64_t>(owners.size());
+  const std::vector<int64_t> taken = positions(first, count);
+  Results results = take(taken, owners);
+  std::map<std::string, int64_t> met;
+  for (size_t i = 0; i < taken.size(); ++i) {
+    SlotResult& result = results.at(taken[i]);
     settle(result);
+    const std::string& id = files[result.list].records[static_cast<size_t>(result.row)]->id;
+    const int64_t repeats = met[id]++;
+    if (owners[i] != sharing.rank) continue;
     batch_cost.add(result.cost);
+    batch.prompt_index.push_back(taken[i]);
+    batch.places.push_back(static_cast<int64_t>(i));
+    batch.repeats.push_back(repeats);
     batch.prompts.push_back(std::make_shared<const EncodedPrompt>(std::move(result.prompt)));
   }
   batch.epoch = static_cast<double>(passed.behind(first, count)) / static_cast<double>(num_rows);
@@ -337,18 +403,20 @@ PromptBatch PromptStream::batch(int64_t step) {
   impl_->begins.erase(impl_->begins.upper_bound(step), impl_->begins.end());  // a step once more
   const int64_t first = impl_->position(step);
   impl_->batch_cost = {};
-  PromptBatch batch = impl_->settle_all(impl_->take(first, impl_->prompts_per_step), first);
+  impl_->collect();  // who takes what is known once nothing runs
+  const auto wanted = impl_->positions(first, impl_->prompts_per_step);
+  PromptBatch batch = impl_->settle_all(first, impl_->owners_of(wanted));
   impl_->end_batch(step);
   return batch;
 }
 
-PromptBatch PromptStream::more(int64_t step, int64_t count) {
-  SGRPO_CHECK(count >= 1, "count is ", count, ", expected >= 1");
+PromptBatch PromptStream::more(int64_t step, const std::vector<int64_t>& owners) {
+  SGRPO_CHECK(!owners.empty(), "no prompt is asked for");
   const int64_t first = impl_->position(step + 1);
   impl_->collect();
-  impl_->begins[step + 1] = impl_->passed.behind(first, count);
+  impl_->begins[step + 1] = impl_->passed.behind(first, static_cast<int64_t>(owners.size()));
   if (impl_->order.has_limits()) impl_->ready.clear();  // drawn for the step behind
-  PromptBatch batch = impl_->settle_all(impl_->take(first, count), first);
+  PromptBatch batch = impl_->settle_all(first, owners);
   impl_->end_batch(step);
   return batch;
 }

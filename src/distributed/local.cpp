@@ -1,6 +1,5 @@
 #include <ATen/ATen.h>
 
-#include "sgrpo/core/error.h"
 #include "sgrpo/distributed/communicator.h"
 
 namespace sgrpo::distributed {
@@ -33,17 +32,12 @@ class Local final : public Communicator {
   }
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
   void barrier(const std::string& /*name*/) override {}
-  void abort(const std::string& reason) override { throw core::RunError(reason); }
+  void note(const std::string& /*doing*/) override {}
+  void abort(const std::string& /*reason*/) override {}
+  std::string failure() const override { return ""; }
 };
 
 }  // namespace
-
-std::vector<double> Communicator::reduce(std::vector<double> values, Reduction reduction) {
-  if (size() == 1 || values.empty()) return values;
-  at::Tensor tensor = at::tensor(values, at::TensorOptions().dtype(at::kDouble));
-  all_reduce(tensor, reduction)->wait();
-  return {tensor.const_data_ptr<double>(), tensor.const_data_ptr<double>() + tensor.numel()};
-}
 
 std::unique_ptr<Communicator> make_local() { return std::make_unique<Local>(); }
 

@@ -30,8 +30,10 @@ std::vector<std::pair<std::string, at::Tensor>> parameters_of(policy::Policy& po
   return parameters;
 }
 
-void stop_if_asked() {
-  if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
+std::vector<at::Tensor> weights_of(policy::Policy& policy) {
+  std::vector<at::Tensor> weights;
+  for (const ParameterSegment& segment : policy.arena().segments) weights.push_back(segment.weight);
+  return weights;
 }
 
 /// |policy - sampler| of every decision, not finite where the sampler's is unknown; undefined where
@@ -146,6 +148,7 @@ Learner::Learner(std::unique_ptr<policy::Policy> policy,
                  distributed::Communicator& communicator)
     : policy_(std::move(policy)),
       optimizer_(parameters_of(*policy_), options),
+      gradient_sum_(weights_of(*policy_)),
       budget_(budget),
       communicator_(communicator) {}
 
@@ -175,13 +178,19 @@ RowScores Learner::score_with(const policy::Policy& scorer,
   result.logprobs.resize(rows.size());
   result.entropy.resize(rows.size());
   for (const PackedBatch& batch : scorer.pack(rows, scoring, budget_)) {
-    stop_if_asked();
+    if (core::stop_requested()) throw core::Interrupted("stopped by a signal while scoring");
     const Scores scores = scorer.score(batch);
     const auto host = read_on_host({scores.logprobs, scores.entropy});
     scatter(host[0], batch.loss, result.logprobs);
     scatter(host[1], batch.loss, result.entropy);
   }
   return result;
+}
+
+/// Of several ranks none leaves alone while others may wait for it: they stop behind the step.
+void Learner::stop_if_asked() const {
+  if (core::stop_requested() && communicator_.size() == 1)
+    throw core::Interrupted("stopped by a signal while scoring");
 }
 
 /// With one update per rollout the old log-probs are the detached current ones, so no pass is spent
@@ -217,6 +226,7 @@ void Learner::add_gradient(const PackedBatch& batch,
                            const algorithm::StepContext& context,
                            PartReport& report,
                            Unread& unread) {
+  core::note_progress();
   const Scores scores = policy_->score(batch);
   if (unread.wants_gaps) unread.add_gap(gap_of(scores.logprobs, batch.loss.sampler_logprobs));
   const auto result = algorithm::batch_loss(scores, batch.loss, part.loss, context);
@@ -323,6 +333,7 @@ ApplyReport Learner::apply(double lr) {
     core::warn("non-finite loss: this update is left out and counted");
     return {.grad_norm = 0.0, .skipped = true};
   }
+  gradient_sum_.run(communicator_);
   const bool had_changed = std::exchange(is_mid_step_, true);
   const optim::OptimizerStep step = optimizer_.step(lr);
   if (step.skipped) {

@@ -1,6 +1,11 @@
 #include "learner/schedule.h"
 
 #include <algorithm>
+#include <numeric>
+#include <sstream>
+#include <string>
+
+#include "sgrpo/core/error.h"
 
 namespace sgrpo::learner {
 namespace {
@@ -51,6 +56,32 @@ void add(Denominators& total, const Denominators& more) {
   total.decisions += more.decisions;
   total.sequences += more.sequences;
   total.groups += more.groups;
+}
+
+/// The places of this rank's groups among those of all ranks, which are as many as `total` then
+/// says. Groups are numbered over all ranks; where all go to one optimizer step nothing is asked.
+std::vector<size_t> places_of(const std::vector<Rows>& groups,
+                              int64_t minibatches,
+                              distributed::Communicator& communicator,
+                              size_t& total) {
+  std::vector<size_t> places(groups.size());
+  std::iota(places.begin(), places.end(), size_t{0});
+  total = groups.size();
+  if (communicator.size() == 1 || minibatches == 1) return places;
+  std::string own;
+  for (const Rows& group : groups) own += core::str(group.front().group, " ");
+  std::vector<int64_t> all;
+  for (const std::string& numbers : communicator.all_gather_bytes(own)) {
+    std::istringstream text(numbers);
+    for (int64_t number = 0; text >> number;) all.push_back(number);
+  }
+  std::sort(all.begin(), all.end());
+  total = all.size();
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const auto found = std::lower_bound(all.begin(), all.end(), groups[g].front().group);
+    places[g] = static_cast<size_t>(found - all.begin());
+  }
+  return places;
 }
 
 /// Sums every share's denominators and the signal over all ranks: always the same call.
@@ -104,8 +135,10 @@ Schedule make_schedule(const std::vector<StepPart>& parts,
     // Means and quantiles over a step's tokens are over all of them.
     const bool takes_all = always_learns || !algorithm::statistics_columns(parts[p].loss).empty();
     const std::vector<Rows> groups = groups_of(parts[p].rows);
+    size_t total = 0;
+    const std::vector<size_t> places = places_of(groups, minibatches, communicator, total);
     for (size_t g = 0; g < groups.size(); ++g) {
-      Share& share = schedule.shares[g * static_cast<size_t>(minibatches) / groups.size()][p];
+      Share& share = schedule.shares[places[g] * static_cast<size_t>(minibatches) / total][p];
       const Denominators counts = count_rows(groups[g]);
       add(share.denominators, counts);
       share.completions += sampled_completions(groups[g]);

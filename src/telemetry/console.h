@@ -1,6 +1,7 @@
 // The one owner of stderr: log lines and progress bars share it without tearing each other.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@ class Console {
   /// Columns of the terminal, else $COLUMNS, else 120.
   static size_t width();
 
+  /// Progress that begins from now on shows nothing, or shows itself again.
+  void mute_progress(bool is_muted) { is_progress_muted_ = is_muted; }
+  bool is_progress_muted() const { return is_progress_muted_; }
+
   /// Writes `text` and a newline above the status line.
   void print(const std::string& text);
   /// Prints `text` if `owner` is the innermost; whether it did. One step: nobody becomes the
@@ -38,6 +43,7 @@ class Console {
  private:
   void print_locked(const std::string& text);
 
+  std::atomic<bool> is_progress_muted_{false};
   std::mutex mutex_;
   std::vector<const void*> owners_;
   std::string status_;  // what stands on the last line, "" if nothing

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "sgrpo/core/error.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/telemetry/telemetry.h"
 #include "telemetry/console.h"
@@ -71,16 +72,30 @@ spdlog::level::level_enum to_spdlog(core::LogLevel level) {
 
 }  // namespace
 
-void install_logging(bool quiet) {
+namespace {
+
+void install(spdlog::level::level_enum lowest, const std::string& prefix) {
   auto formatter =
       std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::local, "");
-  formatter->add_flag<LevelFlag>('*').set_pattern("%H:%M:%S %* %v");
+  formatter->add_flag<LevelFlag>('*').set_pattern("%H:%M:%S %* " + prefix + "%v");
   auto logger = std::make_shared<spdlog::logger>("sgrpo", std::make_shared<ConsoleSink>());
   logger->set_formatter(std::move(formatter));
-  logger->set_level(quiet ? spdlog::level::warn : spdlog::level::info);
+  logger->set_level(lowest);
   core::set_log_sink([logger](core::LogLevel level, const std::string& message) {
     logger->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));
   });
+}
+
+}  // namespace
+
+void install_logging(bool quiet) {
+  Console::instance().mute_progress(false);
+  install(quiet ? spdlog::level::warn : spdlog::level::info, "");
+}
+
+void install_logging_of_rank(int64_t rank) {
+  Console::instance().mute_progress(true);
+  install(spdlog::level::warn, core::str("[rank ", rank, "] "));
 }
 
 }  // namespace sgrpo::telemetry

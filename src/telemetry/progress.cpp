@@ -109,15 +109,23 @@ struct Progress::Impl {
 };
 
 Progress::Progress(std::string label, int64_t total, int64_t done, double heartbeat_s)
-    : impl_(std::make_unique<Impl>(
-          ProgressState{
-              .label = std::move(label), .note = "", .total = total, .done = done, .first = done},
-          heartbeat_s)) {}
+    : impl_(Console::instance().is_progress_muted()
+                ? nullptr
+                : std::make_unique<Impl>(ProgressState{.label = std::move(label),
+                                                       .note = "",
+                                                       .total = total,
+                                                       .done = done,
+                                                       .first = done},
+                                         heartbeat_s)) {}
 
 Progress::~Progress() = default;
 
-void Progress::advance(int64_t by, const std::string& note) { impl_->advance(by, note); }
+void Progress::advance(int64_t by, const std::string& note) {
+  if (impl_) impl_->advance(by, note);
+}
 
-void Progress::finish() { impl_->finish(); }
+void Progress::finish() {
+  if (impl_) impl_->finish();
+}
 
 }  // namespace sgrpo::telemetry

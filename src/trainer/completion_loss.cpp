@@ -5,6 +5,7 @@
 
 #include "sgrpo/core/interrupt.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -36,20 +37,26 @@ std::optional<double> completion_loss(const State& state, const data::EvalSet& s
   data::EncoderSpec spec = state.learner->policy().encoder()->spec();
   spec.requires_completion = spec.takes_last_turn = true;
   const data::PromptEncoder encoder(std::move(spec));
-  double nll = 0.0;
-  int64_t tokens = 0;
-  for (size_t begin = 0; begin < split.records.size(); begin += kRowsAtOnce) {
-    const size_t end = std::min(begin + kRowsAtOnce, split.records.size());
-    const PromptBatch prompts = encode_rows(encoder, split, begin, end);
-    const auto scores = state.learner->score(
-        supervised_rows(state, prompts), state.scoring(/*is_sft=*/true), learner::Who::kCurrent);
-    for (const std::vector<float>& row : scores.logprobs) {
-      for (const float logprob : row) nll -= static_cast<double>(logprob);
-      tokens += static_cast<int64_t>(row.size());
+  distributed::Communicator& ranks = *state.communicator;
+  const core::Share share{.index = ranks.rank(), .count = ranks.size()};
+  double nll = 0.0, tokens = 0.0;
+  together(ranks, [&] {
+    int64_t chunk = 0;
+    for (size_t begin = 0; begin < split.records.size(); begin += kRowsAtOnce) {
+      if (!share.holds(chunk++)) continue;
+      const size_t end = std::min(begin + kRowsAtOnce, split.records.size());
+      const PromptBatch prompts = encode_rows(encoder, split, begin, end);
+      const auto scores = state.learner->score(
+          supervised_rows(state, prompts), state.scoring(/*is_sft=*/true), learner::Who::kCurrent);
+      for (const std::vector<float>& row : scores.logprobs) {
+        for (const float logprob : row) nll -= static_cast<double>(logprob);
+        tokens += static_cast<double>(row.size());
+      }
     }
-  }
-  if (tokens == 0) return std::nullopt;
-  return nll / static_cast<double>(tokens);
+  });
+  const auto sums = ranks.reduce({nll, tokens});
+  if (sums[1] == 0.0) return std::nullopt;
+  return sums[0] / sums[1];
 }
 
 }  // namespace sgrpo::trainer

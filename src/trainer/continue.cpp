@@ -7,9 +7,11 @@
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/distributed/connect.h"
 #include "trainer/frozen.h"
 #include "trainer/identity.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -79,7 +81,7 @@ void continue_from(State& state, const fs::path& checkpoint) {
     rows->resume(core::get_int(saved, "step", where, 0),
                  is_same("demonstrations.data") ? core::find(saved, "demonstrations") : nullptr);
   }
-  if (Retention* retention = state.feed->retention(); retention != nullptr) {
+  if (Retention* retention = state.feed->retention(); retention != nullptr && state.is_main()) {
     // Before the weights are the checkpoint's: the policy is still the start model.
     retention->open(state.learner->policy(),
                     core::get_int(saved, "step", where, 0),
@@ -91,23 +93,28 @@ void continue_from(State& state, const fs::path& checkpoint) {
 }
 
 /// The newest checkpoint of output_dir that can be read to its end.
-bool continue_newest(State& state) {
+fs::path continue_newest(State& state) {
   std::optional<int64_t> step = state.folder->newest();
   while (step) {
     const fs::path folder = state.folder->folder_of(*step);
     try {
       continue_from(state, folder);
-      return true;
+      return folder;
     } catch (const core::RunError& error) {
       core::warn("passing over ", folder.string(), ", which cannot be read: ", error.what());
     }
     step = state.folder->newest(*step);
   }
-  return false;
+  return {};
+}
+
+/// Of a run that begins, or that goes back to where it began.
+void begin_stream(State& state) {
+  state.feed->stream().resume(1, 0, Json::array(), state.passed_over);
 }
 
 /// The checkpoint that trainer.resume names, one of this run or of another.
-void continue_named(State& state) {
+fs::path continue_named(State& state) {
   std::error_code error;
   const fs::path given = state.config.trainer.resume, folder = fs::canonical(given, error);
   if (error || !fs::exists(folder / "state.json", error)) {
@@ -121,6 +128,7 @@ void continue_named(State& state) {
         core::str("trainer.resume: ", folder.string(), " cannot be used: ", damage));
   }
   continue_from(state, folder);
+  return folder;
 }
 
 /// Whether the checkpoint that trainer.resume names is one of output_dir.
@@ -158,8 +166,8 @@ void link_best(const State& state) {
   state.folder->mark_best(step);
 }
 
-/// Takes up the checkpoint that the run goes on from, if there is one.
-void go_on(State& state, bool is_again) {
+/// Takes up the checkpoint that the run goes on from, if there is one, and says which.
+fs::path go_on(State& state, bool is_again) {
   const Resume resume = read_resume(state.config.trainer.resume);
   const bool is_empty = state.folder->is_empty();
   if (resume == Resume::kNever && !is_empty && !is_again) {
@@ -168,17 +176,59 @@ void go_on(State& state, bool is_again) {
                   " holds checkpoints of another run and trainer.resume is never: "
                   "choose another output_dir, or trainer.resume: auto to continue it"));
   }
+  fs::path taken;
   if (resume == Resume::kCheckpoint && (is_empty || (names_own_step(state) && !is_again))) {
-    continue_named(state);
+    taken = continue_named(state);
   } else if (!is_empty) {
-    continue_newest(state);
+    taken = continue_newest(state);
   } else {
-    state.feed->stream().resume(1, 0, Json::array(), state.passed_over);
+    begin_stream(state);
   }
-  if (is_empty) return;
+  if (is_empty) return taken;
   // Only once it is taken up: what was gone back behind is removed, and never the only good one.
   state.folder->go_back(state.progress.finished_steps);
   link_best(state);
+  return taken;
+}
+
+/// As rank 0, which alone writes to the folder, and which all others follow.
+void go_on_together(State& state, bool is_again) {
+  auto& ranks = *state.communicator;
+  Retention* retention = state.feed->retention();
+  const std::string own = together(ranks, [&]() -> std::string {
+    if (!state.is_main()) return "";
+    const fs::path taken = go_on(state, is_again);
+    if (retention != nullptr && state.progress.finished_steps == 0)
+      retention->open(state.learner->policy(), 0, nullptr);
+    return core::dump_ascii(
+        Json{{"checkpoint", taken.string()},
+             {"progress", state.progress.to_json()},
+             {"saved_step", state.saved_step},
+             {"retention", retention == nullptr ? Json() : retention->opened()}});
+  });
+  if (ranks.size() == 1) return;
+  const Json first = core::parse_json(ranks.all_gather_bytes(own).front(), "rank 0");
+  together(ranks, [&] {
+    if (state.is_main()) return;
+    const fs::path taken = first.at("checkpoint").get<std::string>();
+    taken.empty() ? begin_stream(state) : continue_from(state, taken);
+    state.progress = Progress::from_json(first.at("progress"), "rank 0");
+    state.saved_step = first.at("saved_step").get<int64_t>();
+    if (retention != nullptr) retention->open_as(first.at("retention"));
+  });
+}
+
+/// Settings and what they lead to, of all ranks.
+void check_same_identity(const State& state) {
+  if (state.communicator->size() == 1) return;
+  std::vector<Json> identities;
+  std::vector<std::string> names;
+  for (const std::string& bytes :
+       state.communicator->all_gather_bytes(core::dump_ascii(state.identity))) {
+    names.push_back(core::str("rank ", names.size()));
+    identities.push_back(core::parse_json(bytes, names.back()));
+  }
+  distributed::check_same_settings(identities, names);
 }
 
 }  // namespace
@@ -203,15 +253,17 @@ std::string how_to_continue(const RunConfig& config) {
 
 void open_folder(State& state, bool is_again) {
   const fs::path folder = state.config.output_dir;
-  state.folder = std::make_unique<checkpoint::RunFolder>(folder);
-  state.identity = make_identity(state.config, state.task, contents_of(state));
-  parse_allowed(state.allowed_changes, state.identity);  // a misspelt key is told in any case
-  go_on(state, is_again);
+  together(*state.communicator, [&] {
+    if (state.is_main()) state.folder = std::make_unique<checkpoint::RunFolder>(folder);
+    state.identity = make_identity(state.config, state.task, contents_of(state));
+    parse_allowed(state.allowed_changes, state.identity);  // a misspelt key is told in any case
+  });
+  check_same_identity(state);
+  go_on_together(state, is_again);
   const bool continues = state.progress.finished_steps > 0;
-  if (Retention* retention = state.feed->retention(); retention != nullptr && !continues)
-    retention->open(state.learner->policy(), 0, nullptr);
   if (Demonstrations* rows = state.feed->demonstrations(); rows != nullptr && !continues)
     rows->resume(0, nullptr);
+  if (!state.is_main()) return;
   state.metrics = std::make_unique<telemetry::MetricsWriter>(
       folder, continues ? state.progress.finished_steps : -1);
   telemetry::cut_completions(folder, state.progress.finished_steps);

@@ -7,6 +7,7 @@
 #include "sgrpo/data/encoder.h"
 #include "trainer/side_stream.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -48,12 +49,15 @@ void check_demonstrations(const RunConfig& config) {
                                   "demonstrations"));
 }
 
-Demonstrations::Demonstrations(const RunConfig& config, const data::PromptEncoder& encoder)
+Demonstrations::Demonstrations(const RunConfig& config,
+                               const data::PromptEncoder& encoder,
+                               const data::Sharing& sharing)
     : encoder_(std::make_shared<data::PromptEncoder>(demonstration_spec(encoder.spec(), config))),
       stream_(open_side_stream(
           {*config.demonstrations.data, kFirstDemonstration, demonstration_rows(config)},
           config,
-          encoder_)),
+          encoder_,
+          sharing)),
       supervised_steps_(config.trainer.sft_steps) {}
 
 /// The step that takes the next rows.
@@ -85,10 +89,13 @@ core::Json Demonstrations::state(int64_t finished_steps) const {
 }
 
 void demonstrate(State& state, const PromptBatch& rows, int64_t step, Retained& beside) {
-  if (rows.prompts.empty()) return;
+  if (state.feed->demonstrations() == nullptr || state.is_sft(step)) return;
   const auto plan =
       algorithm::plan_demonstrations(loss_settings(state.config), step, state.config.trainer.steps);
-  learner::StepPart part{.rows = supervised_rows(state, rows),
+  std::vector<TrainRow> own =
+      together(*state.communicator, [&] { return supervised_rows(state, rows); });
+  for (size_t i = 0; i < own.size(); ++i) own[i].group = rows.places[i];
+  learner::StepPart part{.rows = std::move(own),
                          .loss = plan->loss,
                          .weight = beside.arm_weight * plan->weight,
                          .scoring = state.scoring(/*is_sft=*/true),

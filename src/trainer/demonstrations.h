@@ -13,7 +13,9 @@ namespace sgrpo::trainer {
 /// The demonstration stream of a run. Exists where demonstrations.data is set, but not under `sft`.
 class Demonstrations {
  public:
-  Demonstrations(const RunConfig& config, const data::PromptEncoder& encoder);
+  Demonstrations(const RunConfig& config,
+                 const data::PromptEncoder& encoder,
+                 const data::Sharing& sharing = {});
 
   /// Goes on behind `finished_steps`; `saved` is what state() gave, null for a new stream.
   void resume(int64_t finished_steps, const core::Json* saved);

@@ -73,9 +73,9 @@ bool is_time_due(const State& state) {
 
 /// Why the last finished step cannot be saved; empty: it is.
 std::string failure_of_saving(State& state) {
-  state.timer.begin("save");
+  state.begin("save");
   try {
-    save_checkpoint(state);
+    save_together(state);
     return "";
   } catch (const core::RunError& error) {
     return error.what();
@@ -99,8 +99,8 @@ void save_at_last(State& state) {
     core::warn("step ", step, " could not be saved: ", failure, "; it is tried again");
     rest(pause);
   }
-  state.timer.begin("save");
-  save_checkpoint(state);
+  state.begin("save");
+  save_together(state);
 }
 
 /// Saves a step behind which others come.
@@ -126,10 +126,10 @@ void save_if_due(State& state) {
 
 void keep_if_best(State& state) {
   const int64_t step = state.progress.finished_steps;
-  if (step == 0 || state.progress.best_step != step || state.folder->best() == step) return;
-  state.timer.begin("save");
+  if (step == 0 || state.progress.best_step != step) return;
+  state.begin("save");
   if (state.saved_step != step) save_or_owe(state);
-  if (state.saved_step != step) return;
+  if (state.saved_step != step || !state.is_main() || state.folder->best() == step) return;
   try {
     state.folder->mark_best(step);
   } catch (const core::RunError& error) {
@@ -161,24 +161,25 @@ std::string lost_steps(const State& state, const std::string& reason) {
   }
 }
 
-/// Ends that come to something although nothing new was saved: another start would be no better.
-void note_orderly_end(const State& state) {
-  try {
-    throw;
-  } catch (const core::UserError&) {
-    state.starts->forget();
-  } catch (const core::NoCheckpointError&) {
-    state.starts->forget();
-  } catch (...) {
-    return;
-  }
-}
-
 }  // namespace
 
 bool is_patience_over(const State& state) {
   const std::optional<int64_t> patience = state.config.trainer.early_stopping_patience;
   return patience && state.progress.evaluations_without_best >= *patience;
+}
+
+void forget_orderly_end(Starts& mutable_starts) {
+  try {
+    throw;
+  } catch (const core::UserError&) {
+    mutable_starts.forget();
+  } catch (const core::NoCheckpointError&) {
+    mutable_starts.forget();
+  } catch (const core::Interrupted&) {
+    mutable_starts.forget();
+  } catch (...) {
+    return;
+  }
 }
 
 void close_step(State& state, int64_t tokens_before) {
@@ -196,7 +197,7 @@ void close_step(State& state, int64_t tokens_before) {
     report.set("perf/tokens_per_s",
                static_cast<double>(progress.num_tokens - tokens_before) / state.timer.total());
   }
-  state.metrics->write(progress.finished_steps, report);
+  if (state.is_main()) state.metrics->write(progress.finished_steps, report);
 }
 
 void save_interrupted(State& state, std::string reason) {
@@ -226,10 +227,20 @@ void save_interrupted(State& state, std::string reason) {
                                     " from there"));
 }
 
+void end_interrupted(State& state, const std::string& reason) {
+  const std::string failure = state.communicator->failure();
+  if (failure.empty()) save_interrupted(state, reason);
+  try {
+    throw core::RunError(failure);
+  } catch (...) {
+    save_after_error(state);
+  }
+}
+
 void save_after_error(State& state) {
   const int64_t finished = state.progress.finished_steps;
   if (state.learner->is_mid_step()) tell_lost_steps(state);
-  if (finished > 0 && state.saved_step != finished) {
+  if (state.is_main() && finished > 0 && state.saved_step != finished) {
     state.learner->drop_gradient();
     try {
       save_checkpoint(state);
@@ -238,7 +249,7 @@ void save_after_error(State& state) {
       core::warn("step ", finished, " could not be saved: ", error.what());
     }
   }
-  note_orderly_end(state);
+  forget_orderly_end(*state.starts);
   throw;
 }
 

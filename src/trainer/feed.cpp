@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/core/text.h"
@@ -54,7 +53,8 @@ std::function<void(const PromptRecord&)> record_check(const RunConfig& config,
 Feed::Feed(const RunConfig& config,
            Task task,
            const data::PromptEncoder& encoder,
-           const verifier::VerifierSet& verifiers) {
+           const verifier::VerifierSet& verifiers,
+           const data::Sharing& sharing) {
   // Limits of training stay with training: validation has the policy's own encoder.
   data::EncoderSpec spec = with_stream_limits(encoder.spec(), config, task);
   spec.requires_completion = spec.takes_last_turn = task == Task::kSft;
@@ -64,10 +64,12 @@ Feed::Feed(const RunConfig& config,
   stream_ = std::make_unique<data::PromptStream>(options,
                                                  std::make_shared<data::PromptEncoder>(spec),
                                                  static_cast<uint64_t>(config.seed),
-                                                 config.trainer.prompts_per_step);
-  if (config.retention.data) retention_ = std::make_unique<Retention>(config, task, encoder);
+                                                 config.trainer.prompts_per_step,
+                                                 sharing);
+  if (config.retention.data)
+    retention_ = std::make_unique<Retention>(config, task, encoder, sharing);
   if (config.demonstrations.data && task == Task::kPolicyGradient)
-    demonstrations_ = std::make_unique<Demonstrations>(config, encoder);
+    demonstrations_ = std::make_unique<Demonstrations>(config, encoder, sharing);
   if (!config.rollout.replay) return;
   replay_path_ = *config.rollout.replay;
   replay_ = data::load_replay(replay_path_,
@@ -92,8 +94,8 @@ FedBatch Feed::next(int64_t step) {
   return batch;
 }
 
-FedBatch Feed::more(int64_t step, int64_t count) {
-  return {.prompts = stream_->more(step, count), .recordings = {}};
+FedBatch Feed::more(int64_t step, const std::vector<int64_t>& owners) {
+  return {.prompts = stream_->more(step, owners), .recordings = {}};
 }
 
 /// The recordings of one prompt that a step may take: the step's own where the file tells steps
@@ -121,10 +123,9 @@ std::vector<const data::RecordedGroup*> Feed::candidates(const PromptRecord& rec
 std::vector<const data::RecordedGroup*> Feed::recordings_of(const PromptBatch& prompts,
                                                             int64_t step) const {
   std::vector<const data::RecordedGroup*> result;
-  std::map<std::string, size_t> places;
-  for (const auto& prompt : prompts.prompts) {
-    const auto groups = candidates(*prompt->record, step);
-    result.push_back(groups[places[prompt->record->id]++ % groups.size()]);
+  for (size_t i = 0; i < prompts.prompts.size(); ++i) {
+    const auto groups = candidates(*prompts.prompts[i]->record, step);
+    result.push_back(groups[static_cast<size_t>(prompts.repeats[i]) % groups.size()]);
   }
   return result;
 }

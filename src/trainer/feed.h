@@ -31,13 +31,14 @@ class Feed {
   Feed(const RunConfig& config,
        Task task,
        const data::PromptEncoder& encoder,
-       const verifier::VerifierSet& verifiers);
+       const verifier::VerifierSet& verifiers,
+       const data::Sharing& sharing = {});
 
   /// The prompts of step `step`. Throws core::UserError where a prompt has no recording.
   FedBatch next(int64_t step);
-  /// The stream's next `count` prompts for `step` besides those that next() gave: the steps behind
-  /// it begin behind them.
-  FedBatch more(int64_t step, int64_t count);
+  /// The stream's next prompts for `step` besides those that next() gave, each for the rank that
+  /// `owners` names: the steps behind it begin behind them.
+  FedBatch more(int64_t step, const std::vector<int64_t>& owners);
   data::PromptStream& stream() { return *stream_; }
   const data::PromptStream& stream() const { return *stream_; }
   /// The retention stream; null where retention.data is not set. It must be opened before next().

@@ -1,8 +1,12 @@
 // Between verdicts and injection: what asks for more groups, in bounded rounds.
 #include "sgrpo/algorithm/follow_up.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "sgrpo/core/log.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -10,20 +14,43 @@ namespace {
 using algorithm::FollowUpAnswer;
 using algorithm::FollowUpRequest;
 
+/// The rank of each request of all ranks, in the order of their places in the step: whoever asks,
+/// the stream's next prompts go to the same places.
+std::vector<int64_t> owners_of(const std::vector<FollowUpRequest>& requests,
+                               const std::vector<RolloutGroup>& groups,
+                               distributed::Communicator& ranks) {
+  core::Json own = core::Json::array();
+  for (const FollowUpRequest& request : requests) own.push_back(groups[request.group].place);
+  std::vector<std::pair<int64_t, int64_t>> all;  // place, rank
+  int64_t rank = 0;
+  for (const std::string& bytes : ranks.all_gather_bytes(own.dump())) {
+    const core::Json places = core::parse_json(bytes, "another rank");
+    for (const core::Json& place : places) all.emplace_back(place.get<int64_t>(), rank);
+    ++rank;
+  }
+  std::sort(all.begin(), all.end());
+  std::vector<int64_t> owners;
+  for (const auto& [place, owner] : all) owners.push_back(owner);
+  return owners;
+}
+
 /// Groups of the stream's next prompts, sampled and judged as those before them.
 std::vector<FollowUpAnswer> answer(State& state,
                                    const std::vector<FollowUpRequest>& requests,
+                                   const std::vector<RolloutGroup>& asked,
                                    FedBatch& mutable_batch,
                                    int64_t step) {
-  std::vector<FollowUpAnswer> answers;
-  if (requests.empty()) return answers;  // other ranks ask
-  state.timer.begin("load");
-  const FedBatch more = state.feed->more(step, static_cast<int64_t>(requests.size()));
+  state.begin("load");
+  const FedBatch more = state.feed->more(step, owners_of(requests, asked, *state.communicator));
   mutable_batch.prompts.epoch = more.prompts.epoch;
-  std::vector<RolloutGroup> groups = roll_out(state, more, step).groups;
+  std::vector<RolloutGroup> groups =
+      together(*state.communicator, [&] { return roll_out(state, more, step).groups; });
   groups = judge(state, std::move(groups), more);
-  for (size_t i = 0; i < requests.size(); ++i)
+  std::vector<FollowUpAnswer> answers;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    groups[i].place = asked[requests[i].group].place;
     answers.push_back({.request = requests[i], .group = std::move(groups[i])});
+  }
   return answers;
 }
 
@@ -71,7 +98,8 @@ FollowedStep follow_up(State& state,
       break;
     }
     drawn += static_cast<double>(requests.size());
-    result.all = method->place(std::move(result.all), answer(state, requests, mutable_batch, step));
+    auto answers = answer(state, requests, result.all.groups, mutable_batch, step);
+    result.all = method->place(std::move(result.all), std::move(answers));
   }
   const auto sums =
       state.communicator->reduce({drawn, static_cast<double>(result.all.dropped.size())});

@@ -5,6 +5,7 @@
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -27,7 +28,10 @@ struct Failures {
   }
 };
 
-Failures count_failures(const std::vector<RolloutGroup>& groups, const MemberFilter& is_asked) {
+/// Over all ranks.
+Failures count_failures(const std::vector<RolloutGroup>& groups,
+                        const MemberFilter& is_asked,
+                        distributed::Communicator& ranks) {
   Failures result;
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t m = 0; m < groups[g].members.size(); ++m) {
@@ -36,7 +40,9 @@ Failures count_failures(const std::vector<RolloutGroup>& groups, const MemberFil
       result.failed += has_failed(groups[g], groups[g].members[m]);
     }
   }
-  return result;
+  const auto sums =
+      ranks.reduce({static_cast<double>(result.failed), static_cast<double>(result.total)});
+  return {.failed = static_cast<int64_t>(sums[0]), .total = static_cast<int64_t>(sums[1])};
 }
 
 void wait(std::chrono::milliseconds time) {
@@ -79,7 +85,7 @@ std::vector<RolloutGroup> judge_again(State& state,
                                       const std::vector<std::chrono::milliseconds>& pauses,
                                       const MemberFilter& is_asked) {
   for (const std::chrono::milliseconds pause : pauses) {
-    const Failures failures = count_failures(groups, is_asked);
+    const Failures failures = count_failures(groups, is_asked, *state.communicator);
     if (!failures.are_many()) return groups;
     core::warn(failures.failed,
                " of ",
@@ -89,18 +95,20 @@ std::vector<RolloutGroup> judge_again(State& state,
                " have no verdict (timeout or error, reasons above): they are judged again in ",
                static_cast<double>(pause.count()) / 1000.0,
                " s");
-    wait(pause);
     // Of `groups` as they are: the filter is asked while they are taken apart.
     std::vector<std::vector<bool>> has_none;
     for (const RolloutGroup& group : groups) {
       std::vector<bool>& failed = has_none.emplace_back();
       for (const GroupMember& member : group.members) failed.push_back(has_failed(group, member));
     }
-    groups = judge_members(state, std::move(groups), [&](size_t group, size_t member) {
-      return has_none[group][member] && (!is_asked || is_asked(group, member));
+    groups = together(*state.communicator, [&] {
+      wait(pause);
+      return judge_members(state, std::move(groups), [&](size_t group, size_t member) {
+        return has_none[group][member] && (!is_asked || is_asked(group, member));
+      });
     });
   }
-  const Failures failures = count_failures(groups, is_asked);
+  const Failures failures = count_failures(groups, is_asked, *state.communicator);
   if (!failures.are_many()) return groups;
   throw core::RunError(core::str(failures.failed,
                                  " of ",

@@ -5,6 +5,7 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/eval/accuracy.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -141,7 +142,8 @@ std::vector<RolloutGroup> label_by_majority(State& state,
     group.baseline.reset();
     group.prompt = labelled(*group.prompt, std::nullopt);
   }
-  voters = judge_members(state, std::move(voters), {});
+  voters =
+      together(*state.communicator, [&] { return judge_members(state, std::move(voters), {}); });
   voters = judge_again(state, std::move(voters), pauses);
   for (size_t g = 0; g < groups.size(); ++g) {
     std::vector<std::string> answers;

@@ -4,13 +4,20 @@
 
 #include "sgrpo/algorithm/advantage.h"
 #include "sgrpo/algorithm/injection.h"
+#include "sgrpo/core/file.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/core/names.h"
+#include "sgrpo/core/sha256.h"
 #include "sgrpo/core/text.h"
+#include "sgrpo/distributed/connect.h"
+#include "sgrpo/policy/placement.h"
 #include "sgrpo/trainer/evaluation.h"
+#include "trainer/ending.h"
 #include "trainer/frozen.h"
+#include "trainer/identity.h"
 #include "trainer/retention.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -77,8 +84,16 @@ void check_best_metric(const State& state) {
 
 void open_data(State& state) {
   const RunConfig& config = state.config;
-  state.feed = std::make_unique<Feed>(
-      config, state.task, *state.learner->policy().encoder(), *state.verifiers);
+  auto& ranks = *state.communicator;
+  state.feed = std::make_unique<Feed>(config,
+                                      state.task,
+                                      *state.learner->policy().encoder(),
+                                      *state.verifiers,
+                                      data::Sharing{.rank = ranks.rank(),
+                                                    .size = ranks.size(),
+                                                    .exchange = [&ranks](const std::string& bytes) {
+                                                      return ranks.all_gather_bytes(bytes);
+                                                    }});
   for (const auto& [name, path] : config.data.eval) {
     state.eval_sets.push_back(data::load_eval_set(name, path, config.data));
     check_split(state, state.eval_sets.back());
@@ -88,9 +103,51 @@ void open_data(State& state) {
 
 void open_run(State& state, bool is_again) {
   state.memory = Memory(state.config.memory.reward_window);
-  state.learner = open_learner(state.config, state.task, *state.communicator);
-  open_data(state);
+  together(*state.communicator, [&] {
+    state.learner = open_learner(state.config, state.task, *state.communicator);
+    open_data(state);
+  });
   open_folder(state, is_again);
+}
+
+void check_backend(Backend backend, const at::Device& device, int64_t ranks) {
+  if (backend == Backend::kAuto || ranks == 1) return;
+  const Backend wanted = device.is_cpu() ? Backend::kGloo : Backend::kNccl;
+  if (backend == wanted) return;
+  throw core::UserError(core::str("distributed.backend is ",
+                                  core::name_of(backend),
+                                  ", but there are ",
+                                  ranks,
+                                  " ranks on ",
+                                  device.is_cpu() ? "CPUs" : "GPUs",
+                                  ": expected auto or ",
+                                  core::name_of(wanted)));
+}
+
+/// The other ranks, met before anything large is opened: settings that differ cost nothing then.
+std::unique_ptr<distributed::Communicator> meet(const RunConfig& config,
+                                                Task task,
+                                                const distributed::Environment& environment) {
+  if (environment.size == 1) return distributed::make_local();
+  distributed::Meeting meeting{.folder = config.output_dir,
+                               .settings = make_identity(config, task, /*contents=*/{}),
+                               .timeout_s = config.distributed.timeout_s};
+  meeting.settings["the sgrpo binary"] = core::sha256_hex(core::read_file("/proc/self/exe"));
+  const at::Device device =
+      policy::resolve_placement(config.model, policy::read_cuda_state(), environment.local_rank)
+          .device;
+  check_backend(config.distributed.backend, device, environment.size);
+  if (!device.is_cpu()) meeting.device = device;
+  return distributed::connect(environment, meeting);
+}
+
+void check_ranks(const RunConfig& config, const distributed::Environment& environment) {
+  if (environment.size <= config.trainer.prompts_per_step) return;
+  throw core::UserError(core::str("trainer.prompts_per_step is ",
+                                  config.trainer.prompts_per_step,
+                                  ", but there are ",
+                                  environment.size,
+                                  " ranks: expected a prompt or more for each"));
 }
 
 }  // namespace
@@ -108,7 +165,7 @@ data::EncoderSpec with_stream_limits(data::EncoderSpec spec, const RunConfig& co
   return spec;
 }
 
-std::string batch_equation(const RunConfig& config, Task task) {
+std::string batch_equation(const RunConfig& config, Task task, int64_t ranks) {
   const bool is_sft = task == Task::kSft;
   const int64_t group_size = is_sft ? 1 : config.rollout.group_size;
   const int64_t minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout;
@@ -124,8 +181,8 @@ std::string batch_equation(const RunConfig& config, Task task) {
       group_size == 1 ? " completion = " : " completions = ",
       completions,
       " completions a step, ",
-      completions,
-      " per rank (1 rank), ",
+      ranks == 1 ? core::str(completions, " per rank (1 rank), ")
+                 : core::str("about ", completions / ranks, " per rank (", ranks, " ranks), "),
       completions / minibatches,
       " per optimizer step (",
       updates,
@@ -142,31 +199,30 @@ Trainer::Trainer(RunConfig config, Task task, std::string allowed_changes)
   state.task = task;
   state.allowed_changes = std::move(allowed_changes);
   state.config.validate();
-  check_alone();
+  const distributed::Environment environment = distributed::read_environment();
+  check_ranks(state.config, environment);
   if (task == Task::kPolicyGradient) {
     algorithm::validate(
         state.config.algorithm, state.config.injection, state.config.rollout.group_size);
   }
   honour_end_of_job(state.config.trainer.stop_before_end_s);
-  state.communicator = distributed::make_local();
   state.verifiers = std::make_unique<verifier::VerifierSet>(
       state.config.verifier, state.config.verifiers, state.config.rewards);
   check_output_folder(state.config.output_dir);
-  // Before the minutes that a large model takes: a second start on the folder ends at once.
-  state.lock = std::make_unique<checkpoint::RunLock>(state.config.output_dir);
-  state.starts = std::make_unique<Starts>(state.config.output_dir);
+  state.starts = std::make_unique<Starts>();
+  if (environment.rank == 0) {
+    // Before the minutes that a large model takes: a second start on the folder ends at once.
+    state.lock = std::make_unique<checkpoint::RunLock>(state.config.output_dir);
+    state.starts = std::make_unique<Starts>(state.config.output_dir);
+  }
   set_deterministic(state.config.trainer.deterministic);
   try {
+    state.communicator = meet(state.config, task, environment);
     open_run(state, /*is_again=*/false);
-    check_space(state);
-  } catch (const core::UserError&) {
-    state.starts->forget();
-    throw;
-  } catch (const core::NoCheckpointError&) {
-    state.starts->forget();
-    throw;
-  } catch (const core::Interrupted&) {
-    state.starts->forget();
+    together(*state.communicator, [&] { check_space(state); });
+  } catch (...) {
+    tell_others(*state.communicator);
+    forget_orderly_end(*state.starts);
     throw;
   }
 }

@@ -9,6 +9,7 @@
 #include "trainer/frozen.h"
 #include "trainer/identity.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -66,7 +67,15 @@ void restore_best(State& state, const core::Json& saved, const std::string& wher
 
 }  // namespace
 
-void save_checkpoint(State& state) {
+namespace {
+
+std::string last_line(const std::filesystem::path& file) {
+  const std::string text = core::read_file(file);
+  const std::string_view lines = core::trim(text);
+  return std::string(lines.substr(lines.rfind('\n') + 1));
+}
+
+void write_checkpoint(State& state) {
   state.metrics->sync();  // rows of earlier steps; the last one's is in the state
   checkpoint::RunState saved;
   saved.step = state.progress.finished_steps;
@@ -85,13 +94,31 @@ void save_checkpoint(State& state) {
   saved.optimizer = state.learner->state();
   saved.frozen = state.learner->frozen_state();
   state.folder->save(saved, state.learner->writer(), state.config.trainer.keep_last);
-  state.saved_step = saved.step;
+}
+
+void note_saved(State& state) {
+  state.saved_step = state.progress.finished_steps;
   state.saved_at = std::chrono::steady_clock::now();
   state.starts->forget();
 }
 
+}  // namespace
+
+void save_checkpoint(State& state) {
+  if (!state.is_main()) return;
+  write_checkpoint(state);
+  note_saved(state);
+}
+
+void save_together(State& state) {
+  together(*state.communicator, [&] {
+    if (state.is_main()) write_checkpoint(state);
+  });
+  note_saved(state);
+}
+
 void check_space(const State& state) {
-  if (state.progress.finished_steps >= state.config.trainer.steps) return;
+  if (!state.is_main() || state.progress.finished_steps >= state.config.trainer.steps) return;
   uint64_t bytes = state.learner->writer().bytes;
   for (const auto& [name, tensor] : state.learner->state()) bytes += tensor.nbytes();
   for (const auto& [name, tensors] : state.learner->frozen_state())
@@ -103,15 +130,16 @@ bool take_row(State& state) {
   Progress& progress = state.progress;
   const std::filesystem::path path =
       std::filesystem::path(state.config.output_dir) / "metrics.jsonl";
-  const std::string text = core::read_file(path);
-  const std::string_view rows = core::trim(text);
-  if (rows.empty()) return false;
-  const core::Json last = core::parse_json(rows.substr(rows.rfind('\n') + 1), path.string());
+  const std::string row =
+      state.communicator->all_gather_bytes(state.is_main() ? last_line(path) : std::string())
+          .front();
+  if (row.empty()) return false;
+  const core::Json last = core::parse_json(row, path.string());
   if (core::get_int(last, "step", path.string()) < progress.finished_steps) return false;
   if (progress.is_validated) return true;
   StepReport validation;
-  const StepReport row = to_report(last);
-  for (const auto& [name, value] : row.values()) {
+  const StepReport metrics = to_report(last);
+  for (const auto& [name, value] : metrics.values()) {
     if (core::starts_with(name, "val/")) validation.set(name, value);
   }
   progress.is_validated = true;
@@ -119,8 +147,8 @@ bool take_row(State& state) {
   progress.row.merge(validation);
   note_validation(state, validation);
   if (progress.best_step == progress.finished_steps) {
-    if (state.saved_step != progress.finished_steps) save_checkpoint(state);
-    state.folder->mark_best(progress.finished_steps);
+    if (state.saved_step != progress.finished_steps) save_together(state);
+    if (state.is_main()) state.folder->mark_best(progress.finished_steps);
   }
   return true;
 }
@@ -136,11 +164,13 @@ void restore(State& state, const std::filesystem::path& folder, const core::Json
   state.progress = Progress::from_json(saved, where);
   const int64_t step = state.progress.finished_steps;
   std::error_code error;
-  const bool is_own = std::filesystem::equivalent(folder, state.folder->folder_of(step), error);
-  state.saved_step = is_own ? step : -1;
+  if (state.is_main()) {  // the others hear of it
+    const bool is_own = std::filesystem::equivalent(folder, state.folder->folder_of(step), error);
+    state.saved_step = is_own ? step : -1;
+    restore_best(state, saved, where);
+  }
   if (const core::Json* memory = core::find(saved, "memory"); memory != nullptr)
     state.memory.restore(*memory, where);
-  restore_best(state, saved, where);
   restore_stream(state, saved, where);
 }
 

@@ -4,6 +4,7 @@
 #include "sgrpo/algorithm/rows.h"
 #include "trainer/metric_sums.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -45,7 +46,9 @@ void report_size(const State& state, Retained& retained, double rows) {
 learner::StepPart kl_part(const State& state, std::vector<RolloutGroup> samples) {
   for (RolloutGroup& group : samples)
     group.members.front().verdict.status = VerdictStatus::kIncorrect;
-  return {.rows = algorithm::rows_of(samples),
+  std::vector<TrainRow> rows = algorithm::rows_of(samples);
+  for (TrainRow& row : rows) row.group = samples[static_cast<size_t>(row.group)].place;
+  return {.rows = std::move(rows),
           .loss = algorithm::kl_settings(loss_settings(state.config)),
           .weight = state.config.retention.weight,
           .scoring = state.scoring(/*is_sft=*/false),
@@ -53,7 +56,10 @@ learner::StepPart kl_part(const State& state, std::vector<RolloutGroup> samples)
 }
 
 learner::StepPart nll_part(const State& state, const PromptBatch& prompts) {
-  return {.rows = supervised_rows(state, prompts),
+  std::vector<TrainRow> rows =
+      together(*state.communicator, [&] { return supervised_rows(state, prompts); });
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].group = prompts.places[i];
+  return {.rows = std::move(rows),
           .loss = algorithm::sft_settings(loss_settings(state.config)),
           .weight = state.config.retention.weight,
           .scoring = state.scoring(/*is_sft=*/true),
@@ -85,10 +91,10 @@ Retained retain(State& state,
     retained.arm_weight = 1.0 - options.weight;
     retained.tokens = tokens_of(retained.parts.back().rows);
   } else if (is_sft) {
-    retained.rows = supervised_rows(state, prompts);
+    retained.rows = together(*state.communicator, [&] { return supervised_rows(state, prompts); });
     retained.tokens = tokens_of(retained.rows);
   } else {
-    state.timer.begin("verify");
+    state.begin("verify");
     samples = state.feed->retention()->judge(std::move(samples));
     // A row's own answer is right, whatever judges the other rows.
     for (RolloutGroup& group : samples)
@@ -102,15 +108,23 @@ Retained retain(State& state,
   return retained;
 }
 
+std::vector<bool> spread(size_t count, size_t more) {
+  std::vector<bool> is_more;
+  const size_t total = count + more;
+  size_t next = 0, next_more = 0;
+  for (size_t i = 0; i < total; ++i) {
+    is_more.push_back((i + 1) * more / total > next_more || next == count);
+    ++(is_more.back() ? next_more : next);
+  }
+  return is_more;
+}
+
 std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
                                        std::vector<RolloutGroup> more) {
   std::vector<RolloutGroup> all;
-  const size_t total = groups.size() + more.size();
   size_t next = 0, next_more = 0;
-  for (size_t i = 0; i < total; ++i) {
-    const bool takes_more = (i + 1) * more.size() / total > next_more || next == groups.size();
+  for (const bool takes_more : spread(groups.size(), more.size()))
     all.push_back(takes_more ? std::move(more[next_more++]) : std::move(groups[next++]));
-  }
   return all;
 }
 

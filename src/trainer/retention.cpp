@@ -58,14 +58,19 @@ int64_t retention_rows(const RunConfig& config) {
       1, std::llround(share * static_cast<double>(config.trainer.prompts_per_step)));
 }
 
-Retention::Retention(const RunConfig& config, Task task, const data::PromptEncoder& encoder)
+Retention::Retention(const RunConfig& config,
+                     Task task,
+                     const data::PromptEncoder& encoder,
+                     data::Sharing sharing)
     : config_(config),
+      sharing_(std::move(sharing)),
       encoder_(std::make_shared<data::PromptEncoder>(retention_spec(encoder.spec(), config, task))),
       exact_(exact_verifier(config)) {}
 
-std::unique_ptr<data::PromptStream> Retention::open_stream(int64_t prompts_per_step) const {
+std::unique_ptr<data::PromptStream> Retention::open_stream(int64_t prompts_per_step,
+                                                           const data::Sharing& sharing) const {
   return open_side_stream(
-      {*config_.retention.data, kFirstIndex, prompts_per_step}, config_, encoder_);
+      {*config_.retention.data, kFirstIndex, prompts_per_step}, config_, encoder_, sharing);
 }
 
 void Retention::open(const policy::Policy& start, int64_t finished_steps, const core::Json* saved) {
@@ -79,8 +84,29 @@ void Retention::open(const policy::Policy& start, int64_t finished_steps, const 
         position + std::max<int64_t>(0, config_.trainer.steps - finished_steps) * per_step;
     if (until > covered_) rejected = answer_rows(start, until, rejected);
   }
-  stream_ = open_stream(per_step);
-  stream_->resume(finished_steps + 1, position, rejected);
+  begin_ = {{"step", finished_steps + 1}, {"position", position}, {"rejected_rows", rejected}};
+  begin_stream();
+}
+
+void Retention::begin_stream() {
+  stream_ = open_stream(retention_rows(config_), sharing_);
+  stream_->resume(begin_.at("step").get<int64_t>(),
+                  begin_.at("position").get<int64_t>(),
+                  begin_.at("rejected_rows"));
+}
+
+core::Json Retention::opened() const {
+  return {{"lines", answer_lines()}, {"covered", covered_}, {"begin", begin_}};
+}
+
+void Retention::open_as(const core::Json& opened) {
+  answers_.clear();
+  answer_order_.clear();
+  for (const std::string& line : core::split(opened.at("lines").get<std::string>(), '\n'))
+    if (!line.empty()) take_line(core::parse_json(line, "rank 0"));
+  covered_ = opened.at("covered").get<int64_t>();
+  begin_ = opened.at("begin");
+  begin_stream();
 }
 
 /// The answers of the checkpoint's run: the first lines of the file, unchanged.
@@ -95,16 +121,8 @@ void Retention::load_answers(const core::Json& saved) {
   for (int64_t line = 1; line <= rows->get<int64_t>(); ++line) {
     const size_t newline = text.find('\n', end);
     if (newline == std::string::npos) break;
-    const core::Json row = core::parse_json(std::string_view(text).substr(end, newline - end),
-                                            core::str(where, ":", line));
-    Answer answer;
-    answer.id = row.at("id").get<std::string>();
-    answer.text = row.at("completion").get<std::string>();
-    answer.token_ids = row.at("completion_ids").get<std::vector<int64_t>>();
-    if (row.at("finish_reason") == "length") answer.finish_reason = FinishReason::kLength;
-    const auto row_line = row.at("line").get<int64_t>();
-    answer_order_.push_back(row_line);
-    answers_[row_line] = std::move(answer);
+    take_line(core::parse_json(std::string_view(text).substr(end, newline - end),
+                               core::str(where, ":", line)));
     end = newline + 1;
   }
   if (core::sha256_hex(text.substr(0, end)) != saved.at("sha256").get<std::string>()) {
@@ -117,11 +135,23 @@ void Retention::load_answers(const core::Json& saved) {
   covered_ = core::get_int(saved, "covered", where, 0);
 }
 
+/// A line of the file.
+void Retention::take_line(const core::Json& row) {
+  Answer answer;
+  answer.id = row.at("id").get<std::string>();
+  answer.text = row.at("completion").get<std::string>();
+  answer.token_ids = row.at("completion_ids").get<std::vector<int64_t>>();
+  if (row.at("finish_reason") == "length") answer.finish_reason = FinishReason::kLength;
+  const auto line = row.at("line").get<int64_t>();
+  answer_order_.push_back(line);
+  answers_[line] = std::move(answer);
+}
+
 /// Answers the rows of the positions from `covered_` to `until`; the rows found unusable.
 core::Json Retention::answer_rows(const policy::Policy& start,
                                   int64_t until,
                                   const core::Json& rejected) {
-  const auto stream = open_stream(kRowsAtOnce);
+  const auto stream = open_stream(kRowsAtOnce, /*sharing=*/{});
   stream->resume(1, covered_, rejected);
   const auto is_all_answered = [&] {
     return static_cast<int64_t>(answers_.size()) + stream->num_rejected() >= stream->num_rows();

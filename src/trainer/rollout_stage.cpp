@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 #include "sgrpo/algorithm/injection.h"
 #include "sgrpo/algorithm/modifiers.h"
@@ -7,6 +9,7 @@
 #include "sgrpo/algorithm/shaping.h"
 #include "trainer/labels.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -72,6 +75,42 @@ std::vector<std::shared_ptr<const EncodedPrompt>> prompts_of(
   std::vector<std::shared_ptr<const EncodedPrompt>> prompts;
   for (const RolloutGroup& group : groups) prompts.push_back(group.prompt);
   return prompts;
+}
+
+/// Groups that were not sampled have none.
+void set_places(const PromptBatch& prompts, std::vector<RolloutGroup>& mutable_groups) {
+  for (size_t i = 0; i < mutable_groups.size(); ++i) mutable_groups[i].place = prompts.places.at(i);
+}
+
+std::vector<int64_t> places_of(const std::vector<RolloutGroup>& groups) {
+  std::vector<int64_t> places;
+  for (const RolloutGroup& group : groups) places.push_back(group.place);
+  return places;
+}
+
+/// The numbers that this rank's groups, then its further ones, have among those of all ranks once
+/// the further ones are spread among the others.
+std::vector<int64_t> numbers_of_step(const std::vector<int64_t>& own,
+                                     const std::vector<int64_t>& own_more,
+                                     distributed::Communicator& ranks) {
+  std::vector<int64_t> all, all_more;
+  for (const std::string& bytes :
+       ranks.all_gather_bytes(core::Json{{"groups", own}, {"more", own_more}}.dump())) {
+    const core::Json theirs = core::parse_json(bytes, "another rank");
+    for (const core::Json& place : theirs.at("groups")) all.push_back(place.get<int64_t>());
+    for (const core::Json& place : theirs.at("more")) all_more.push_back(place.get<int64_t>());
+  }
+  std::sort(all.begin(), all.end());
+  std::sort(all_more.begin(), all_more.end());
+  std::map<int64_t, int64_t> numbers, numbers_more;
+  size_t next = 0, next_more = 0;
+  int64_t number = 0;
+  for (const bool is_more : spread(all.size(), all_more.size()))
+    (is_more ? numbers_more[all_more[next_more++]] : numbers[all[next++]]) = number++;
+  std::vector<int64_t> result;
+  for (const int64_t place : own) result.push_back(numbers.at(place));
+  for (const int64_t place : own_more) result.push_back(numbers_more.at(place));
+  return result;
 }
 
 /// The completion as sampled: a text that ends, or ids that end with an end token or were cut.
@@ -169,18 +208,22 @@ int64_t tokens_of(const std::vector<TrainRow>& rows) {
 }
 
 std::vector<RolloutGroup> sample_retention(State& state, const PromptBatch& prompts, int64_t step) {
-  state.timer.begin("generate");
+  state.begin("generate");
   std::vector<SamplingRequest> requests;
   request(state, prompts, retention_samples(state.config, state.is_sft(step)), step, requests);
-  return sample(state, requests);
+  std::vector<RolloutGroup> groups = sample(state, requests);
+  set_places(prompts, groups);
+  return groups;
 }
 
 Rollout roll_out(State& state, const FedBatch& batch, int64_t step) {
   if (state.feed->is_replay()) {
-    std::vector<RolloutGroup> retained = sample_retention(state, batch.retention, step);
-    return {.groups = replayed(state, batch), .retained = std::move(retained)};
+    Rollout rollout{.groups = {}, .retained = sample_retention(state, batch.retention, step)};
+    rollout.groups = replayed(state, batch);
+    set_places(batch.prompts, rollout.groups);
+    return rollout;
   }
-  state.timer.begin("generate");
+  state.begin("generate");
   std::vector<SamplingRequest> requests;
   request(state, batch.prompts, state.config.rollout.group_size, step, requests);
   const size_t num_prompts = requests.size();
@@ -194,17 +237,15 @@ Rollout roll_out(State& state, const FedBatch& batch, int64_t step) {
   rollout.retained.assign(std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(num_prompts)),
                           std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(num_groups)));
   rollout.groups.resize(num_prompts);
+  set_places(batch.prompts, rollout.groups);
+  set_places(batch.retention, rollout.retained);
   return rollout;
 }
 
 std::vector<RolloutGroup> judge(State& state,
                                 std::vector<RolloutGroup> groups,
                                 const FedBatch& batch) {
-  state.timer.begin("verify");
-  for (const RolloutGroup& group : groups) {
-    const PromptRecord& record = *group.prompt->record;
-    state.verifiers->check_name(record.verifier, record.source.str());
-  }
+  state.begin("verify");
   const size_t count = groups.size();
   const auto prompts = prompts_of(groups);
   const bool votes = state.config.algorithm.labels == algorithm::Labels::kMajority;
@@ -222,11 +263,19 @@ std::vector<RolloutGroup> judge(State& state,
         groups[i].members[member].verdict = recorded_verdict(recorded[member]);
     }
   }
-  groups = judge_members(state, with_baselines(std::move(groups)), is_asked);
+  auto& ranks = *state.communicator;
+  groups = together(ranks, [&] {
+    for (const RolloutGroup& group : groups) {
+      const PromptRecord& record = *group.prompt->record;
+      state.verifiers->check_name(record.verifier, record.source.str());
+    }
+    return judge_members(state, with_baselines(std::move(groups)), is_asked);
+  });
   groups = judge_again(state, std::move(groups), kPauses, is_asked);
   groups = take_baselines(std::move(groups), count);
   if (votes) groups = take_labels_off(state, std::move(groups), prompts);
-  return judge_ground_truths(state, algorithm::classify(std::move(groups)));
+  return together(
+      ranks, [&] { return judge_ground_truths(state, algorithm::classify(std::move(groups))); });
 }
 
 algorithm::InjectionContext injection_context(State& state, int64_t step) {
@@ -284,7 +333,8 @@ std::vector<RolloutGroup> assign_credit(State& state,
 
   groups = algorithm::inject_ground_truth(
       std::move(groups), config.injection, injection_context(state, step));
-  groups = score_members(state, std::move(groups), needs);
+  groups =
+      together(*state.communicator, [&] { return score_members(state, std::move(groups), needs); });
   groups = algorithm::shape_rewards(std::move(groups), shapers, config.injection);
   if (is_kl_paid) groups = algorithm::subtract_kl(std::move(groups), options.kl_coef);
   groups = algorithm::compute_advantages(
@@ -296,6 +346,25 @@ std::vector<RolloutGroup> assign_credit(State& state,
       modifiers,
       {.seed = static_cast<uint64_t>(config.seed), .step = static_cast<uint64_t>(step)});
   return algorithm::weigh_failures(std::move(groups), config.injection);
+}
+
+std::vector<TrainRow> rows_of_step(State& state,
+                                   std::vector<RolloutGroup> groups,
+                                   std::vector<RolloutGroup> more) {
+  distributed::Communicator& ranks = *state.communicator;
+  if (ranks.size() == 1)
+    return algorithm::rows_of(spread_among(std::move(groups), std::move(more)));
+  const auto numbers = numbers_of_step(places_of(groups), places_of(more), ranks);
+  groups.insert(
+      groups.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  std::vector<std::pair<int64_t, size_t>> order;
+  for (size_t i = 0; i < groups.size(); ++i) order.emplace_back(numbers[i], i);
+  std::sort(order.begin(), order.end());
+  std::vector<RolloutGroup> ordered;
+  for (const auto& [number, i] : order) ordered.push_back(std::move(groups[i]));
+  std::vector<TrainRow> rows = algorithm::rows_of(ordered);
+  for (TrainRow& row : rows) row.group = order[static_cast<size_t>(row.group)].first;
+  return rows;
 }
 
 std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& prompts) {

@@ -87,12 +87,6 @@ void check_supported(const RunConfig& config) {
                config.distributed.zero_stage,
                ": this version shards nothing; expected 0"));
   }
-  const Backend backend = config.distributed.backend;
-  if (backend == Backend::kNccl || backend == Backend::kGloo) {
-    refuse(str("distributed.backend is ",
-               core::name_of(backend),
-               ": this version runs in one process; expected auto or local"));
-  }
 }
 
 /// Refuses a name that is neither a built-in verifier nor one of `instances`.

@@ -14,7 +14,8 @@ data::EncoderSpec side_spec(data::EncoderSpec spec, const RunConfig& config, Tas
 std::unique_ptr<data::PromptStream> open_side_stream(
     const SideStream& side,
     const RunConfig& config,
-    std::shared_ptr<const data::PromptEncoder> encoder) {
+    std::shared_ptr<const data::PromptEncoder> encoder,
+    const data::Sharing& sharing) {
   data::DataOptions options = config.data;
   options.train = side.path;
   options.baseline.reset();
@@ -22,7 +23,7 @@ std::unique_ptr<data::PromptStream> open_side_stream(
                             .prompt_index = static_cast<uint64_t>(side.first_index),
                             .purpose = core::Purpose::kShuffle};
   return std::make_unique<data::PromptStream>(
-      options, std::move(encoder), key.bits(), side.rows_per_step);
+      options, std::move(encoder), key.bits(), side.rows_per_step, sharing);
 }
 
 const std::optional<std::string>& given_answer(const PromptRecord& record) {

@@ -28,7 +28,8 @@ data::EncoderSpec side_spec(data::EncoderSpec spec, const RunConfig& config, Tas
 std::unique_ptr<data::PromptStream> open_side_stream(
     const SideStream& side,
     const RunConfig& config,
-    std::shared_ptr<const data::PromptEncoder> encoder);
+    std::shared_ptr<const data::PromptEncoder> encoder,
+    const data::Sharing& sharing = {});
 
 /// What a row's own answer is: the completion, else what injection would take.
 const std::optional<std::string>& given_answer(const PromptRecord& record);

@@ -113,6 +113,15 @@ void demonstrate(State& state, const PromptBatch& rows, int64_t step, Retained& 
 std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
                                        std::vector<RolloutGroup> more);
 
+/// Which of count + more things are further ones when those are spread evenly.
+std::vector<bool> spread(size_t count, size_t more);
+
+/// The rows of this rank's groups, `more` spread among the others; groups are numbered over all
+/// ranks.
+std::vector<TrainRow> rows_of_step(State& state,
+                                   std::vector<RolloutGroup> groups,
+                                   std::vector<RolloutGroup> more);
+
 /// Rows of the prompts' own completions, for the SFT loss.
 std::vector<TrainRow> supervised_rows(const State& state, const PromptBatch& prompts);
 
@@ -158,8 +167,12 @@ StepReport validate(State& state);
 /// that is absent is no best, and step 0 does not compete.
 void note_validation(State& state, const StepReport& report);
 
-/// Saves a checkpoint of the last finished step.
+/// Saves a checkpoint of the last finished step: rank 0 writes, and no other takes part, so that it
+/// is possible after one has failed.
 void save_checkpoint(State& state);
+
+/// The same, and all ranks know whether it is there.
+void save_together(State& state);
 
 /// Takes what metrics.jsonl says of the last finished step, whose checkpoint may have been saved
 /// before its validation; false if its row is missing: a stop may come before it is written.
@@ -188,10 +201,6 @@ void open_again(State& state);
 
 /// Before the first step: throws core::RunError if no checkpoint fits on the disk.
 void check_space(const State& state);
-
-/// Refuses to be one of several processes of a launcher (torchrun, srun): each would do the same
-/// run. Throws core::UserError naming the variable.
-void check_alone();
 
 /// Stops the run `seconds` before SLURM_JOB_END_TIME. Throws core::UserError for a malformed one.
 void honour_end_of_job(double seconds);

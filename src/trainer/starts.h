@@ -12,6 +12,8 @@ class Starts {
   /// Counts this start. Throws CrashLoopError for the fourth in a row. A file that is missing or
   /// damaged counts nothing.
   explicit Starts(const std::filesystem::path& run);
+  /// Counts nothing: of a rank that writes nothing.
+  Starts() : is_counted_(false) {}
   /// This start came to something.
   void forget();
 

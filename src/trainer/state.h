@@ -27,8 +27,10 @@ struct State {
   Task task = Task::kPolicyGradient;
   core::Json identity;          // of the run: what a checkpoint of it is compared with
   std::string allowed_changes;  // --allow-change
-  std::unique_ptr<distributed::Communicator> communicator;
+  std::unique_ptr<distributed::Communicator> communicator = distributed::make_local();
   std::unique_ptr<verifier::VerifierSet> verifiers;
+  // Lock, folder, metrics and completions are null on other ranks than the first, starts count
+  // nothing there.
   std::unique_ptr<checkpoint::RunLock> lock;  // of output_dir, for as long as this run may write
   std::unique_ptr<Starts> starts;
   std::unique_ptr<learner::Learner> learner;
@@ -47,6 +49,13 @@ struct State {
   std::chrono::steady_clock::time_point saved_at = std::chrono::steady_clock::now();
   bool is_save_owed = false;  // the last one failed
 
+  /// Rank 0, which alone writes to the run's folder.
+  bool is_main() const { return communicator->rank() == 0; }
+  /// Begins a phase of the running step, for the clock and for the other ranks.
+  void begin(const std::string& phase) {
+    timer.begin(phase);
+    communicator->note(core::str(phase, ", step ", progress.finished_steps + 1));
+  }
   bool is_sft(int64_t step) const { return task == Task::kSft || step <= config.trainer.sft_steps; }
   policy::ScoringOptions scoring(bool is_sft) const {
     return {.temperature = is_sft ? 1.0 : config.rollout.temperature,

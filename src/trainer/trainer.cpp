@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "sgrpo/algorithm/rows.h"
 #include "sgrpo/core/interrupt.h"
 #include "sgrpo/core/log.h"
 #include "sgrpo/trainer/report.h"
@@ -12,6 +11,7 @@
 #include "trainer/metric_sums.h"
 #include "trainer/numbers.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -28,10 +28,11 @@ void finish_report(
   report.set("optim/skipped_steps", static_cast<double>(state.progress.skipped_steps));
   report.set("optim/no_signal_steps", static_cast<double>(state.progress.no_signal_steps));
   report.set("data/rejected_rows", static_cast<double>(state.feed->stream().num_rejected()));
-  const data::ImageCost cost = state.feed->stream().image_cost();
-  const auto images = static_cast<double>(cost.images);
-  report.set("data/images", images);
-  report.set("perf/image_ms", images > 0 ? 1000.0 * cost.cpu_seconds / images : 0.0);
+  const data::ImageCost own = state.feed->stream().image_cost();
+  const auto images =
+      state.communicator->reduce({static_cast<double>(own.images), own.cpu_seconds});
+  report.set("data/images", images[0]);
+  report.set("perf/image_ms", images[0] > 0 ? 1000.0 * images[1] / images[0] : 0.0);
 }
 
 /// What the progress bar says behind itself.
@@ -74,15 +75,18 @@ Trainer::~Trainer() = default;
 
 StepReport Trainer::sft_step(int64_t step) {
   State& state = *state_;
-  state.timer.begin("load");
+  state.begin("load");
   const FedBatch batch = state.feed->next(step);
-  std::vector<RolloutGroup> samples = sample_retention(state, batch.retention, step);
+  auto& ranks = *state.communicator;
+  std::vector<RolloutGroup> samples =
+      together(ranks, [&] { return sample_retention(state, batch.retention, step); });
   const Retained retained =
       retain(state, batch.retention, std::move(samples), /*is_sft=*/true, step);
-  std::vector<TrainRow> rows = supervised_rows(state, batch.prompts);
+  std::vector<TrainRow> rows =
+      together(ranks, [&] { return supervised_rows(state, batch.prompts); });
   const int64_t tokens = tokens_of(rows) + retained.tokens;
   rows.insert(rows.end(), retained.rows.begin(), retained.rows.end());
-  state.timer.begin("update");
+  state.begin("update");
   StepReport report = update(state, std::move(rows), retained, /*is_sft=*/true, step);
   report.merge(retained.report);
   finish_report(state, report, step, tokens, batch.prompts.epoch);
@@ -91,9 +95,9 @@ StepReport Trainer::sft_step(int64_t step) {
 
 StepReport Trainer::train_step(int64_t step) {
   State& state = *state_;
-  state.timer.begin("load");
+  state.begin("load");
   FedBatch batch = state.feed->next(step);
-  Rollout rollout = roll_out(state, batch, step);
+  Rollout rollout = together(*state.communicator, [&] { return roll_out(state, batch, step); });
   auto groups = judge(state, std::move(rollout.groups), batch);
   FollowedStep followed = follow_up(state, std::move(groups), batch, step);
   algorithm::FollowedGroups& sampled = followed.all;
@@ -108,11 +112,12 @@ StepReport Trainer::train_step(int64_t step) {
   demonstrate(state, batch.demonstrations, step, retained);
   report.merge(retained.report);
   // Before the first update: from there to the end of the step nothing fails for an outside reason.
-  state.timer.begin("save");
+  state.begin("save");
   record_completions(state, sampled, step);
-  state.timer.begin("update");
-  groups = spread_among(std::move(sampled.groups), std::move(retained.groups));
-  report.merge(update(state, algorithm::rows_of(groups), retained, /*is_sft=*/false, step));
+  state.begin("update");
+  std::vector<TrainRow> rows =
+      rows_of_step(state, std::move(sampled.groups), std::move(retained.groups));
+  report.merge(update(state, std::move(rows), retained, /*is_sft=*/false, step));
   remember(state, rewards, step);
   finish_report(state, report, step, sampled_tokens + retained.tokens, batch.prompts.epoch);
   return report;
@@ -174,7 +179,7 @@ void Trainer::run_steps(telemetry::Progress& bar) {
 void Trainer::run() {
   State& state = *state_;
   const Progress& progress = state.progress;
-  core::info(batch_equation(state.config, state.task));
+  core::info(batch_equation(state.config, state.task, state.communicator->size()));
   telemetry::Progress bar(state.task == Task::kSft ? "sft" : "train",
                           state.config.trainer.steps,
                           progress.finished_steps);
@@ -182,9 +187,10 @@ void Trainer::run() {
     run_steps(bar);
   } catch (const core::Interrupted& stop) {
     bar.finish();
-    save_interrupted(state, stop.what());
+    end_interrupted(state, stop.what());
   } catch (...) {
     bar.finish();
+    tell_others(*state.communicator);
     save_after_error(state);
   }
   bar.finish();
@@ -198,7 +204,7 @@ void Trainer::run() {
                progress.evaluations_without_best,
                " evaluations (trainer.early_stopping_patience)");
   }
-  write_page(state);
+  if (state.is_main()) write_page(state);
 }
 
 }  // namespace sgrpo::trainer

@@ -2,6 +2,7 @@
 #include "sgrpo/core/text.h"
 #include "sgrpo/trainer/evaluation.h"
 #include "trainer/stages.h"
+#include "trainer/together.h"
 
 namespace sgrpo::trainer {
 namespace {
@@ -18,6 +19,25 @@ void say_if_start_was_better(const State& state) {
              ", the best so far, but was ",
              *progress.best_at_start,
              " before training, which does not compete for checkpoints/best");
+}
+
+/// Names and their order are the same on all ranks.
+eval::EvalSums sum_over_ranks(eval::EvalSums sums, distributed::Communicator& ranks) {
+  std::vector<double> numbers;
+  const auto visit = [&](auto&& number) {
+    for (auto& [name, tally] : sums.accuracies) {
+      number(tally.sum);
+      number(tally.count);
+    }
+    for (int64_t* count :
+         {&sums.judged, &sums.errors, &sums.timeouts, &sums.truncated, &sums.rejected})
+      number(*count);
+  };
+  visit([&](const auto& value) { numbers.push_back(static_cast<double>(value)); });
+  numbers = ranks.reduce(std::move(numbers));
+  size_t next = 0;
+  visit([&](auto& value) { value = static_cast<std::decay_t<decltype(value)>>(numbers[next++]); });
+  return sums;
 }
 
 }  // namespace
@@ -37,13 +57,18 @@ policy::EncoderLimits eval_limits(const RunConfig& config) {
 }
 
 StepReport validate(State& state) {
-  state.timer.begin("validate");
+  state.begin("validate");
   StepReport report;
-  const eval::EvalJob job = eval_job(state.config);
+  auto& ranks = *state.communicator;
+  eval::EvalJob job = eval_job(state.config);
+  job.share = {.index = ranks.rank(), .count = ranks.size()};
   for (const data::EvalSet& split : state.eval_sets) {
-    const eval::EvalResult result =
-        eval::evaluate(state.learner->policy(), *state.verifiers, split, job);
-    eval::check_usable(split, result);
+    eval::EvalResult result = together(ranks, [&] {
+      return eval::evaluate(state.learner->policy(), *state.verifiers, split, job);
+    });
+    const double num_rows = ranks.reduce({static_cast<double>(result.rows.size())}).front();
+    if (num_rows == 0.0) eval::check_usable(split, result);
+    result.sums = sum_over_ranks(std::move(result.sums), ranks);
     report.merge(eval::metrics_of(split.name, result.sums));
     if (state.task != Task::kSft) continue;
     if (const auto loss = completion_loss(state, split))

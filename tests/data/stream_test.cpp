@@ -99,7 +99,7 @@ TEST_F(Stream, positions_that_are_passed_over_are_nobodys) {
   take(stream.batch(2));
   EXPECT_EQ(stream.position(3), 10);
   take(stream.batch(3));
-  take(stream.more(3, 1));
+  take(stream.more(3, std::vector<int64_t>(1, 0)));
   EXPECT_EQ(stream.position(4), 16);
   take(stream.batch(4));
   take(stream.batch(5));
@@ -285,17 +285,17 @@ TEST_F(Stream, no_usable_row_at_all_is_an_error) {
 TEST_F(Stream, positions_drawn_besides_a_batch_move_the_steps_behind_it) {
   PromptStream stream = open(options(rows("a", 9)), 0, 3);
   EXPECT_EQ(ids(stream, 1, 1), (Ids{"a0", "a1", "a2"}));
-  const PromptBatch more = stream.more(1, 2);
+  const PromptBatch more = stream.more(1, std::vector<int64_t>(2, 0));
   EXPECT_EQ(more.prompts.at(0)->record->id, "a3");
   EXPECT_EQ(more.prompts.at(1)->record->id, "a4");
   EXPECT_EQ(more.prompt_index, (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(more.epoch, 5.0 / 9.0);
-  EXPECT_EQ(stream.more(1, 1).prompts.at(0)->record->id, "a5");
+  EXPECT_EQ(stream.more(1, std::vector<int64_t>(1, 0)).prompts.at(0)->record->id, "a5");
   EXPECT_EQ(stream.position(1), 0);
   EXPECT_EQ(stream.position(2), 6);
   EXPECT_EQ(ids(stream, 2, 2), (Ids{"a6", "a7", "a8"}));
   // A step that did not end takes its place in the stream again: what it drew moves nothing.
-  EXPECT_EQ(stream.more(2, 1).prompts.at(0)->record->id, "a0");
+  EXPECT_EQ(stream.more(2, std::vector<int64_t>(1, 0)).prompts.at(0)->record->id, "a0");
   EXPECT_EQ(stream.position(2), 6);
   EXPECT_EQ(stream.position(3), 10);
 }
@@ -305,7 +305,8 @@ TEST_F(Stream, more_than_a_step_can_be_drawn_at_once) {
                plain = open(options(rows("a", 9)), 0, 7);
   stream.batch(1);
   Ids drawn;
-  for (const auto& prompt : stream.more(1, 5).prompts) drawn.push_back(prompt->record->id);
+  for (const auto& prompt : stream.more(1, std::vector<int64_t>(5, 0)).prompts)
+    drawn.push_back(prompt->record->id);
   EXPECT_EQ(drawn, (Ids{"a2", "a3", "a4", "a5", "a6"}));
   ids(plain, 1, 1);
   EXPECT_EQ(stream.num_used(), plain.num_used());
@@ -443,7 +444,8 @@ TEST_F(Stream, prompts_drawn_besides_are_of_the_step_that_takes_them) {
   PromptStream stream = open(options(train), 0, 2);
   stream.batch(1);  // b0 and b1 are encoded ahead
   Ids drawn;
-  for (const auto& prompt : stream.more(1, 3).prompts) drawn.push_back(prompt->record->id);
+  for (const auto& prompt : stream.more(1, std::vector<int64_t>(3, 0)).prompts)
+    drawn.push_back(prompt->record->id);
   EXPECT_EQ(drawn, (Ids{"a2", "a3", "a0"}));
   EXPECT_EQ(ids(stream, 2, 2), (Ids{"b0", "b1"}));
   EXPECT_EQ(stream.drawn(3), (core::Json{5, 2}));

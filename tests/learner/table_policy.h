@@ -194,7 +194,9 @@ class OtherRank : public distributed::Communicator {
   }
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
   void barrier(const std::string& /*name*/) override {}
+  void note(const std::string& doing) override { local_->note(doing); }
   void abort(const std::string& reason) override { local_->abort(reason); }
+  std::string failure() const override { return local_->failure(); }
 
  private:
   std::vector<double> other_;

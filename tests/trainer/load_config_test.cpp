@@ -160,7 +160,7 @@ eval:
   max_new_tokens: null
 distributed:
   backend: auto
-  timeout_s: 600
+  timeout_s: 120
   zero_stage: 0
 )");
 }
@@ -279,8 +279,6 @@ TEST(Validate, names_of_registered_things_are_refused_at_load) {
 TEST(Validate, values_of_later_versions_are_refused_by_name) {
   EXPECT_EQ(load_error({"model.lora={rank: 0}"}), "model.lora: 'rank' is 0, expected 1..65536");
   EXPECT_EQ(load_error({"distributed.zero_stage=1"}).find("distributed.zero_stage is 1: "), 0u);
-  EXPECT_EQ(load_error({"distributed.backend=nccl"}).find("distributed.backend is nccl: "), 0u);
-  EXPECT_EQ(load_error({"distributed.backend=local"}), "no error");
 }
 
 TEST(Validate, free_form_lists_are_checked_entry_by_entry) {

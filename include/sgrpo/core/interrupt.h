@@ -1,6 +1,8 @@
 // The stop flag: set by a signal handler, polled at every safe point of every phase.
 #pragma once
 
+#include <cstdint>
+
 namespace sgrpo::core {
 
 /// SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU set the flag, each as often as it comes;
@@ -9,8 +11,13 @@ namespace sgrpo::core {
 /// says why.
 void install_stop_signals();
 
-/// Whether a stop was asked for, or the deadline is over.
+/// Whether a stop was asked for, or the deadline is over. Counts as progress: who polls is alive.
 bool stop_requested() noexcept;
+
+/// Something was done, which other processes may wait for.
+void note_progress() noexcept;
+/// Grows with everything that is done; of use only to see that it does.
+int64_t progress_count() noexcept;
 
 /// Sets or clears the flag (tests).
 void request_stop(bool stop = true) noexcept;

@@ -10,6 +10,7 @@
 #include "sgrpo/core/json.h"
 #include "sgrpo/data/encoder.h"
 #include "sgrpo/data/options.h"
+#include "sgrpo/data/sharing.h"
 
 namespace sgrpo::data {
 
@@ -38,19 +39,22 @@ class PromptStream {
   PromptStream(const DataOptions& options,
                std::shared_ptr<const PromptEncoder> encoder,
                uint64_t seed,
-               int64_t prompts_per_step);
+               int64_t prompts_per_step,
+               Sharing sharing = {});
   ~PromptStream();
 
-  /// The batch of step `step` (from 1). A bad row is reported once with file, line, id and reason,
-  /// and replaced by the next good row of the same order (a pure function of seed and position).
-  /// Encodes the next step on threads of its own while this one is used: at most two steps' prompts
-  /// exist at a time. Throws core::UserError when more than max_bad_fraction of the rows
-  /// read so far (at least 1 row of 100) is bad.
+  /// The batch of step `step` (from 1), of several ranks this one's share. A bad row is reported
+  /// once with file, line, id and reason, and replaced by the next good row of the same order (a
+  /// pure function of seed and position). Encodes the next step on threads of its own while this
+  /// one is used: at most two steps' prompts exist at a time. Throws core::UserError when more than
+  /// max_bad_fraction of the rows read so far (at least 1 row of 100) is bad, core::RunError naming
+  /// the rank on which encoding failed for another reason.
   PromptBatch batch(int64_t step);
 
-  /// The next `count` prompts for step `step` besides its batch, which it has taken: the steps
-  /// behind it begin behind them. Throws as `batch` does.
-  PromptBatch more(int64_t step, int64_t count);
+  /// The next `owners.size()` prompts for step `step` besides its batch, which it has taken: the
+  /// steps behind it begin behind them. Each goes to the rank that `owners` names; the same call on
+  /// all ranks. Throws as `batch` does.
+  PromptBatch more(int64_t step, const std::vector<int64_t>& owners);
 
   /// What reading the images of the last batch, and of what was taken besides, cost.
   ImageCost image_cost() const;

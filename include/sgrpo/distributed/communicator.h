@@ -21,7 +21,8 @@ class Handle {
 
 enum class Reduction { kSum, kMin, kMax };
 
-/// One process's end. Passed to whoever needs it, never global.
+/// One process's end. Passed to whoever needs it, never global. Every call throws core::RunError
+/// naming the rank once another one has failed, is gone or hangs.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -40,8 +41,15 @@ class Communicator {
   virtual std::vector<std::string> all_gather_bytes(const std::string& bytes) = 0;
   /// Returns when every rank is here. `name` says where that is, in messages.
   virtual void barrier(const std::string& name) = 0;
-  /// Ends the run on every rank with this reason.
+
+  /// What this rank does from now on, for the others' messages: "generate, step 12".
+  virtual void note(const std::string& doing) = 0;
+  /// Tells the others that this rank ends for `reason`: their next call throws it. Returns at once;
+  /// nothing else may be called afterwards.
   virtual void abort(const std::string& reason) = 0;
+  /// Why the run ends on all ranks: what abort() said on another, or that one is gone or hangs; ""
+  /// as long as nothing is wrong.
+  virtual std::string failure() const = 0;
 
   /// Sums, minima or maxima of a few host numbers over all ranks.
   std::vector<double> reduce(std::vector<double> values, Reduction reduction = Reduction::kSum);

@@ -14,14 +14,15 @@
 #include "sgrpo/algorithm/coefficients.h"
 #include "sgrpo/algorithm/loss.h"
 #include "sgrpo/distributed/communicator.h"
+#include "sgrpo/optim/gradient_sum.h"
 #include "sgrpo/optim/optimizer.h"
 #include "sgrpo/policy/policy.h"
 #include "sgrpo/types/train_row.h"
 
 namespace sgrpo::learner {
 
-/// Rows that a step learns from, with the loss that they take. Parts are packed, counted and
-/// aggregated apart; their gradients add.
+/// Rows that a step learns from, with the loss that they take: those of this rank. Parts are
+/// packed, counted and aggregated apart; their gradients add. Groups are numbered over all ranks.
 struct StepPart {
   std::vector<TrainRow> rows;
   algorithm::LossSettings loss;
@@ -31,7 +32,8 @@ struct StepPart {
 };
 
 /// How often a step's rows are used: a group goes to optimizer step
-/// floor(position * minibatches / groups) of each epoch.
+/// floor(position * minibatches / groups) of each epoch, with its position among those of all
+/// ranks.
 struct Passes {
   int64_t epochs = 1;
   int64_t minibatches = 1;
@@ -186,6 +188,7 @@ class Learner {
                          const PartReport& before,
                          const PartReport& after,
                          int64_t completions);
+  void stop_if_asked() const;
   void add_gradient(const policy::PackedBatch& batch,
                     const StepPart& part,
                     const algorithm::StepContext& context,
@@ -205,6 +208,7 @@ class Learner {
   std::string referred_;  // one of them that is the reference; "" = reference_
   optim::AdamW optimizer_;
   std::optional<algorithm::Coefficients> coefficients_;
+  optim::GradientSum gradient_sum_;
   policy::Budget budget_;
   distributed::Communicator& communicator_;
   bool is_pending_ = false;

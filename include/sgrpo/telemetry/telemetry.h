@@ -19,6 +19,10 @@ namespace sgrpo::telemetry {
 /// terminal.
 void install_logging(bool quiet = false);
 
+/// Of a further process of a run: warnings alone, each with "[rank 3]" in front, and no progress;
+/// rank 0 speaks for the run.
+void install_logging_of_rank(int64_t rank);
+
 /// A progress bar with ETA on a terminal, a plain line at least every 30 s (and at 0 %, 10 %, ... )
 /// elsewhere. Writes to stderr. Thread-safe. Of nested displays the innermost speaks.
 class Progress {

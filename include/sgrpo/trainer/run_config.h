@@ -186,16 +186,23 @@ constexpr auto names_of(Backend) { return std::array{"auto", "local", "gloo", "n
 
 struct DistributedOptions {
   Backend backend = Backend::kAuto;
-  double timeout_s = 600;
+  double timeout_s = 120;
   int64_t zero_stage = 0;
 
   template <class V>
   void visit_fields(V& visit) {
     using config::FieldInfo;
-    visit("backend", backend, FieldInfo{.help = "collectives"});
+    visit("backend",
+          backend,
+          FieldInfo{.help = "collectives of gradients: auto is nccl on GPUs, gloo on CPUs, and "
+                            "local where there is one rank"});
     visit("timeout_s",
           timeout_s,
-          FieldInfo{.help = "limit of one collective", .unit = "s", .low = 1, .high = 1e6});
+          FieldInfo{.help = "a rank that makes no progress for so long, while it waits for no "
+                            "other, hangs, and the run ends naming it",
+                    .unit = "s",
+                    .low = 1,
+                    .high = 1e6});
     visit("zero_stage",
           zero_stage,
           FieldInfo{.help = "what is sharded over ranks", .low = 0, .high = 3});

@@ -61,6 +61,8 @@ data::EncoderSpec with_stream_limits(data::EncoderSpec spec, const RunConfig& co
 
 /// "4 prompts x 8 completions = 32 completions a step; ..." for the log and for messages about
 /// batch words.
-std::string batch_equation(const RunConfig& config, Task task = Task::kPolicyGradient);
+std::string batch_equation(const RunConfig& config,
+                           Task task = Task::kPolicyGradient,
+                           int64_t ranks = 1);
 
 }  // namespace sgrpo::trainer

@@ -39,11 +39,15 @@ struct EncodedPrompt {
   void validate() const;
 };
 
-/// The prompts of one step, in order.
+/// The prompts of one step that this process works on, in order.
 struct PromptBatch {
   std::vector<std::shared_ptr<const EncodedPrompt>> prompts;
   /// Key of each prompt's randomness: its position in the data stream.
   std::vector<int64_t> prompt_index;
+  /// Each prompt's place among those of all processes.
+  std::vector<int64_t> places;
+  /// How many of those before it are of a row with the same id.
+  std::vector<int64_t> repeats;
   double epoch = 0.0;  // rows read so far, over all rows
 };
 

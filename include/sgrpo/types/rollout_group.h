@@ -73,6 +73,7 @@ struct RolloutGroup {
   GroupKind kind = GroupKind::kMixed;   // set by classify(), before injection
   bool has_valid_members = true;        // false: dropped and counted
   bool is_injected = false;
+  int64_t place = 0;                  // among the step's groups of all ranks
   bool missing_ground_truth = false;  // the trigger held, but the row has no ground truth
   /// What the verifiers say about the ground truth's text; only where a method asks
   std::optional<Verdict> ground_truth_verdict;
