@@ -399,11 +399,10 @@ void PromptStream::Impl::end_batch(int64_t step) {
 PromptBatch PromptStream::batch(int64_t step) {
   const int64_t first_step = impl_->begins.begin()->first;
   SGRPO_CHECK(step >= first_step, "step is ", step, ", expected >= ", first_step);
-  impl_->collect();
+  impl_->collect();  // who takes what is known once nothing runs
   impl_->begins.erase(impl_->begins.upper_bound(step), impl_->begins.end());  // a step once more
   const int64_t first = impl_->position(step);
   impl_->batch_cost = {};
-  impl_->collect();  // who takes what is known once nothing runs
   const auto wanted = impl_->positions(first, impl_->prompts_per_step);
   PromptBatch batch = impl_->settle_all(first, impl_->owners_of(wanted));
   impl_->end_batch(step);

@@ -54,7 +54,7 @@ class C10dHandle final : public Handle {
         liveness_(liveness) {}
 
   void wait() override {
-    liveness_.begin_wait("");
+    liveness_.begin_wait();
     try {
       is_on_host_ ? wait_on_host(*work_, liveness_) : static_cast<void>(work_->wait());
     } catch (const std::exception& error) {
@@ -83,9 +83,9 @@ class C10d final : public Communicator {
   ~C10d() override {
     if (!is_aborted_ && liveness_->failure().empty() && std::uncaught_exceptions() == 0) {
       try {
-        barrier("end of the run");
+        barrier();
         liveness_->leave();
-        barrier("end of the run");
+        barrier();
       } catch (const core::RunError&) {
         is_aborted_ = true;
       }
@@ -93,8 +93,9 @@ class C10d final : public Communicator {
       is_aborted_ = true;
     }
     if (!is_aborted_) return;
-    host_.release();    // NOLINT: not to be destroyed
-    device_.release();  // NOLINT: as above
+    host_.release();      // NOLINT: not to be destroyed
+    device_.release();    // NOLINT: as above
+    liveness_.release();  // NOLINT: its thread may wait for a store that never answers
   }
 
   int64_t rank() const override { return host_->getRank(); }
@@ -156,17 +157,13 @@ class C10d final : public Communicator {
     return result;
   }
 
-  void barrier(const std::string& name) override {
-    liveness_->begin_wait(name);
-    all_reduce(at::zeros({1}, at::kFloat), Reduction::kSum)->wait();
-    liveness_->end_wait();
-  }
+  void barrier() override { all_reduce(at::zeros({1}, at::kFloat), Reduction::kSum)->wait(); }
 
   void note(const std::string& doing) override { liveness_->note(doing); }
 
   void abort(const std::string& reason) override {
     is_aborted_ = true;
-    liveness_->abort(reason);
+    if (liveness_->failure().empty()) liveness_->abort(reason);  // else all know, or nobody hears
   }
 
   std::string failure() const override {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <exception>
 #include <future>
 #include <random>
@@ -92,9 +93,12 @@ class Door {
   void write_token(const fs::path& file) const {
     fs::remove(file);
     const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const auto size = static_cast<ssize_t>(nonce_.size());
+    const bool is_written =
+        descriptor >= 0 && ::write(descriptor, nonce_.data(), nonce_.size()) == size;
+    const std::string reason = is_written ? "" : core::write_reason(errno);
     if (descriptor >= 0) ::close(descriptor);
-    core::write_file_atomic(file, nonce_);
-    fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+    if (!is_written) throw core::RunError(core::str("cannot write ", file.string(), ": ", reason));
   }
 
   c10d::TCPStoreOptions options() const {

@@ -54,7 +54,7 @@ int64_t tasks_of_node(const char* name, const std::string& text, int64_t node) {
 
 /// The names of what says where a process stands.
 struct Names {
-  const char *rank, *size, *local_rank;
+  const char *rank, *size;
 };
 
 void read_place(const Names& names, Environment& environment) {
@@ -72,7 +72,6 @@ void read_place(const Names& names, Environment& environment) {
                                     names.size));
   }
   environment.rank = number(names.rank, 0, 0, environment.size - 1);
-  environment.local_rank = number(names.local_rank, 0, 0, environment.size - 1);
 }
 
 void read_meeting_point(bool is_slurm_step, Environment& environment) {
@@ -99,9 +98,9 @@ void read_meeting_point(bool is_slurm_step, Environment& environment) {
 Environment read_environment() {
   Environment environment;
   const bool is_slurm_step = variable("WORLD_SIZE").empty() && !variable("SLURM_PROCID").empty();
-  read_place(is_slurm_step ? Names{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"}
-                           : Names{"RANK", "WORLD_SIZE", "LOCAL_RANK"},
-             environment);
+  read_place(
+      is_slurm_step ? Names{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"} : Names{"RANK", "WORLD_SIZE"},
+      environment);
   if (environment.size == 1) return environment;
   if (is_slurm_step) {
     constexpr const char* kTasks = "SLURM_STEP_TASKS_PER_NODE";

@@ -28,6 +28,7 @@ constexpr double kOwnLimit = 1800.0;
 
 std::string beat_key(int64_t rank) { return core::str("beat/", rank); }
 constexpr const char* kErrorKey = "error";
+constexpr const char* kNoStore = "rank 0 is gone: the store that it keeps does not answer";
 
 }  // namespace
 
@@ -38,7 +39,8 @@ Liveness::Liveness(Store store, int64_t rank, int64_t size, const Limits& limits
       limits_(limits),
       seen_(static_cast<size_t>(size)) {
   say();
-  thread_ = std::thread([this] { watch(); });
+  watch_ = std::thread([this] { watch(); });
+  guard_ = std::thread([this] { guard(); });
 }
 
 Liveness::~Liveness() {
@@ -47,7 +49,8 @@ Liveness::~Liveness() {
     is_stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  watch_.join();
+  guard_.join();
 }
 
 void Liveness::note(const std::string& doing) {
@@ -56,7 +59,7 @@ void Liveness::note(const std::string& doing) {
   doing_ = doing;
 }
 
-void Liveness::begin_wait(const std::string& /*name*/) {
+void Liveness::begin_wait() {
   num_waits_.fetch_add(1);
   is_waiting_.store(true);
 }
@@ -67,11 +70,11 @@ void Liveness::end_wait() {
 }
 
 void Liveness::abort(const std::string& reason) {
-  is_leaving_.store(true);
   try {
     put(*store_, kErrorKey, core::dump_ascii(Json{{"rank", rank_}, {"reason", reason}}));
   } catch (const std::exception&) {  // who reads it is gone
   }
+  is_leaving_.store(true);
 }
 
 void Liveness::leave() { is_leaving_.store(true); }
@@ -164,27 +167,39 @@ void Liveness::look_at(int64_t rank, const std::string& beat) {
 void Liveness::fail(const std::string& reason) {
   {
     const std::lock_guard lock(mutex_);
-    failure_ = reason;
+    if (failure_.empty()) failure_ = reason;
   }
   changed_.notify_all();
   if (limits_.ends_process) core::request_stop();  // phases that poll end at once
 }
 
-/// One round after another until something is wrong; then the main thread has a while to end the
-/// process with more than a message.
+/// One round after another until something is wrong.
 void Liveness::watch() {
-  while (!rest(kRound)) {
+  while (!rest(kRound) && failure().empty()) {
     try {
       say();
       look();
     } catch (const std::exception& error) {
       if (is_leaving_.load()) return;
-      fail("rank 0 is gone: the store that it keeps does not answer");
+      fail(kNoStore);
     }
-    if (is_leaving_.load()) continue;
-    if (!failure().empty()) break;
+    ++num_rounds_;
   }
-  if (failure().empty() || is_leaving_.load() || rest(limits_.grace_s)) return;
+}
+
+/// Sees that rounds go on. Once something is wrong the main thread has a while to end the process
+/// with more than a message.
+void Liveness::guard() {
+  int64_t seen = -1;
+  double silent = 0.0;
+  while (failure().empty()) {
+    if (rest(kRound)) return;
+    const int64_t rounds = num_rounds_.load();
+    silent = rounds == seen ? silent + kRound : 0.0;
+    seen = rounds;
+    if (silent >= limits_.silence_s + 2 * kRound && !is_leaving_.load()) fail(kNoStore);
+  }
+  if (is_leaving_.load() || rest(limits_.grace_s)) return;
   if (is_met_.load() || is_leaving_.load() || !limits_.ends_process) return;
   std::fprintf(stderr, "sgrpo: error: %s\n", failure().c_str());
   ::_exit(1);

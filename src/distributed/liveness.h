@@ -1,5 +1,6 @@
 // Whether the other ranks are alive: a thread with a link of its own, beside whatever the main
-// thread computes or waits for.
+// thread computes or waits for, and one that needs no link, for when rank 0 keeps the store but no
+// longer answers.
 #pragma once
 
 #include <atomic>
@@ -16,8 +17,8 @@ namespace sgrpo::distributed {
 
 /// Every half second each rank says in the store how far it is, and looks at the others. A rank
 /// that says nothing for 3 s is gone; one that says it makes no progress for `timeout_s`, while it
-/// waits for nobody, hangs. What is found is the run's failure; the main thread has 3 s to meet it,
-/// then the process ends.
+/// waits for nobody, hangs; a store that does not answer is rank 0's end. What is found is the
+/// run's failure; the main thread has 3 s to meet it, then the process ends.
 class Liveness {
  public:
   struct Limits {
@@ -29,12 +30,12 @@ class Liveness {
 
   /// `store` must be this object's own link.
   Liveness(Store store, int64_t rank, int64_t size, const Limits& limits);
-  /// Stops watching.
+  /// Stops watching. Where the store hangs this does, too: such an object must be left alone.
   ~Liveness();
 
   void note(const std::string& doing);
   /// Between these calls a rank that makes no progress waits for others.
-  void begin_wait(const std::string& name);
+  void begin_wait();
   void end_wait();
   /// Tells the others why this rank ends, and stops watching them.
   void abort(const std::string& reason);
@@ -57,6 +58,7 @@ class Liveness {
   };
 
   void watch();
+  void guard();
   void say();
   void look();
   void look_at(int64_t rank, const std::string& beat);
@@ -75,7 +77,8 @@ class Liveness {
   std::atomic<bool> is_waiting_{false};
   std::vector<Seen> seen_;
   int64_t count_ = 0;
-  std::thread thread_;
+  std::atomic<int64_t> num_rounds_{0};
+  std::thread watch_, guard_;
 };
 
 }  // namespace sgrpo::distributed

@@ -31,7 +31,7 @@ class Local final : public Communicator {
     return std::make_unique<Done>();
   }
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
-  void barrier(const std::string& /*name*/) override {}
+  void barrier() override {}
   void note(const std::string& /*doing*/) override {}
   void abort(const std::string& /*reason*/) override {}
   std::string failure() const override { return ""; }

@@ -133,9 +133,7 @@ std::unique_ptr<distributed::Communicator> meet(const RunConfig& config,
                                .settings = make_identity(config, task, /*contents=*/{}),
                                .timeout_s = config.distributed.timeout_s};
   meeting.settings["the sgrpo binary"] = core::sha256_hex(core::read_file("/proc/self/exe"));
-  const at::Device device =
-      policy::resolve_placement(config.model, policy::read_cuda_state(), environment.local_rank)
-          .device;
+  const at::Device device = policy::resolve_placement(config.model).device;
   check_backend(config.distributed.backend, device, environment.size);
   if (!device.is_cpu()) meeting.device = device;
   return distributed::connect(environment, meeting);

@@ -65,10 +65,6 @@ void restore_best(State& state, const core::Json& saved, const std::string& wher
   progress.evaluations_without_best = 0;
 }
 
-}  // namespace
-
-namespace {
-
 std::string last_line(const std::filesystem::path& file) {
   const std::string text = core::read_file(file);
   const std::string_view lines = core::trim(text);

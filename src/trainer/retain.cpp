@@ -119,13 +119,4 @@ std::vector<bool> spread(size_t count, size_t more) {
   return is_more;
 }
 
-std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
-                                       std::vector<RolloutGroup> more) {
-  std::vector<RolloutGroup> all;
-  size_t next = 0, next_more = 0;
-  for (const bool takes_more : spread(groups.size(), more.size()))
-    all.push_back(takes_more ? std::move(more[next_more++]) : std::move(groups[next++]));
-  return all;
-}
-
 }  // namespace sgrpo::trainer

@@ -351,10 +351,7 @@ std::vector<RolloutGroup> assign_credit(State& state,
 std::vector<TrainRow> rows_of_step(State& state,
                                    std::vector<RolloutGroup> groups,
                                    std::vector<RolloutGroup> more) {
-  distributed::Communicator& ranks = *state.communicator;
-  if (ranks.size() == 1)
-    return algorithm::rows_of(spread_among(std::move(groups), std::move(more)));
-  const auto numbers = numbers_of_step(places_of(groups), places_of(more), ranks);
+  const auto numbers = numbers_of_step(places_of(groups), places_of(more), *state.communicator);
   groups.insert(
       groups.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   std::vector<std::pair<int64_t, size_t>> order;

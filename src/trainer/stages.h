@@ -109,11 +109,8 @@ Retained retain(State& state,
 /// without.
 void demonstrate(State& state, const PromptBatch& rows, int64_t step, Retained& mutable_beside);
 
-/// `more` spread evenly among `groups`: each of a step's minibatches gets its share.
-std::vector<RolloutGroup> spread_among(std::vector<RolloutGroup> groups,
-                                       std::vector<RolloutGroup> more);
-
-/// Which of count + more things are further ones when those are spread evenly.
+/// Which of count + more things are further ones when those are spread evenly: each of a step's
+/// minibatches gets its share.
 std::vector<bool> spread(size_t count, size_t more);
 
 /// The rows of this rank's groups, `more` spread among the others; groups are numbered over all

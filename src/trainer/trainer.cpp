@@ -150,7 +150,8 @@ void Trainer::run_steps(telemetry::Progress& bar) {
   Alarms alarms;
   const auto begin = [&] {
     alarms = Alarms();
-    alarms.recall(std::filesystem::path(state.config.output_dir) / "metrics.jsonl");
+    if (state.is_main())
+      alarms.recall(std::filesystem::path(state.config.output_dir) / "metrics.jsonl");
     if (take_row(state)) return;
     state.timer.reset();
     close_step(state, progress.num_tokens);
@@ -160,7 +161,9 @@ void Trainer::run_steps(telemetry::Progress& bar) {
     const int64_t step = progress.finished_steps + 1, tokens_before = progress.num_tokens;
     state.timer.reset();
     progress.row = any_step(step);
-    for (const std::string& warning : alarms.watch(step, progress.row)) core::warn(warning);
+    if (state.is_main()) {
+      for (const std::string& warning : alarms.watch(step, progress.row)) core::warn(warning);
+    }
     progress.finished_steps = step;
     progress.is_validated = false;
     state.learner->end_step(step);

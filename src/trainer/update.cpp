@@ -54,15 +54,6 @@ void agree(distributed::Communicator& communicator, learner::UpdateReport& repor
   gap.largest = communicator.reduce({gap.largest}, distributed::Reduction::kMax).front();
 }
 
-/// One optimizer step learns from the very policy that sampled: its old log-probs are its own,
-/// detached. Those that advantages were made of are of the same numbers, but of other passes, whose
-/// last digits differ; a ratio must be 1 where nothing has moved.
-void forget_old_scores(std::vector<TrainRow>& mutable_rows) {
-  for (TrainRow& row : mutable_rows) {
-    for (Decision& decision : row.decisions) decision.old_logprob = Decision::kNone;
-  }
-}
-
 }  // namespace
 
 algorithm::LossSettings loss_settings(const RunConfig& config) {
@@ -79,7 +70,6 @@ StepReport update(
   const learner::Passes passes{
       .epochs = is_sft ? 1 : config.algorithm.epochs_per_rollout,
       .minibatches = is_sft ? 1 : config.algorithm.minibatches_per_rollout};
-  if (passes.updates() == 1) forget_old_scores(rows);
   std::vector<learner::StepPart> parts = {
       {.rows = std::move(rows),
        .loss = is_sft ? algorithm::sft_settings(settings) : settings,

@@ -82,10 +82,10 @@ TEST(C10d, what_nccl_would_refuse_is_refused) {
 
 TEST(C10d, the_reason_of_the_rank_that_ends_reaches_the_others) {
   on_ranks([](Communicator& communicator) {
-    communicator.barrier("start");
+    communicator.barrier();
     if (communicator.rank() == 1) return communicator.abort("the disk is full");
     try {
-      communicator.barrier("end");
+      communicator.barrier();
       ADD_FAILURE() << "no error";
     } catch (const core::RunError& error) {
       EXPECT_STREQ(error.what(), "rank 1: the disk is full");
@@ -116,6 +116,27 @@ TEST(Liveness, silence_is_noticed_and_the_phase_is_named) {
   EXPECT_EQ(liveness.failure_soon("nothing"),
             "rank 1 is gone: no sign of life for 1 s (it was last in generate, step 3, "
             "collective 4)");
+}
+
+/// A store in whose process nothing runs any more, until it is let go.
+class StoppedStore final : public c10d::PrefixStore {
+ public:
+  explicit StoppedStore(const distributed::Store& store) : c10d::PrefixStore("stopped", store) {}
+  bool check(const std::vector<std::string>& keys) override {
+    go.get_future().wait();
+    return c10d::PrefixStore::check(keys);
+  }
+  std::promise<void> go;
+};
+
+TEST(Liveness, a_store_that_does_not_answer_is_rank_0s_end) {
+  const Store memory = c10::make_intrusive<c10d::HashStore>();
+  const auto store = c10::make_intrusive<StoppedStore>(memory);
+  const Liveness liveness(
+      store, 1, 2, {.timeout_s = 60.0, .silence_s = 1.0, .ends_process = false});
+  EXPECT_EQ(liveness.failure_soon("nothing"),
+            "rank 0 is gone: the store that it keeps does not answer");
+  store->go.set_value();  // so that the threads end
 }
 
 TEST(Liveness, a_rank_without_progress_hangs_unless_its_phase_may_take_long) {

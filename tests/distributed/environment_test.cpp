@@ -15,13 +15,13 @@ class Variables : public ::testing::Test {
   void SetUp() override {
     for (const char* name : {"RANK",
                              "WORLD_SIZE",
-                             "LOCAL_RANK",
+
                              "LOCAL_WORLD_SIZE",
                              "MASTER_ADDR",
                              "MASTER_PORT",
                              "SLURM_PROCID",
                              "SLURM_STEP_NUM_TASKS",
-                             "SLURM_LOCALID",
+
                              "SLURM_NODEID",
                              "SLURM_STEP_TASKS_PER_NODE",
                              "SLURM_LAUNCH_NODE_IPADDR",
@@ -53,7 +53,6 @@ TEST_F(Variables, alone_by_default_and_in_a_batch_script) {
 TEST_F(Variables, of_a_launcher) {
   set("RANK", "3");
   set("WORLD_SIZE", "4");
-  set("LOCAL_RANK", "1");
   set("LOCAL_WORLD_SIZE", "2");
   set("MASTER_ADDR", "10.0.0.1");
   set("MASTER_PORT", "29500");
@@ -62,7 +61,6 @@ TEST_F(Variables, of_a_launcher) {
   const Environment environment = read_environment();
   EXPECT_EQ(environment.rank, 3);
   EXPECT_EQ(environment.size, 4);
-  EXPECT_EQ(environment.local_rank, 1);
   EXPECT_EQ(environment.local_size, 2);
   EXPECT_EQ(environment.address, "10.0.0.1");
   EXPECT_EQ(environment.port, 29500);
@@ -72,7 +70,6 @@ TEST_F(Variables, of_a_launcher) {
 TEST_F(Variables, of_a_slurm_step) {
   set("SLURM_PROCID", "4");
   set("SLURM_STEP_NUM_TASKS", "5");
-  set("SLURM_LOCALID", "0");
   set("SLURM_NODEID", "2");
   set("SLURM_STEP_TASKS_PER_NODE", "2(x2),1");
   set("SLURM_LAUNCH_NODE_IPADDR", "10.0.0.7");

@@ -26,7 +26,7 @@ TEST(Local, is_rank_0_of_1_and_gives_back_what_it_gets) {
   EXPECT_TRUE(gathered.equal(expected));
   EXPECT_EQ(local->all_gather_bytes(std::string("a\0b", 3)),
             (std::vector<std::string>{std::string("a\0b", 3)}));
-  local->barrier("here");
+  local->barrier();
   EXPECT_TRUE(local->reduce({}).empty());
 }
 
@@ -60,7 +60,7 @@ class Pair final : public Communicator {
     return local_->broadcast(values, root);
   }
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
-  void barrier(const std::string& /*name*/) override {}
+  void barrier() override {}
   void note(const std::string& doing) override { local_->note(doing); }
   void abort(const std::string& reason) override { local_->abort(reason); }
   std::string failure() const override { return local_->failure(); }

@@ -193,7 +193,7 @@ class OtherRank : public distributed::Communicator {
     return local_->broadcast(values, root);
   }
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
-  void barrier(const std::string& /*name*/) override {}
+  void barrier() override {}
   void note(const std::string& doing) override { local_->note(doing); }
   void abort(const std::string& reason) override { local_->abort(reason); }
   std::string failure() const override { return local_->failure(); }

@@ -41,7 +41,7 @@ class Twin final : public distributed::Communicator {
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override {
     return {bytes, bytes};
   }
-  void barrier(const std::string& /*name*/) override {}
+  void barrier() override {}
   void note(const std::string& /*doing*/) override {}
   void abort(const std::string& /*reason*/) override {}
   std::string failure() const override { return ""; }

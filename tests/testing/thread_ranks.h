@@ -52,7 +52,7 @@ class ThreadRank final : public distributed::Communicator {
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override {
     return exchange_.gather(rank_, bytes);
   }
-  void barrier(const std::string& /*name*/) override { exchange_.gather(rank_, ""); }
+  void barrier() override { exchange_.gather(rank_, ""); }
   void note(const std::string& /*doing*/) override {}
   void abort(const std::string& /*reason*/) override { exchange_.leave(); }
   std::string failure() const override { return ""; }

@@ -194,22 +194,11 @@ TEST_F(RetentionRuns, a_row_without_an_answer_is_named_where_answers_are_given) 
   EXPECT_NO_THROW(Trainer(config("self", retention()), Task::kPolicyGradient).run());
 }
 
-TEST(SpreadAmong, each_minibatch_gets_its_share) {
-  const auto numbered = [](int64_t first, int64_t count) {
-    std::vector<RolloutGroup> groups(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) groups[static_cast<size_t>(i)].prompt_index = first + i;
-    return groups;
-  };
-  const auto order = [&](int64_t groups, int64_t more) {
-    std::vector<int64_t> indices;
-    for (const RolloutGroup& group : spread_among(numbered(0, groups), numbered(100, more)))
-      indices.push_back(group.prompt_index);
-    return indices;
-  };
-  EXPECT_EQ(order(4, 2), (std::vector<int64_t>{0, 1, 100, 2, 3, 101}));
-  EXPECT_EQ(order(3, 0), (std::vector<int64_t>{0, 1, 2}));
-  EXPECT_EQ(order(0, 2), (std::vector<int64_t>{100, 101}));
-  EXPECT_EQ(order(1, 3), (std::vector<int64_t>{0, 100, 101, 102}));
+TEST(Spread, each_minibatch_gets_its_share) {
+  EXPECT_EQ(spread(4, 2), (std::vector<bool>{false, false, true, false, false, true}));
+  EXPECT_EQ(spread(3, 0), (std::vector<bool>{false, false, false}));
+  EXPECT_EQ(spread(0, 2), (std::vector<bool>{true, true}));
+  EXPECT_EQ(spread(1, 3), (std::vector<bool>{false, true, true, true}));
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ class Communicator {
   virtual std::unique_ptr<Handle> broadcast(at::Tensor values, int64_t root) = 0;
   /// Any bytes of each rank, in rank order.
   virtual std::vector<std::string> all_gather_bytes(const std::string& bytes) = 0;
-  /// Returns when every rank is here. `name` says where that is, in messages.
-  virtual void barrier(const std::string& name) = 0;
+  /// Returns when every rank is here.
+  virtual void barrier() = 0;
 
   /// What this rank does from now on, for the others' messages: "generate, step 12".
   virtual void note(const std::string& doing) = 0;
